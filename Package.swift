@@ -1,0 +1,113 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+// Products of the packages below, named once.
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let asyncHTTPClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
+let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let jwt = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
+let nio: [Target.Dependency] = ["NIOCore", "NIOPosix", "NIOConcurrencyHelpers"].map {
+    .product(name: $0, package: "swift-nio")
+}
+
+/// A C library of the system: a module map and a shim header, found with pkg-config.
+func cLibrary(_ name: String, pkgConfig: String, apt: String) -> Target {
+    .systemLibrary(name: name, path: "Shared/\(name)", pkgConfig: pkgConfig, providers: [.apt([apt])])
+}
+
+/// A module under `Shared/`.
+func shared(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = [], exclude: [String] = []) -> Target {
+    .target(
+        name: name, dependencies: dependencies, path: "Shared/\(name)", exclude: exclude, resources: resources,
+        swiftSettings: settings)
+}
+
+/// A service: the library with everything it does, and the thin executable `martlet-<name>`.
+func service(_ name: String, _ dependencies: [Target.Dependency] = []) -> [Target] {
+    [
+        .target(
+            name: name, dependencies: ["Core", "Postgres", "Resources", "ServiceRuntime", "Contracts", logging] + dependencies,
+            path: "Services/\(name)", exclude: ["Main"], resources: [.copy("Migrations")], swiftSettings: settings),
+        .executableTarget(
+            name: "martlet-\(name.lowercased())", dependencies: [.target(name: name), "ServiceRuntime", argumentParser],
+            path: "Services/\(name)/Main", swiftSettings: settings),
+    ]
+}
+
+/// The tests of one target, in the folder of the target's name.
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(
+        name: "\(name)Tests", dependencies: dependencies + ["TestSupport"], path: "Tests/\(name)Tests", swiftSettings: settings)
+}
+
+let package = Package(
+    name: "martlet",
+    platforms: [.macOS(.v15)],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.1"),
+    ],
+    targets: [
+        cLibrary("CLibPQ", pkgConfig: "libpq", apt: "libpq-dev"),
+        cLibrary("CHiredis", pkgConfig: "hiredis", apt: "libhiredis-dev"),
+        cLibrary("COpenSSL", pkgConfig: "libcrypto", apt: "libssl-dev"),
+
+        shared("Core", [crypto]),
+        shared("Postgres", ["Core", "CLibPQ", logging, lifecycle]),
+        shared("Redis", ["CHiredis", logging] + nio),
+        shared("Resources", ["Core", "Postgres", crypto]),
+        shared("Contracts", ["Core"]),
+        shared(
+            "ServiceRuntime",
+            [
+                "Core", "Postgres", "Redis", "Resources", "Contracts", configuration, hummingbird, asyncHTTPClient, lifecycle,
+                unixSignals, logging, argumentParser,
+            ] + nio, resources: [.copy("Foundation")]),
+    ]
+        + service("Identity", ["COpenSSL", "Redis", jwt, crypto])
+        + service("Tenant", ["Redis"])
+        + service("CRM")
+        + service("Activity", [crypto])
+        + service("Support")
+        + [
+            .target(
+                name: "Gateway", dependencies: ["Core", "Contracts", "Redis", jwt, crypto, configuration, logging, lifecycle] + nio,
+                path: "gateway", exclude: ["Main"], swiftSettings: settings),
+            .executableTarget(
+                name: "martlet-gateway", dependencies: ["Gateway", argumentParser, lifecycle, unixSignals, logging],
+                path: "gateway/Main", swiftSettings: settings),
+
+            .target(
+                name: "TestSupport", dependencies: ["Core", "Postgres", "ServiceRuntime", asyncHTTPClient, logging] + nio,
+                path: "Tests/TestSupport", swiftSettings: settings),
+            tests("Core", ["Core"]),
+            tests("Postgres", ["Postgres", "CLibPQ"]),
+            tests("Redis", ["Redis"] + nio),
+            tests("Gateway", ["Gateway", "Redis", "Core", jwt, crypto] + nio),
+            tests("Resources", ["Resources", "Postgres", "Core"]),
+            tests("ServiceRuntime", ["ServiceRuntime"]),
+            tests("Identity", ["Identity", "Tenant"]),
+            tests("Tenant", ["Tenant"]),
+            tests("CRM", ["CRM"]),
+            tests("Activity", ["Activity"]),
+            tests("Support", ["Support"]),
+            tests("System", ["Identity", "Tenant", "CRM", "Activity", "Support", "Gateway"]),
+        ]
+)

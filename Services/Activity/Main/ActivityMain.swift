@@ -1,0 +1,1 @@
+@main enum ActivityMain { static func main() {} }

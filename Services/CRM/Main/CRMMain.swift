@@ -1,0 +1,1 @@
+@main enum CRMMain { static func main() {} }

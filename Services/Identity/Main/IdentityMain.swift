@@ -1,0 +1,1 @@
+@main enum IdentityMain { static func main() {} }

@@ -1,0 +1,1 @@
+@main enum SupportMain { static func main() {} }

@@ -1,0 +1,1 @@
+@main enum TenantMain { static func main() {} }

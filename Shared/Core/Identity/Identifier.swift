@@ -1,0 +1,79 @@
+/// A 128-bit identifier of one kind of thing, written as a UUID (RFC 9562).
+///
+/// `Kind` keeps a ``TenantID`` from being passed where a ``UserID`` is meant; it has no value at run time.
+public struct Identifier<Kind>: Hashable, Sendable {
+    public let high: UInt64
+    public let low: UInt64
+
+    public init(high: UInt64, low: UInt64) {
+        self.high = high
+        self.low = low
+    }
+
+    /// A new UUIDv7 (RFC 9562, section 5.7): 48 bits of Unix time in milliseconds, then 74 random bits.
+    /// Ids made later sort later, so inserts go to the end of an index.
+    public init(at instant: Timestamp = .now) {
+        var generator = SystemRandomNumberGenerator()
+        let time = UInt64(bitPattern: instant.milliseconds) & 0xFFFF_FFFF_FFFF
+        self.high = time << 16 | 0x7000 | (generator.next() & 0x0FFF)
+        self.low = 0x8000_0000_0000_0000 | (generator.next() >> 2)
+    }
+
+    /// Reads the 36-character form, upper or lower case; `nil` for anything else (no braces, no `urn:`).
+    public init?(_ text: some StringProtocol) {
+        let utf8 = text.utf8
+        guard utf8.count == 36 else { return nil }
+        var high: UInt64 = 0
+        var low: UInt64 = 0
+        var digits = 0
+        for (position, byte) in utf8.enumerated() {
+            if position == 8 || position == 13 || position == 18 || position == 23 {
+                guard byte == UInt8(ascii: "-") else { return nil }
+                continue
+            }
+            guard let digit = Hex.value(of: byte) else { return nil }
+            if digits < 16 { high = high << 4 | UInt64(digit) } else { low = low << 4 | UInt64(digit) }
+            digits += 1
+        }
+        self.high = high
+        self.low = low
+    }
+}
+
+extension Identifier: CustomStringConvertible, Comparable {
+    /// The canonical form: 36 characters, lower case.
+    public var description: String {
+        String(unsafeUninitializedCapacity: 36) { buffer in
+            var position = 0
+            for index in 0..<32 {
+                if index == 8 || index == 12 || index == 16 || index == 20 {
+                    buffer[position] = UInt8(ascii: "-")
+                    position += 1
+                }
+                let word = index < 16 ? high : low
+                buffer[position] = Hex.digit(UInt8(truncatingIfNeeded: word >> UInt64(60 - 4 * (index % 16))) & 15)
+                position += 1
+            }
+            return 36
+        }
+    }
+
+    public static func < (left: Self, right: Self) -> Bool { (left.high, left.low) < (right.high, right.low) }
+}
+
+public enum TenantKind {}
+public enum UserKind {}
+public enum SessionKind {}
+public enum RecordKind {}
+public enum EventKind {}
+
+/// An organisation that shares the platform; every row of its data carries it.
+public typealias TenantID = Identifier<TenantKind>
+/// A person, who may be a member of several tenants.
+public typealias UserID = Identifier<UserKind>
+/// One sign-in, from login to logout or the death of its refresh token family.
+public typealias SessionID = Identifier<SessionKind>
+/// A record of any resource: a lead, a ticket.
+public typealias RecordID = Identifier<RecordKind>
+/// One entry of an outbox, and of the event log that it ends in.
+public typealias EventID = Identifier<EventKind>

@@ -1,0 +1,90 @@
+/// What went wrong, as the caller is told it (RFC 9457) and as the log needs it. Rendered in one place, at the edge of a service.
+public struct Problem: Error, Sendable {
+    /// One fault of the input, with its place.
+    public struct Fault: Sendable, Equatable {
+        /// A JSON Pointer (RFC 6901) into the body, such as `/address/city`; for a query parameter `?limit`, for a header its name.
+        public var pointer: String
+        /// The kind of fault, snake_case: `required`, `invalid_format`, `too_long`, `unknown_member`, …
+        public var code: String
+        public var detail: String
+
+        public init(pointer: String, code: String, detail: String) {
+            self.pointer = pointer
+            self.code = code
+            self.detail = detail
+        }
+    }
+
+    public var code: ErrorCode
+    /// Public: what happened to this request and what helps.
+    public var detail: String
+    public var faults: [Fault]
+    /// Further public members, such as `current_version` or `id`.
+    public var members: [(name: String, value: JSON)]
+    /// Seconds after which a repeat may succeed, for the `Retry-After` header.
+    public var retryAfter: Int?
+    /// For the log only: what the public text must not say.
+    public var context: String?
+    /// For the log only.
+    public var underlying: (any Error)?
+
+    public init(
+        _ code: ErrorCode, _ detail: String, faults: [Fault] = [], members: [(name: String, value: JSON)] = [],
+        retryAfter: Int? = nil, context: String? = nil, underlying: (any Error)? = nil
+    ) {
+        self.code = code
+        self.detail = detail
+        self.faults = faults
+        self.members = members
+        self.retryAfter = retryAfter
+        self.context = context
+        self.underlying = underlying
+    }
+
+    /// The answer for an id of another tenant and for an id that never was: the same, byte for byte.
+    public static let notFound = Problem(.notFound, "No such resource.")
+
+    public static func forbidden(_ permission: Permission) -> Problem {
+        Problem(.forbidden, "This needs the permission \(permission).")
+    }
+
+    public static func invalid(_ faults: [Fault]) -> Problem {
+        Problem(.validationFailed, "The input has \(faults.count) \(faults.count == 1 ? "fault" : "faults").", faults: faults)
+    }
+
+    public static func invalidParameter(_ name: String, _ detail: String) -> Problem {
+        Problem(.invalidParameter, detail, faults: [Fault(pointer: "?\(name)", code: "invalid_parameter", detail: detail)])
+    }
+
+    /// A fault of ours: the caller learns nothing but the request id.
+    public static func `internal`(_ context: String, underlying: (any Error)? = nil) -> Problem {
+        Problem(.internal, "The fault is ours and has been logged.", context: context, underlying: underlying)
+    }
+
+    /// The body, `application/problem+json`.
+    public func body(requestID: String) -> [UInt8] {
+        var writer = JSONWriter()
+        writer.object { object in
+            object.member("type", "urn:martlet:problem:\(code.rawValue)")
+            object.member("title", code.title)
+            object.member("status", code.status)
+            object.member("code", code.rawValue)
+            object.member("detail", detail)
+            object.member("request_id", requestID)
+            if !faults.isEmpty {
+                object.member("errors", JSON.array(faults.map(\.json)))
+            }
+            for member in members { object.member(member.name, member.value) }
+        }
+        return writer.bytes
+    }
+}
+
+extension Problem.Fault {
+    var json: JSON { ["pointer": .string(pointer), "code": .string(code), "detail": .string(detail)] }
+}
+
+/// The text inside is safe for a log at any level; ``Problem/context`` and ``Problem/underlying`` are not in it.
+extension Problem: CustomStringConvertible {
+    public var description: String { "\(code.rawValue): \(detail)" }
+}

@@ -1,0 +1,90 @@
+/// The methods that routes use.
+public enum Method: String, Sendable, CaseIterable {
+    case get = "GET"
+    case post = "POST"
+    case put = "PUT"
+    case patch = "PATCH"
+    case delete = "DELETE"
+}
+
+/// One request as a handler sees it, without the transport.
+public struct Call: Sendable {
+    public var method: Method
+    /// The route's template, such as `/v1/leads/{id}`: for metrics and idempotency.
+    public var route: String
+    /// The path as it was sent, without the query.
+    public var path: String
+    /// What the template's names in braces stood for.
+    public var parameters: [String: String]
+    public var query: Query
+    /// Names in lower case.
+    public var headers: [(name: String, value: String)]
+    public var body: [UInt8]
+    public var caller: Caller
+
+    public init(
+        method: Method, route: String, path: String, parameters: [String: String] = [:], query: Query = Query(),
+        headers: [(name: String, value: String)] = [], body: [UInt8] = [], caller: Caller
+    ) {
+        self.method = method
+        self.route = route
+        self.path = path
+        self.parameters = parameters
+        self.query = query
+        self.headers = headers
+        self.body = body
+        self.caller = caller
+    }
+
+    /// The value of a header field that occurs at most once; the name in lower case.
+    public func header(_ name: String) -> String? { headers.first { $0.name == name }?.value }
+
+    /// The id in the path.
+    ///
+    /// - Throws: ``Problem`` `not_found` when it is not a UUID: such a record never was.
+    public func id<Kind>(_ name: String = "id", of kind: Identifier<Kind>.Type = Identifier<Kind>.self) throws(Problem) -> Identifier<Kind>
+    {
+        guard let text = parameters[name], let id = Identifier<Kind>(text) else { throw .notFound }
+        return id
+    }
+
+    /// The body as JSON.
+    ///
+    /// - Throws: ``Problem`` `unsupported_media_type` when it is declared as anything but `application/json` or
+    ///   `application/merge-patch+json`; `invalid_json`.
+    public func json() throws(Problem) -> JSON {
+        let type = header("content-type")?.split(separator: ";").first.map { $0.lowercased().filter { $0 != " " } }
+        guard let type, type == "application/json" || type == "application/merge-patch+json" else {
+            throw Problem(
+                .unsupportedMediaType, "Send the body as application/json.",
+                faults: [.init(pointer: "Content-Type", code: "unsupported_media_type", detail: "Expected application/json.")])
+        }
+        return try JSONParser.parse(body)
+    }
+}
+
+/// What a handler answers.
+public struct Reply: Sendable {
+    public var status: Int
+    public var headers: [(name: String, value: String)]
+    public var body: [UInt8]
+
+    public init(status: Int, headers: [(name: String, value: String)] = [], body: [UInt8] = []) {
+        self.status = status
+        self.headers = headers
+        self.body = body
+    }
+
+    public static let jsonType = "application/json"
+
+    /// An answer with a JSON body.
+    public static func json(_ body: [UInt8], status: Int = 200, headers: [(name: String, value: String)] = []) -> Reply {
+        Reply(status: status, headers: [("content-type", jsonType)] + headers, body: body)
+    }
+
+    public static func json(_ value: JSON, status: Int = 200, headers: [(name: String, value: String)] = []) -> Reply {
+        json(value.bytes, status: status, headers: headers)
+    }
+
+    public static let noContent = Reply(status: 204)
+}

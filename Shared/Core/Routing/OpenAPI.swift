@@ -1,0 +1,155 @@
+/// How a route is documented in `/openapi.json`.
+public struct Operation: Sendable {
+    public struct Parameter: Sendable {
+        public enum Place: String, Sendable { case query, header, path }
+        public var name: String
+        public var place: Place
+        public var schema: JSON
+        public var description: String
+
+        public init(_ name: String, in place: Place, schema: JSON, _ description: String) {
+            self.name = name
+            self.place = place
+            self.schema = schema
+            self.description = description
+        }
+    }
+
+    public struct Response: Sendable {
+        public var status: Int
+        public var description: String
+        public var schema: JSON?
+
+        public init(_ status: Int, _ description: String, schema: JSON? = nil) {
+            self.status = status
+            self.description = description
+            self.schema = schema
+        }
+    }
+
+    /// Unique over all services, camel case: `createLead`.
+    public var id: String
+    public var summary: String
+    /// The resource's name; operations are grouped by it.
+    public var tag: String
+    /// Query and header parameters; those of the path are derived from the template.
+    public var parameters: [Parameter]
+    /// JSON Schema of the body, or `nil` when there is none.
+    public var body: JSON?
+    public var responses: [Response]
+    /// The errors of its own, beside those that every route can have.
+    public var errors: [ErrorCode]
+
+    public init(
+        id: String, summary: String, tag: String, parameters: [Parameter] = [], body: JSON? = nil, responses: [Response] = [],
+        errors: [ErrorCode] = []
+    ) {
+        self.id = id
+        self.summary = summary
+        self.tag = tag
+        self.parameters = parameters
+        self.body = body
+        self.responses = responses
+        self.errors = errors
+    }
+}
+
+/// Builds OpenAPI 3.1 from routes.
+public enum OpenAPI {
+    /// A document of the routes that the gateway serves; those for other services are left out.
+    ///
+    /// - Parameter schemas: named schemas that operations refer to as `#/components/schemas/<name>`.
+    public static func document(routes: [Route], schemas: [(name: String, schema: JSON)] = []) -> JSON {
+        var paths = JSONObject()
+        for route in routes where route.access != .service {
+            var item = paths[route.path]?.object ?? JSONObject()
+            item[route.method.rawValue.lowercased()] = operation(of: route)
+            paths[route.path] = .object(item)
+        }
+        var components = JSONObject()
+        components["Problem"] = problemSchema
+        for (name, schema) in schemas { components[name] = schema }
+        return [
+            "openapi": "3.1.0",
+            "info": [
+                "title": "Martlet", "version": "1",
+                "description": "A multi-tenant CRM platform. Errors are application/problem+json (RFC 9457).",
+            ],
+            "paths": .object(paths),
+            "components": [
+                "schemas": .object(components),
+                "securitySchemes": ["bearer": ["type": "http", "scheme": "bearer", "bearerFormat": "JWT"]],
+            ],
+        ]
+    }
+
+    /// The names in braces of a template.
+    public static func parameterNames(in path: String) -> [String] {
+        path.split(separator: "/").filter { $0.hasPrefix("{") && $0.hasSuffix("}") }.map { String($0.dropFirst().dropLast()) }
+    }
+
+    private static func operation(of route: Route) -> JSON {
+        let operation = route.operation
+        var object: JSONObject = JSONObject()
+        object["operationId"] = .string(operation.id)
+        object["summary"] = .string(operation.summary)
+        object["tags"] = [.string(operation.tag)]
+        var isOpen = false
+        switch route.access {
+        case .permission(let permission): object["x-permission"] = .string(permission.description)
+        case .anonymous: isOpen = true
+        case .member, .service: break
+        }
+        object["security"] = isOpen ? [] : [["bearer": []]]
+        let pathParameters = parameterNames(in: route.path).map {
+            Operation.Parameter($0, in: .path, schema: ["type": "string", "format": "uuid"], "The \($0).")
+        }
+        let parameters = pathParameters + operation.parameters
+        if !parameters.isEmpty {
+            object["parameters"] = .array(
+                parameters.map {
+                    [
+                        "name": .string($0.name), "in": .string($0.place.rawValue), "required": .bool($0.place == .path),
+                        "description": .string($0.description), "schema": $0.schema,
+                    ]
+                })
+        }
+        if let body = operation.body {
+            object["requestBody"] = ["required": true, "content": ["application/json": ["schema": body]]]
+        }
+        var responses = JSONObject()
+        for response in operation.responses {
+            var value: JSONObject = JSONObject()
+            value["description"] = .string(response.description)
+            if let schema = response.schema { value["content"] = ["application/json": ["schema": schema]] }
+            responses[String(response.status)] = .object(value)
+        }
+        let common: [ErrorCode] = [.rateLimited, .internal, .upstreamUnavailable] + (isOpen ? [] : [.unauthenticated, .forbidden])
+        for (status, codes) in Dictionary(grouping: Set(operation.errors + common), by: \.status).sorted(by: { $0.key < $1.key }) {
+            let names = codes.map(\.rawValue).sorted().joined(separator: ", ")
+            responses[String(status)] = [
+                "description": .string(names),
+                "content": ["application/problem+json": ["schema": ["$ref": "#/components/schemas/Problem"]]],
+            ]
+        }
+        object["responses"] = .object(responses)
+        return .object(object)
+    }
+
+    private static let problemSchema: JSON = [
+        "type": "object",
+        "required": ["type", "title", "status", "code", "detail", "request_id"],
+        "properties": [
+            "type": ["type": "string"], "title": ["type": "string"], "status": ["type": "integer"],
+            "code": ["type": "string", "enum": .array(ErrorCode.allCases.map { .string($0.rawValue) })],
+            "detail": ["type": "string"], "request_id": ["type": "string"],
+            "errors": [
+                "type": "array",
+                "items": [
+                    "type": "object", "required": ["pointer", "code", "detail"],
+                    "properties": ["pointer": ["type": "string"], "code": ["type": "string"], "detail": ["type": "string"]],
+                ],
+            ],
+        ],
+    ]
+}

@@ -1,0 +1,56 @@
+/// The query of a request's target, decoded, in the order sent.
+public struct Query: Sendable, Hashable {
+    public private(set) var items: [Item] = []
+
+    public struct Item: Sendable, Hashable {
+        public var name: String
+        public var value: String
+    }
+
+    public init() {}
+
+    /// Decodes `name=value` pairs joined by `&` (percent-encoding of RFC 3986, and `+` for a space).
+    ///
+    /// - Throws: ``Problem`` `invalid_parameter` for broken percent-encoding, invalid UTF-8, a NUL, or a name that occurs twice.
+    public init(_ text: some StringProtocol) throws(Problem) {
+        for pair in text.utf8.split(separator: UInt8(ascii: "&")) {
+            let halves = pair.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)
+            guard let name = Self.decode(halves[0]), let value = halves.count > 1 ? Self.decode(halves[1]) : "" else {
+                throw .invalidParameter(String(decoding: halves[0], as: UTF8.self), "The parameter's percent-encoding is broken.")
+            }
+            guard !items.contains(where: { $0.name == name }) else {
+                throw .invalidParameter(name, "The parameter '\(name)' occurs twice.")
+            }
+            items.append(Item(name: name, value: value))
+        }
+    }
+
+    public subscript(name: String) -> String? { items.first { $0.name == name }?.value }
+
+    /// Refuses what the route does not know.
+    ///
+    /// - Throws: ``Problem`` `unknown_parameter`, naming each and the nearest valid one.
+    public func allowOnly(_ names: some Collection<String>) throws(Problem) {
+        let faults = items.filter { !names.contains($0.name) }.map { item in
+            Problem.Fault(
+                pointer: "?\(item.name)", code: "unknown_parameter",
+                detail: "There is no parameter '\(item.name)'.\(Suggestion.hint(for: item.name, among: names))")
+        }
+        if let first = faults.first { throw Problem(.unknownParameter, first.detail, faults: faults) }
+    }
+
+    private static func decode(_ text: some Sequence<UInt8>) -> String? {
+        var bytes: [UInt8] = []
+        var iterator = text.makeIterator()
+        while let byte = iterator.next() {
+            switch byte {
+            case UInt8(ascii: "+"): bytes.append(0x20)
+            case UInt8(ascii: "%"):
+                guard let high = iterator.next().flatMap(Hex.value), let low = iterator.next().flatMap(Hex.value) else { return nil }
+                bytes.append(high << 4 | low)
+            default: bytes.append(byte)
+            }
+        }
+        return bytes.contains(0) ? nil : String(validating: bytes, as: UTF8.self)
+    }
+}

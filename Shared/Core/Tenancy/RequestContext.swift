@@ -1,0 +1,92 @@
+/// What is known of every call, signed in or not: who asks to be traced, from where, and until when an answer is of use.
+public struct EdgeContext: Sendable, Hashable {
+    /// `[A-Za-z0-9._-]{1,64}`; on every log line and in every error.
+    public var requestID: String
+    /// The instant after which nobody waits for the answer.
+    public var deadline: Timestamp
+    /// The client's address as the gateway saw it; empty for calls that did not come from outside.
+    public var address: String
+
+    public init(requestID: String, deadline: Timestamp, address: String = "") {
+        self.requestID = requestID
+        self.deadline = deadline
+        self.address = address
+    }
+}
+
+/// A member of a tenant who makes a request. Every access to tenant data takes one; it comes from a verified signature only
+/// (``ContextSigner``), or from ``init(tenant:user:edge:)`` in a worker that acts for a tenant.
+public struct RequestContext: Sendable, Hashable {
+    public var tenant: TenantID
+    public var user: UserID
+    public var session: SessionID?
+    /// The role's name, a built-in or a custom one; what it allows is in ``permissions``.
+    public var role: String
+    public var permissions: PermissionSet
+    public var scopes: RowScopes
+    /// The plan's name: `free`, `pro`, `enterprise` by default.
+    public var plan: String
+    /// What the plan limits, by name (`leads`, `users`); what is absent is unlimited.
+    public var limits: [String: Int]
+    public var edge: EdgeContext
+
+    public init(
+        tenant: TenantID, user: UserID, session: SessionID? = nil, role: String, permissions: PermissionSet, scopes: RowScopes,
+        plan: String, limits: [String: Int] = [:], edge: EdgeContext
+    ) {
+        self.tenant = tenant
+        self.user = user
+        self.session = session
+        self.role = role
+        self.permissions = permissions
+        self.scopes = scopes
+        self.plan = plan
+        self.limits = limits
+        self.edge = edge
+    }
+
+    public var requestID: String { edge.requestID }
+    public var deadline: Timestamp { edge.deadline }
+
+    /// - Throws: ``Problem`` `forbidden`, naming the permission.
+    public func require(_ permission: Permission) throws(Problem) {
+        guard permissions.contains(permission) else { throw .forbidden(permission) }
+    }
+}
+
+/// A service that acts for no member: the outbox relay, the job queue, a call from another service.
+public struct SystemContext: Sendable, Hashable {
+    /// The service's name: `crm`.
+    public var service: String
+    public var edge: EdgeContext
+
+    public init(service: String, edge: EdgeContext) {
+        self.service = service
+        self.edge = edge
+    }
+
+    /// A context of the service's own making, for work that nobody asked for.
+    public init(service: String, timeout: Duration = .seconds(30)) {
+        self.init(
+            service: service,
+            edge: EdgeContext(requestID: Identifier<Never>().description, deadline: Timestamp.now.advanced(by: timeout)))
+    }
+
+    public var requestID: String { edge.requestID }
+    public var deadline: Timestamp { edge.deadline }
+}
+
+/// Who makes a call, once its signature is verified.
+public enum Caller: Sendable, Hashable {
+    case anonymous(EdgeContext)
+    case member(RequestContext)
+    case service(SystemContext)
+
+    public var edge: EdgeContext {
+        switch self {
+        case .anonymous(let edge): edge
+        case .member(let context): context.edge
+        case .service(let context): context.edge
+        }
+    }
+}

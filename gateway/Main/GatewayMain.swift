@@ -1,0 +1,1 @@
+@main enum GatewayMain { static func main() {} }
