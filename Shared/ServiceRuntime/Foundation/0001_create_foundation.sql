@@ -147,6 +147,6 @@ end
 $$;
 
 call isolate('outbox', 'insert');
-call open_to_system('outbox', 'select, delete');
+call open_to_system('outbox', 'select, insert, delete');
 call isolate('idempotency_key', 'select, insert');
 call open_to_system('idempotency_key', 'select, delete');
