@@ -68,6 +68,9 @@ public struct Reply: Sendable {
     public var status: Int
     public var headers: [(name: String, value: String)]
     public var body: [UInt8]
+    /// Writes a body of unknown length instead of ``body``, piece by piece, each when the client has taken the one before. An error
+    /// after the first piece ends the connection, so that the client sees that the answer is not whole.
+    public var stream: (@Sendable (_ write: (_ piece: [UInt8]) async throws -> Void) async throws -> Void)?
 
     public init(status: Int, headers: [(name: String, value: String)] = [], body: [UInt8] = []) {
         self.status = status

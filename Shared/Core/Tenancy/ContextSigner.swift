@@ -32,6 +32,11 @@ public struct ContextSigner: Sendable {
         self.keys = keys
     }
 
+    /// Keys for another purpose, one from each context key (HKDF, RFC 5869), so that no MAC made for one purpose serves another.
+    func derivedKeys(for purpose: String) -> [SymmetricKey] {
+        keys.map { HKDF<SHA256>.deriveKey(inputKeyMaterial: $0.key, info: Array("martlet \(purpose)".utf8), outputByteCount: 32) }
+    }
+
     /// The claims part for a member, to be kept with the token that it came from.
     public static func claims(of context: RequestContext) -> String {
         let limits = context.limits.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: "&")

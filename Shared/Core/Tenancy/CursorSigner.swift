@@ -1,0 +1,45 @@
+import Crypto
+
+/// Makes and reads the opaque cursors of lists. A cursor is bound to its list (tenant, resource, filter, sort) by a MAC, so one that
+/// was changed, or taken from another list or tenant, is refused.
+public struct CursorSigner: Sendable {
+    /// The first seals, all open.
+    private let keys: [SymmetricKey]
+
+    /// Uses keys derived from the context keys, so that every process of a service reads what another wrote.
+    public init(signer: ContextSigner) { keys = signer.derivedKeys(for: "cursor") }
+
+    /// The cursor for a position in a list.
+    ///
+    /// - Parameters:
+    ///   - position: the sort values of the last row sent.
+    ///   - list: everything that makes the list what it is: tenant, resource, filter, sort.
+    public func seal(_ position: JSON, list: String) -> String {
+        let payload = position.bytes
+        return Base64URL.encode(Self.mac(payload, list, keys[0]).prefix(16) + payload)
+    }
+
+    /// - Throws: ``Problem`` `invalid_cursor` when the text is no cursor of this list.
+    public func open(_ cursor: String, list: String) throws(Problem) -> JSON {
+        if cursor.utf8.count <= 4096, let bytes = Base64URL.decode(cursor), bytes.count > 16 {
+            let payload = Array(bytes[16...])
+            for key in keys where Self.isEqual(bytes[..<16], Self.mac(payload, list, key).prefix(16)) {
+                return try JSONParser.parse(payload)
+            }
+        }
+        let detail = "The cursor is not one of this list; take page.next of the page before, with the same filter and sort."
+        throw Problem(.invalidCursor, detail, faults: [.init(pointer: "?after", code: "invalid_cursor", detail: detail)])
+    }
+
+    private static func mac(_ payload: [UInt8], _ list: String, _ key: SymmetricKey) -> [UInt8] {
+        var input = Array(list.utf8)
+        input.append(0)
+        input.append(contentsOf: payload)
+        return Array(HMAC<SHA256>.authenticationCode(for: input, using: key))
+    }
+
+    /// Compares without telling by its time where the difference is.
+    private static func isEqual(_ left: some Collection<UInt8>, _ right: some Collection<UInt8>) -> Bool {
+        left.count == right.count && zip(left, right).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0
+    }
+}
