@@ -1,0 +1,218 @@
+# shellcheck shell=bash disable=SC2034  # names set here are used by the scripts that source this file
+# What compose/local, Tests/run and Tests/bench share: messages, Debian packages, free ports, processes, Postgres and Redis.
+# Sourced, never run; everything it starts is a child of the sourcing script and is stopped by its process id.
+
+project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+command_name=${0##*/}
+# `psql`, `pg_ctl` and the like must speak of our own server, whatever the caller's shell points to.
+unset PGHOST PGPORT PGDATABASE PGUSER PGPASSWORD PGSERVICE PGOPTIONS
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+say() { printf '%s\n' "$command_name: $*"; }
+fail() { printf '%s\n' "$command_name: $*" >&2; exit 1; }
+usage_error() { printf '%s\n' "$command_name: $* (see --help)" >&2; exit 2; }
+
+# The comment at the top of a script is its help text.
+print_help() { awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0"; }
+
+# need_number OPTION VALUE LOWEST HIGHEST
+need_number() {
+  [[ $2 =~ ^[1-9][0-9]{0,8}$ ]] || usage_error "$1 needs a number from $3 to $4, not '$2'"
+  (($2 >= $3 && $2 <= $4)) || usage_error "$1 needs a number from $3 to $4, not '$2'"
+}
+
+# --- the machine ------------------------------------------------------------------------------------------------------
+
+# as_root COMMAND…: runs it as root, through sudo where needed.
+as_root() {
+  if ((EUID == 0)); then "$@"
+  elif command -v sudo >/dev/null; then sudo "$@"
+  else fail "needs root for '$*', and there is no sudo; run that as root, then start again"
+  fi
+}
+
+require_toolchain() {
+  command -v swift >/dev/null ||
+    fail "no Swift toolchain on the PATH; Martlet needs Swift 6.2 or newer: https://www.swift.org/install/linux/"
+  local version
+  version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9]*\.[0-9]*\).*/\1/p' | head -n 1)
+  [[ -n $version ]] || fail "'swift --version' does not work; is the toolchain whole? https://www.swift.org/install/linux/"
+  [[ $(printf '%s\n6.2\n' "$version" | sort -V | head -n 1) == 6.2 ]] ||
+    fail "Swift $version is too old; Martlet needs 6.2 or newer: https://www.swift.org/install/linux/"
+}
+
+# The newest installed Postgres, as the folder of its programs.
+postgres_programs() { find /usr/lib/postgresql -mindepth 2 -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1; }
+
+has_package() {
+  case $1 in
+    postgresql) [[ -x $(postgres_programs)/initdb ]] ;;
+    redis-server | pkg-config | curl | python3 | nginx | wrk | shellcheck) PATH=$PATH:/usr/sbin command -v "$1" >/dev/null ;;
+    libpq-dev) pkg-config --exists libpq 2>/dev/null ;;
+    libhiredis-dev) pkg-config --exists hiredis 2>/dev/null ;;
+    libssl-dev) pkg-config --exists libcrypto 2>/dev/null ;;
+    *) dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'install ok installed' ;;
+  esac
+}
+
+# The packages that building and running Martlet takes.
+run_packages=(postgresql redis-server libpq-dev libhiredis-dev libssl-dev pkg-config curl python3)
+
+# install_missing PACKAGE…: installs what is not there, and says so.
+install_missing() {
+  local package missing=()
+  for package in "$@"; do has_package "$package" || missing+=("$package"); done
+  ((${#missing[@]})) || return 0
+  command -v apt-get >/dev/null || fail "needs ${missing[*]}, and this is no Debian or Ubuntu; install them, then start again"
+  say "installing Debian packages: ${missing[*]}"
+  # Debian starts a server when its package is installed. We run our own, so for this one installation nothing is started.
+  local policy=/usr/sbin/policy-rc.d made_policy='' code=0
+  if [[ ! -e $policy ]]; then
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null && as_root chmod 755 "$policy"
+    made_policy=1
+  fi
+  as_root apt-get update -q </dev/null >/dev/null || say "apt-get update failed; trying with the lists that are there"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" </dev/null |
+    sed -u -n "s/^Setting up \([^ ]*\) .*/$command_name:   \1/p" || code=$?
+  [[ -z $made_policy ]] || as_root rm -f "$policy"
+  ((code == 0)) || fail "apt-get could not install ${missing[*]}; its message is above"
+}
+
+# require_space FOLDER MEGABYTES WHAT
+require_space() {
+  local free
+  free=$(df -Pm "$1" | awk 'NR == 2 { print $4 }')
+  ((free >= $2)) || fail "the disk of $1 has $free MB left; $3 needs $2 MB"
+}
+
+port_is_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# require_free_port PORT WHAT
+require_free_port() {
+  port_is_taken "$1" || return 0
+  local holder
+  holder=$(ss -Hltnp "sport = :$1" 2>/dev/null | sed -n 's/.*users:((\(.*\)))/ by \1/p' | head -n 1)
+  fail "port $1 ($2) is taken$holder; stop that, or choose others with --port"
+}
+
+# free_ports COUNT: that many ports nobody listens on, below the range that outgoing connections are given.
+free_ports() {
+  local port found=()
+  while ((${#found[@]} < $1)); do
+    port=$((12000 + (RANDOM * 32768 + RANDOM) % 18000))
+    [[ " ${found[*]} " == *" $port "* ]] || port_is_taken "$port" || found+=("$port")
+  done
+  printf '%s\n' "${found[@]}"
+}
+
+random_hex() { od -An -v -tx1 -N "$1" /dev/urandom | tr -d ' \n'; }
+
+# --- processes --------------------------------------------------------------------------------------------------------
+
+declare -A pids=()
+
+# start_process NAME LOG COMMAND…: in a session of its own, so that Ctrl-C reaches this script only, which then stops in order.
+start_process() {
+  local name=$1 log=$2
+  shift 2
+  setsid -- "$@" </dev/null >>"$log" 2>&1 9>&- &
+  pids[$name]=$!
+}
+
+is_running() { [[ -n ${pids[$1]-} ]] && kill -0 "${pids[$1]}" 2>/dev/null; }
+
+# stop_process NAME [SIGNAL] [SECONDS]: asks, waits, and ends it by force when it does not go.
+stop_process() {
+  local pid=${pids[$1]-} signal=${2:-TERM} seconds=${3:-20}
+  [[ -n $pid ]] || return 0
+  unset "pids[$1]"
+  if kill -s "$signal" "$pid" 2>/dev/null && ! wait_for_end "$pid" "$seconds"; then
+    say "$1 did not stop within $seconds seconds; ending it by force"
+    kill -KILL "$pid" 2>/dev/null || true
+  fi
+  wait "$pid" 2>/dev/null || true
+}
+
+# wait_for_end PID SECONDS
+wait_for_end() {
+  local tries=$(($2 * 20))
+  while kill -0 "$1" 2>/dev/null; do
+    ((tries-- > 0)) || return 1
+    sleep 0.05
+  done
+}
+
+# wait_until SECONDS NAME LOG COMMAND…: repeats the command until it succeeds; fails early when process NAME ends.
+wait_until() {
+  local tries=$(($1 * 20)) seconds=$1 name=$2 log=$3
+  shift 3
+  until "$@" >/dev/null 2>&1; do
+    is_running "$name" || { show_log "$log"; fail "$name ended while starting; the end of its log is above, all of it in $log"; }
+    ((tries-- > 0)) || { show_log "$log"; fail "$name was not ready after $seconds seconds; the end of its log is above"; }
+    sleep 0.05
+  done
+}
+
+show_log() { tail -n 12 "$1" 2>/dev/null | sed 's/^/  | /' >&2 || true; }
+
+# --- Postgres and Redis -----------------------------------------------------------------------------------------------
+
+# Postgres refuses to run as root. Root therefore lends it to the user `postgres`; anyone else runs it as himself.
+database_command=()
+((EUID != 0)) || database_command=(setpriv --reuid=postgres --regid=postgres --init-groups --reset-env)
+
+as_database_user() { (cd / && "${database_command[@]}" "$@"); }
+
+# own_database_folder FOLDER: makes it, closed to everyone but the user who runs Postgres. False when he cannot reach it.
+own_database_folder() {
+  mkdir -p "$1"
+  ((EUID != 0)) || chown postgres: "$1"
+  chmod 700 "$1"
+  as_database_user test -x "$1" 2>/dev/null
+}
+
+# start_postgres FOLDER PORT LOG ACCESS [SETTING…]: makes the cluster on first use, starts it on loopback, waits until it answers.
+# ACCESS is `trust`, or the superuser's password.
+start_postgres() {
+  local folder=$1/cluster port=$2 log=$3 access=$4 programs settings=() setting
+  programs=$(postgres_programs)
+  for setting in "${@:5}"; do settings+=(-c "$setting"); done
+  if ! as_database_user test -e "$folder"; then
+    make_cluster "$programs" "$1" "$log" "$access"
+  elif [[ $(as_database_user cat "$folder/PG_VERSION") != "$("$programs/postgres" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')" ]]; then
+    fail "the data in $folder are of another version of Postgres than the one installed; --reset begins anew"
+  fi
+  start_process postgres "$log" "${database_command[@]}" env -C / "$programs/postgres" -D "$folder" -p "$port" \
+    -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c timezone=UTC "${settings[@]}"
+  wait_until 60 postgres "$log" "$programs/pg_isready" -q -h 127.0.0.1 -p "$port"
+}
+
+# make_cluster PROGRAMS FOLDER LOG ACCESS: under another name first, so that an interrupted start leaves no half cluster.
+make_cluster() {
+  local programs=$1 folder=$2 log=$3 access=$4 authentication=(--auth=trust)
+  as_database_user rm -rf "$folder/new" "$folder/password"
+  if [[ $access != trust ]]; then
+    authentication=(--auth=scram-sha-256 --pwfile="$folder/password")
+    printf '%s\n' "$access" | (umask 077 && as_database_user tee "$folder/password" >/dev/null)
+  fi
+  as_database_user "$programs/initdb" -D "$folder/new" -U postgres -E UTF8 --locale=C.UTF-8 "${authentication[@]}" >>"$log" 2>&1 ||
+    { show_log "$log"; fail "could not make a Postgres cluster in $folder; the reason is above"; }
+  as_database_user rm -f "$folder/password"
+  as_database_user mv "$folder/new" "$folder/cluster"
+}
+
+# start_redis FOLDER PORT LOG [PASSWORD]: memory only, on loopback; refuses writes when full, because nothing in it may vanish.
+start_redis() {
+  local folder=$1 port=$2 log=$3 password=${4-}
+  {
+    printf '%s\n' "port $port" "bind 127.0.0.1" "dir \"$folder\"" 'save ""' "appendonly no" "maxmemory 256mb" \
+      "maxmemory-policy noeviction" "daemonize no"
+    [[ -z $password ]] || printf 'requirepass %s\n' "$password"
+  } >"$folder/redis.conf"
+  chmod 600 "$folder/redis.conf"
+  start_process redis "$log" redis-server "$folder/redis.conf"
+  wait_until 20 redis "$log" redis_answers "$port" "$password"
+}
+
+redis_answers() { [[ $(REDISCLI_AUTH=$2 redis-cli -h 127.0.0.1 -p "$1" ping 2>/dev/null) == PONG ]]; }
