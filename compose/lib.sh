@@ -111,27 +111,60 @@ random_hex() { od -An -v -tx1 -N "$1" /dev/urandom | tr -d ' \n'; }
 # --- processes --------------------------------------------------------------------------------------------------------
 
 declare -A pids=()
+# NAME=value pairs for the next process started; secrets go this way, because a command line can be read by everyone.
+environment=()
+# Where start_process notes what it started, so that a later run can stop what a killed one left; empty: nowhere.
+notes=
 
 # start_process NAME LOG COMMAND…: in a session of its own, so that Ctrl-C reaches this script only, which then stops in order.
 start_process() {
   local name=$1 log=$2
   shift 2
-  setsid -- "$@" </dev/null >>"$log" 2>&1 9>&- &
+  (
+    ((${#environment[@]} == 0)) || export "${environment[@]}"
+    exec setsid -- "$@"
+  ) </dev/null >>"$log" 2>&1 9>&- &
   pids[$name]=$!
+  [[ -z $notes ]] || echo "${pids[$name]} $(start_time "${pids[$name]}")" >"$notes/$name.pid"
 }
+
+# When a process started, in ticks since boot; with the id it names one process for good, as ids are used again.
+start_time() { sed 's/^.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
 
 is_running() { [[ -n ${pids[$1]-} ]] && kill -0 "${pids[$1]}" 2>/dev/null; }
 
-# stop_process NAME [SIGNAL] [SECONDS]: asks, waits, and ends it by force when it does not go.
-stop_process() {
-  local pid=${pids[$1]-} signal=${2:-TERM} seconds=${3:-20}
-  [[ -n $pid ]] || return 0
-  unset "pids[$1]"
-  if kill -s "$signal" "$pid" 2>/dev/null && ! wait_for_end "$pid" "$seconds"; then
-    say "$1 did not stop within $seconds seconds; ending it by force"
-    kill -KILL "$pid" 2>/dev/null || true
-  fi
-  wait "$pid" 2>/dev/null || true
+# stop_processes SIGNAL SECONDS NAME…: asks all, waits, and ends by force what does not go.
+stop_processes() {
+  local signal=$1 seconds=$2 name
+  shift 2
+  for name in "$@"; do
+    if is_running "$name"; then kill -s "$signal" "${pids[$name]}" 2>/dev/null || true; fi
+  done
+  for name in "$@"; do
+    [[ -n ${pids[$name]-} ]] || continue
+    if ! wait_for_end "${pids[$name]}" "$seconds"; then
+      say "$name did not stop within $seconds seconds; ending it by force"
+      kill -KILL "${pids[$name]}" 2>/dev/null || true
+    fi
+    wait "${pids[$name]}" 2>/dev/null || true
+    unset "pids[$name]"
+    [[ -z $notes ]] || rm -f "$notes/$name.pid"
+  done
+}
+
+# Stops what a run that was killed left behind, by its notes. The database goes last.
+stop_leftovers() {
+  local name pid started
+  for name in gateway identity tenant crm activity support redis postgres; do
+    [[ -f $notes/$name.pid ]] || continue
+    read -r pid started <"$notes/$name.pid" || true
+    if [[ -n ${started-} && $(start_time "$pid") == "$started" ]]; then
+      say "stopping $name (process $pid), left by a start that was killed"
+      kill -s "$([[ $name == postgres ]] && echo INT || echo TERM)" "$pid" 2>/dev/null || true
+      wait_for_end "$pid" 20 || kill -KILL "$pid" 2>/dev/null || true
+    fi
+    rm -f "$notes/$name.pid"
+  done
 }
 
 # wait_for_end PID SECONDS
@@ -175,17 +208,24 @@ own_database_folder() {
 # start_postgres FOLDER PORT LOG ACCESS [SETTING…]: makes the cluster on first use, starts it on loopback, waits until it answers.
 # ACCESS is `trust`, or the superuser's password.
 start_postgres() {
-  local folder=$1/cluster port=$2 log=$3 access=$4 programs settings=() setting
+  local folder=$1/cluster port=$2 log=$3 access=$4 programs
   programs=$(postgres_programs)
-  for setting in "${@:5}"; do settings+=(-c "$setting"); done
   if ! as_database_user test -e "$folder"; then
     make_cluster "$programs" "$1" "$log" "$access"
   elif [[ $(as_database_user cat "$folder/PG_VERSION") != "$("$programs/postgres" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')" ]]; then
     fail "the data in $folder are of another version of Postgres than the one installed; --reset begins anew"
   fi
-  start_process postgres "$log" "${database_command[@]}" env -C / "$programs/postgres" -D "$folder" -p "$port" \
-    -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c timezone=UTC "${settings[@]}"
+  launch_postgres "$1" "$port" "$log" "${@:5}"
   wait_until 60 postgres "$log" "$programs/pg_isready" -q -h 127.0.0.1 -p "$port"
+}
+
+# launch_postgres FOLDER PORT LOG [SETTING…]: starts the server of a cluster that is there, without waiting.
+launch_postgres() {
+  local folder=$1/cluster port=$2 log=$3 settings=() setting
+  for setting in "${@:4}"; do settings+=(-c "$setting"); done
+  environment=()
+  start_process postgres "$log" "${database_command[@]}" env -C / "$(postgres_programs)/postgres" -D "$folder" -p "$port" \
+    -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c timezone=UTC "${settings[@]}"
 }
 
 # make_cluster PROGRAMS FOLDER LOG ACCESS: under another name first, so that an interrupted start leaves no half cluster.
@@ -211,8 +251,14 @@ start_redis() {
     [[ -z $password ]] || printf 'requirepass %s\n' "$password"
   } >"$folder/redis.conf"
   chmod 600 "$folder/redis.conf"
-  start_process redis "$log" redis-server "$folder/redis.conf"
+  launch_redis "$folder" "$log"
   wait_until 20 redis "$log" redis_answers "$port" "$password"
+}
+
+# launch_redis FOLDER LOG: starts it as configured before, without waiting.
+launch_redis() {
+  environment=()
+  start_process redis "$2" redis-server "$1/redis.conf"
 }
 
 redis_answers() { [[ $(REDISCLI_AUTH=$2 redis-cli -h 127.0.0.1 -p "$1" ping 2>/dev/null) == PONG ]]; }

@@ -1,0 +1,184 @@
+"""Loads Martlet's demo data through its public API (Shared/Decisions and the API's section on demo data say what there is).
+
+    python3 compose/demo.py http://127.0.0.1:8080
+
+Everything is derived from fixed lists, and each request that creates carries an Idempotency-Key, so a load that broke off is
+simply repeated. The operator must exist (`martlet-identity operator create`).
+"""
+
+import json
+import sys
+import time
+import urllib.error
+import urllib.request
+
+PASSWORD = "martlet-demo"
+BATCH = 100  # records a request; the API takes up to 200
+
+TENANTS = [
+    # slug, name, plan, leads, tickets
+    ("acme", "Acme Industrial", "enterprise", 200, 40),
+    ("globex", "Globex Logistics", "pro", 50, 12),
+    ("initech", "Initech Software", "free", 20, 5),
+]
+PEOPLE_OF_ACME = [
+    # local part, name, role
+    ("manager", "Mara Lindqvist", "manager"),
+    ("sales", "Samuel Okafor", "sales"),
+    ("support", "Sofia Marino", "support"),
+    ("viewer", "Viktor Hahn", "read_only"),
+]
+
+FIRST = "Ada Bruno Chiara David Elif Farid Greta Hugo Ines Jonas Keiko Luca Maren Noor Olga Pablo Quentin Rosa Sanjay Tove".split()
+LAST = "Abbott Berger Castro Duarte Eriksen Fischer Greco Haddad Ivanova Jensen Kowalski Laurent Moretti Novak Osei Petrov Ramos".split()
+COMPANIES = [
+    "Northwind Turbines", "Halden Paper", "Brightwater Foods", "Solera Optics", "Kestrel Freight", "Marlow Textiles", "Vantage Robotics",
+    "Oakridge Dental", "Blue Fjord Energy", "Castellan Security", "Pinnacle Coatings", "Riverside Hospital", "Tandem Cycles",
+]
+CITIES = [("Hamburg", "DE", "+4940"), ("Lyon", "FR", "+33472"), ("Turin", "IT", "+39011"), ("Leeds", "GB", "+44113"), ("Austin", "US", "+1512")]
+TITLES = ["Head of Procurement", "Operations Manager", "IT Director", "Founder", "Plant Manager", "Controller"]
+SOURCES = ["website", "referral", "trade fair", "outbound", "partner"]
+STATUSES = ["new", "new", "contacted", "contacted", "qualified", "unqualified"]
+TAGS = ["priority", "newsletter", "emea", "renewal", "trial"]
+SUBJECTS = [
+    "Invoice shows the old address", "Cannot export the pipeline to CSV", "Password mail never arrives", "Duplicate contacts after the import",
+    "Question about the enterprise plan", "Webhook deliveries are delayed", "Dashboard total does not match the list",
+]
+PRIORITIES = ["normal", "low", "high", "normal", "urgent"]
+CHANNELS = ["email", "web", "phone", "chat"]
+
+
+class Refused(Exception):
+    """An answer with a status that the loader did not expect."""
+
+    def __init__(self, method, path, status, body):
+        super().__init__(f"{method} {path} answered {status}: {body}")
+        self.status = status
+
+
+class API:
+    """One caller of the API; `token` is empty until it signs in."""
+
+    def __init__(self, url, token=""):
+        self.url, self.token = url, token
+
+    def call(self, method, path, body=None, key=None, tries=8):
+        headers = {"Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if self.token:
+            headers["Authorization"] = "Bearer " + self.token
+        if key:
+            headers["Idempotency-Key"] = key
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as refusal:
+            text = refusal.read().decode(errors="replace")
+            # Too early or too busy; a reminder of a second or two. A longer wait is for a person to decide.
+            wait = float(refusal.headers.get("Retry-After") or 1)
+            if refusal.code in (429, 503) and tries and wait <= 10:
+                time.sleep(wait)
+                return self.call(method, path, body, key, tries - 1)
+            raise Refused(method, path, refusal.code, text) from None
+
+    def signed_in(self, email):
+        answer = self.call("POST", "/v1/auth/login", {"email": email, "password": PASSWORD})
+        return API(self.url, answer["access_token"])
+
+    def registered(self, email, name, **how):
+        """Registers, or signs in who is registered already."""
+        body = {"email": email, "password": PASSWORD, "name": name, **how}
+        try:
+            return API(self.url, self.call("POST", "/v1/auth/register", body)["access_token"])
+        except Refused as refusal:
+            if refusal.status != 409:
+                raise
+            return self.signed_in(email)
+
+
+def lead(tenant, number, owners):
+    first, last = FIRST[number % len(FIRST)], LAST[number % len(LAST)]
+    company = COMPANIES[number * 7 % len(COMPANIES)]
+    domain = company.lower().replace(" ", "-") + ".example"
+    city, country, prefix = CITIES[number % len(CITIES)]
+    return {
+        "first_name": first, "last_name": last, "company": company, "title": TITLES[number % len(TITLES)],
+        "email": f"{first}.{last}.{number}@{domain}".lower(), "phone": f"{prefix}55501{number:02d}", "website": f"https://{domain}",
+        "source": SOURCES[number * 3 % len(SOURCES)], "status": STATUSES[number * 5 % len(STATUSES)], "score": number * 37 % 101,
+        "tags": sorted({TAGS[number % len(TAGS)], TAGS[number * 2 % len(TAGS)]}),
+        "address": {"city": city, "country": country},
+        "description": f"Asked {tenant} about {TITLES[number * 5 % len(TITLES)].lower()} seats for {company}.",
+        **({"owner_id": owners[number % len(owners)]} if owners else {}),
+    }
+
+
+def ticket(number):
+    subject = SUBJECTS[number % len(SUBJECTS)]
+    return {
+        "subject": subject, "description": f"{subject}. Seen by {FIRST[number % len(FIRST)]} at {COMPANIES[number % len(COMPANIES)]}.",
+        "priority": PRIORITIES[number % len(PRIORITIES)], "channel": CHANNELS[number % len(CHANNELS)], "tags": [TAGS[number % len(TAGS)]],
+    }
+
+
+def create_all(api, resource, slug, records):
+    for start in range(0, len(records), BATCH):
+        part = records[start : start + BATCH]
+        operations = [{"op": "create", "body": record} for record in part]
+        body = {"atomic": False, "operations": operations}
+        answer = api.call("POST", f"/v1/{resource}/batch", body, key=f"demo-{slug}-{resource}-{start}")
+        # 409: there from a load that broke off longer ago than idempotency keys are kept.
+        refused = [result for result in answer["results"] if result["status"] not in (201, 409)]
+        if refused:
+            raise Refused("POST", f"/v1/{resource}/batch", refused[0]["status"], json.dumps(refused[0]["body"]))
+
+
+def say(text):
+    print("  " + text, flush=True)
+
+
+def load(url):
+    nobody = API(url)
+    admins = {
+        slug: nobody.registered(f"admin@{slug}.test", f"{name.split()[0]} Admin", organization={"name": name, "slug": slug})
+        for slug, name, *_ in TENANTS
+    }
+    operator = nobody.signed_in("operator@martlet.test")
+    for slug, _, plan, *_ in TENANTS:
+        if plan == "free":
+            continue
+        tenant = admins[slug].call("GET", "/v1/tenant")
+        if tenant["plan"] != plan:
+            operator.call("PATCH", f"/v1/platform/tenants/{tenant['id']}", {"plan": plan})
+        # What a token says of the plan is as old as the token.
+        admins[slug] = nobody.signed_in(f"admin@{slug}.test")
+
+    members = {member["email"] for member in admins["acme"].call("GET", "/v1/members?limit=200")["data"]}
+    owners = []
+    for local, name, role in PEOPLE_OF_ACME:
+        email = f"{local}@acme.test"
+        if email in members:
+            person = nobody.signed_in(email)
+        else:
+            invitation = admins["acme"].call("POST", "/v1/invitations", {"email": email, "role": role}, key=f"demo-invite-{local}")
+            person = nobody.registered(email, name, invitation_token=invitation["token"])
+        if role in ("manager", "sales"):
+            owners.append(person.call("GET", "/v1/me")["user"]["id"])
+    say("3 tenants, 8 people")
+
+    for slug, name, _, leads, tickets in TENANTS:
+        of_tenant = owners if slug == "acme" else []
+        create_all(admins[slug], "leads", slug, [lead(name, number, of_tenant) for number in range(leads)])
+        create_all(admins[slug], "tickets", slug, [ticket(number) for number in range(tickets)])
+        say(f"{slug}: {leads} leads, {tickets} tickets")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        sys.exit(__doc__)
+    try:
+        load(sys.argv[1].rstrip("/"))
+    except (Refused, urllib.error.URLError, KeyError) as problem:
+        sys.exit(f"demo data: {problem!s}")
