@@ -125,13 +125,20 @@ start_process() {
     exec setsid -- "$@"
   ) </dev/null >>"$log" 2>&1 9>&- &
   pids[$name]=$!
+  disown "$!" # or the shell would announce each end in its own words
   [[ -z $notes ]] || echo "${pids[$name]} $(start_time "${pids[$name]}")" >"$notes/$name.pid"
 }
 
 # When a process started, in ticks since boot; with the id it names one process for good, as ids are used again.
 start_time() { sed 's/^.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
 
-is_running() { [[ -n ${pids[$1]-} ]] && kill -0 "${pids[$1]}" 2>/dev/null; }
+# A process that ended and was not fetched by its parent yet does not count.
+is_alive() {
+  local stat
+  { read -r stat <"/proc/$1/stat"; } 2>/dev/null && [[ ${stat##*) } != Z* ]]
+}
+
+is_running() { [[ -n ${pids[$1]-} ]] && is_alive "${pids[$1]}"; }
 
 # stop_processes SIGNAL SECONDS NAME…: asks all, waits, and ends by force what does not go.
 stop_processes() {
@@ -146,7 +153,6 @@ stop_processes() {
       say "$name did not stop within $seconds seconds; ending it by force"
       kill -KILL "${pids[$name]}" 2>/dev/null || true
     fi
-    wait "${pids[$name]}" 2>/dev/null || true
     unset "pids[$name]"
     [[ -z $notes ]] || rm -f "$notes/$name.pid"
   done
@@ -170,7 +176,7 @@ stop_leftovers() {
 # wait_for_end PID SECONDS
 wait_for_end() {
   local tries=$(($2 * 20))
-  while kill -0 "$1" 2>/dev/null; do
+  while is_alive "$1"; do
     ((tries-- > 0)) || return 1
     sleep 0.05
   done
