@@ -1,0 +1,100 @@
+import NIOCore
+
+/// Writes a head into memory reserved for it, without looking at the buffer's indexes for each piece.
+struct HeadWriter {
+    let base: UnsafeMutableRawPointer
+    private(set) var position = 0
+    private let capacity: Int
+
+    init(_ memory: UnsafeMutableRawBufferPointer) {
+        guard let base = memory.baseAddress else { preconditionFailure("a buffer of at least \(HeadWriter.slack) bytes is reserved before") }
+        self.base = base
+        capacity = memory.count
+    }
+
+    /// What the gateway adds to any head fits in this, without claims and the bytes of the head itself.
+    static let slack = 1536
+
+    mutating func put(_ bytes: UnsafeRawBufferPointer) {
+        precondition(position + bytes.count <= capacity, "the memory for a head was reckoned too small")
+        guard let source = bytes.baseAddress else { return }
+        (base + position).copyMemory(from: source, byteCount: bytes.count)
+        position += bytes.count
+    }
+
+    mutating func put(_ text: StaticString) { put(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)) }
+    mutating func put(_ bytes: [UInt8]) { bytes.withUnsafeBytes { put($0) } }
+
+    mutating func put(byte: UInt8) {
+        precondition(position < capacity, "the memory for a head was reckoned too small")
+        base.storeBytes(of: byte, toByteOffset: position, as: UInt8.self)
+        position += 1
+    }
+
+    mutating func put(decimal value: Int) {
+        var digits: UInt64 = 1
+        var rest = UInt64(max(0, value))
+        var divisor: UInt64 = 1
+        while rest / divisor >= 10 {
+            divisor *= 10
+            digits += 1
+        }
+        while divisor > 0 {
+            put(byte: UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest / divisor))
+            rest %= divisor
+            divisor /= 10
+        }
+    }
+
+    /// Sixteen lower-case hexadecimal digits.
+    mutating func put(hex value: UInt64) {
+        var shift: UInt64 = 64
+        while shift > 0 {
+            shift -= 4
+            let digit = UInt8(truncatingIfNeeded: value >> shift) & 15
+            put(byte: digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
+        }
+    }
+
+    /// base64url without padding.
+    mutating func put(base64URL bytes: UnsafeRawBufferPointer) {
+        var accumulator: UInt32 = 0
+        var bits: UInt32 = 0
+        for byte in bytes {
+            accumulator = accumulator << 8 | UInt32(byte)
+            bits += 8
+            while bits >= 6 {
+                bits -= 6
+                put(byte: Self.base64Digit(UInt8(truncatingIfNeeded: accumulator >> bits) & 63))
+            }
+        }
+        if bits > 0 { put(byte: Self.base64Digit(UInt8(truncatingIfNeeded: accumulator << (6 - bits)) & 63)) }
+    }
+
+    private static func base64Digit(_ value: UInt8) -> UInt8 {
+        switch value {
+        case 0..<26: UInt8(ascii: "A") + value
+        case 26..<52: UInt8(ascii: "a") + value - 26
+        case 52..<62: UInt8(ascii: "0") + value - 52
+        case 62: UInt8(ascii: "-")
+        default: UInt8(ascii: "_")
+        }
+    }
+
+    /// What was written since `start`.
+    func written(since start: Int) -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base + start, count: position - start) }
+
+    /// Takes back what was written after `position`.
+    mutating func rewind(to position: Int) { self.position = position }
+}
+
+extension ByteBuffer {
+    /// Appends a head of at most `capacity` bytes.
+    mutating func writeHead(capacity: Int, _ body: (inout HeadWriter) -> Void) {
+        writeWithUnsafeMutableBytes(minimumWritableBytes: capacity) { memory in
+            var writer = HeadWriter(memory)
+            body(&writer)
+            return writer.position
+        }
+    }
+}

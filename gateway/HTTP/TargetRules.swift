@@ -1,0 +1,67 @@
+import Core
+
+/// Which request targets are accepted. A path has exactly one spelling that is accepted, so that no two parties on the way can
+/// see different resources in it: no empty or dot segment, no encoded slash, no parameter after a semicolon.
+enum TargetRules {
+    static func isPath(_ path: UnsafeRawBufferPointer) -> Bool {
+        var index = 0
+        var segmentStart = 1
+        while index < path.count {
+            let byte = path[index]
+            switch byte {
+            case UInt8(ascii: "/"):
+                if index > 0, !isSegment(path, segmentStart..<index) { return false }
+                segmentStart = index + 1
+            case UInt8(ascii: "%"):
+                guard index + 2 < path.count, let high = hexDigit(path[index + 1]), let low = hexDigit(path[index + 2]) else { return false }
+                switch high << 4 | low {
+                case 0..<0x20, 0x7F, UInt8(ascii: "/"), UInt8(ascii: "\\"), UInt8(ascii: "."), UInt8(ascii: ";"), UInt8(ascii: "%"):
+                    return false
+                default: index += 2
+                }
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+                UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "~"), UInt8(ascii: "!"), UInt8(ascii: "$"),
+                UInt8(ascii: "&"), UInt8(ascii: "'"), UInt8(ascii: "("), UInt8(ascii: ")"), UInt8(ascii: "*"), UInt8(ascii: "+"),
+                UInt8(ascii: ","), UInt8(ascii: "="), UInt8(ascii: ":"), UInt8(ascii: "@"):
+                break
+            default: return false
+            }
+            index += 1
+        }
+        // The root alone has an empty segment; a slash at the end of anything else is another spelling of it.
+        return path.count == 1 || isSegment(path, segmentStart..<path.count)
+    }
+
+    private static func isSegment(_ path: UnsafeRawBufferPointer, _ range: Range<Int>) -> Bool {
+        switch range.count {
+        case 0: false
+        case 1: path[range.lowerBound] != UInt8(ascii: ".")
+        case 2: path[range.lowerBound] != UInt8(ascii: ".") || path[range.lowerBound + 1] != UInt8(ascii: ".")
+        default: true
+        }
+    }
+
+    private static func hexDigit(_ byte: UInt8) -> UInt8? { Hex.value(of: byte) }
+
+    /// Visible ASCII without `#`; what it means is the service's to check.
+    static func isQuery(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> Bool {
+        for index in range {
+            let byte = bytes[index]
+            if byte <= 0x20 || byte >= 0x7F || byte == UInt8(ascii: "#") { return false }
+        }
+        return true
+    }
+
+    static func isHost(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> Bool {
+        if range.isEmpty || range.count > 255 { return false }
+        for index in range {
+            switch bytes[index] {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+                UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: ":"), UInt8(ascii: "["), UInt8(ascii: "]"):
+                break
+            default: return false
+            }
+        }
+        return true
+    }
+}
