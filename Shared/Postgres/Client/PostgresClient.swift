@@ -1,0 +1,112 @@
+import Core
+import Logging
+import ServiceLifecycle
+import Synchronization
+
+/// A client of one Postgres database for many callers at once.
+///
+/// The fast lane sends each batch over one of a few shared connections in pipeline mode, so that hundreds of callers need no
+/// connection of their own. The bulk lane leases a connection to one caller, for transactions that must think between
+/// statements. Threads and connections start with ``run()`` or the first use.
+public final class PostgresClient: Service, Sendable {
+    private let reactors: [Reactor]
+    private let connector: Connector
+    private let next = Atomic<Int>(0)
+
+    /// Connects to nothing yet.
+    public init(configuration: PostgresConfiguration, logger: Logger) {
+        let connector = Connector(configuration: configuration, logger: logger)
+        let fast = max(1, configuration.fastConnections)
+        let threads = min(max(1, configuration.reactorThreads), fast)
+        self.connector = connector
+        self.reactors = (0..<threads).map { thread in
+            func share(_ total: Int) -> Int { total / threads + (thread < total % threads ? 1 : 0) }
+            return Reactor(
+                configuration: configuration, connector: connector, fastConnections: share(fast),
+                bulkConnections: share(max(0, configuration.bulkConnections)))
+        }
+    }
+
+    deinit {
+        for reactor in reactors { reactor.push(.shutDown(drain: false)) }
+        connector.stop()
+    }
+
+    /// Keeps connections open, replacing lost ones, until a graceful shutdown, when it lets those who wait finish, or until its
+    /// task is cancelled, when it does not. After that every call fails with `notConnected`.
+    public func run() async throws {
+        for reactor in reactors { reactor.start() }
+        await withTaskCancellationHandler {
+            await withGracefulShutdownHandler {
+                for reactor in reactors { await reactor.waitForEnd() }
+            } onGracefulShutdown: {
+                for reactor in self.reactors { reactor.push(.shutDown(drain: true)) }
+            }
+        } onCancel: {
+            for reactor in reactors { reactor.push(.shutDown(drain: false)) }
+        }
+        connector.stop()
+    }
+
+    /// Runs the statements as one transaction in one round trip, in the name of the context's tenant, user and request.
+    ///
+    /// The statements cannot see each other's results; a failing one undoes them all. Ends at the context's deadline or when the
+    /// task is cancelled, and then the batch may or may not take effect.
+    /// - Returns: One result for each statement.
+    /// - Throws: ``PostgresError``.
+    public func batch(as context: RequestContext, _ statements: [SQL]) async throws -> [PostgresResult] {
+        try await batch(ContextSettings.sql(for: context), statements, until: context.deadline)
+    }
+
+    /// Runs the statements as one transaction in one round trip, in the name of no tenant. As ``batch(as:_:)-(RequestContext,_)``.
+    public func batch(as context: SystemContext, _ statements: [SQL]) async throws -> [PostgresResult] {
+        try await batch(ContextSettings.sql(for: context), statements, until: context.deadline)
+    }
+
+    private func batch(_ settings: SQL, _ statements: [SQL], until deadline: Timestamp) async throws -> [PostgresResult] {
+        for statement in statements { try statement.validate() }
+        let request = Request(settings: settings, statements: statements, deadline: deadline.monotonic)
+        return try await nextReactor.run(request)
+    }
+
+    /// Whether a connection of the fast lane is up, without asking the server.
+    public var isReady: Bool { statistics.fastConnections > 0 }
+
+    /// Asks the server for a sign of life, for at most 2 s.
+    ///
+    /// - Throws: ``PostgresError``.
+    public func ready() async throws {
+        _ = try await batch(as: SystemContext(service: "ready", timeout: .seconds(2)), ["select 1"])
+    }
+
+    public var statistics: PostgresStatistics {
+        reactors.reduce(PostgresStatistics()) { $0 + $1.statistics }
+    }
+
+    var nextReactor: Reactor {
+        if reactors.count == 1 { return reactors[0] }
+        let turn = next.wrappingAdd(1, ordering: .relaxed).oldValue
+        return reactors[Int(UInt(bitPattern: turn) % UInt(reactors.count))]
+    }
+
+    /// A reactor that has connections of the bulk lane: the first ones get them.
+    var nextBulkReactor: Reactor {
+        let reactor = nextReactor
+        return reactor.hasBulkLane ? reactor : reactors[0]
+    }
+}
+
+extension Timestamp {
+    /// The instant on the monotonic clock, in nanoseconds.
+    var monotonic: Int64 { monotonicNow() + timeLeft.nanoseconds }
+}
+
+extension SQL {
+    /// Refuses what would reach the server cut short (a text ends at its first NUL) or not at all.
+    func validate() throws(PostgresError) {
+        guard binds.count <= 65_535 else { throw PostgresError(.server(sqlState: "54023"), message: "too many binds") }
+        for case .text(let text) in binds where text.utf8.contains(0) {
+            throw PostgresError(.server(sqlState: "22021"), message: "a text holds a NUL character")
+        }
+    }
+}

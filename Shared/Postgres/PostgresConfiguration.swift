@@ -1,0 +1,139 @@
+import CLibPQ
+
+/// Where the server is, as whom to connect, and how much to ask of it at once.
+public struct PostgresConfiguration: Sendable {
+    /// A host name, an address, a directory with the server's Unix socket, or several separated by commas, of which the one
+    /// that accepts writes is taken. Default `localhost`.
+    public var host = "localhost"
+    /// Default 5432.
+    public var port = 5432
+    public var database: String
+    public var user: String
+    /// Secret; `nil` when the server asks for none.
+    public var password: String?
+    /// libpq's `sslmode`: `disable`, `prefer` (default), `require`, `verify-ca`, `verify-full`.
+    public var tlsMode = "prefer"
+    /// A file with the certificates to trust, for `verify-ca` and `verify-full`.
+    public var tlsRootCertificates: String?
+    /// The only schema on the search path; `nil` leaves the role's own.
+    public var schema: String?
+    /// Shown in `pg_stat_activity`. Default `martlet`.
+    public var applicationName = "martlet"
+
+    /// Connections of the fast lane, shared by all callers. Default 8, at least 1.
+    public var fastConnections = 8
+    /// Connections of the bulk lane, leased to one transaction or session at a time. Default 4; with 0 there are none of those.
+    public var bulkConnections = 4
+    /// Threads that drive the connections; each has its share of them. Default 1.
+    public var reactorThreads = 1
+
+    /// The longest that one statement of the fast lane may run. Default 5 s.
+    public var statementTimeout: Duration = .seconds(5)
+    /// The longest that one statement of the bulk lane may run. Default 60 s.
+    public var bulkStatementTimeout: Duration = .seconds(60)
+    /// The longest that a statement waits for a lock. Default 2 s.
+    public var lockTimeout: Duration = .seconds(2)
+    /// The longest that a transaction of the bulk lane may think between two statements. Default 30 s.
+    public var idleInTransactionTimeout: Duration = .seconds(30)
+    /// The longest for one attempt to connect, in whole seconds, at least 2 s. Default 5 s.
+    public var connectTimeout: Duration = .seconds(5)
+    /// The longest that a caller waits while there is no connection at all. Default 2 s; its own deadline may be sooner.
+    public var unavailableTimeout: Duration = .seconds(2)
+    /// The longest that a graceful stop waits for callers to finish. Default 10 s.
+    public var drainTimeout: Duration = .seconds(10)
+
+    /// Batches on one fast connection at a time; bounds what one slow statement can delay. Default 64.
+    public var maximumDepth = 64
+    /// Callers that may wait for a connection, in each lane; more are refused with `overloaded`. Default 2,048.
+    public var maximumWaiting = 2048
+    /// Statements kept prepared on one connection; when more come up all are forgotten and prepared anew. Default 500.
+    public var maximumStatements = 500
+
+    public init(
+        host: String = "localhost", port: Int = 5432, database: String, user: String, password: String? = nil, schema: String? = nil
+    ) {
+        self.host = host
+        self.port = port
+        self.database = database
+        self.user = user
+        self.password = password
+        self.schema = schema
+    }
+
+    /// Reads a libpq connection string: `postgresql://user:password@host:port/database?sslmode=require`, or `host=… dbname=…`.
+    ///
+    /// Takes over host, port, dbname, user, password, sslmode, sslrootcert and application_name; the database defaults to the user's name.
+    /// - Throws: ``PostgresConfigurationError`` when the string is malformed or has a keyword that is not taken over.
+    public init(connectionString: String) throws {
+        var message: UnsafeMutablePointer<CChar>?
+        guard let options = PQconninfoParse(connectionString, &message) else {
+            PQfreemem(message)
+            throw PostgresConfigurationError(reason: "not a connection string of libpq")
+        }
+        defer { PQconninfoFree(options) }
+        var values: [String: String] = [:]
+        var option = options
+        while let keyword = option.pointee.keyword {
+            if let value = option.pointee.val { values[String(cString: keyword)] = String(cString: value) }
+            option += 1
+        }
+        guard let user = values.removeValue(forKey: "user") else { throw PostgresConfigurationError(reason: "names no user") }
+        self.init(database: values.removeValue(forKey: "dbname") ?? user, user: user)
+        host = values.removeValue(forKey: "host") ?? host
+        password = values.removeValue(forKey: "password")
+        tlsMode = values.removeValue(forKey: "sslmode") ?? tlsMode
+        tlsRootCertificates = values.removeValue(forKey: "sslrootcert")
+        applicationName = values.removeValue(forKey: "application_name") ?? applicationName
+        if let text = values.removeValue(forKey: "port") {
+            guard let port = Int(text) else { throw PostgresConfigurationError(reason: "the port is not one number") }
+            self.port = port
+        }
+        if let unknown = values.keys.min() { throw PostgresConfigurationError(reason: "the keyword \(unknown) is not supported") }
+    }
+
+    /// The keywords and values for libpq; `options` are settings of the session.
+    func parameters(settings: [(String, String)]) -> [(String, String)] {
+        var parameters = [
+            ("host", host), ("port", String(port)), ("dbname", database), ("user", user), ("sslmode", tlsMode),
+            ("application_name", applicationName), ("client_encoding", "UTF8"), ("target_session_attrs", "read-write"),
+            ("connect_timeout", String(max(2, connectTimeout.components.seconds))),
+            // A peer that vanished without a word is noticed within seconds.
+            ("keepalives_idle", "15"), ("keepalives_interval", "5"), ("keepalives_count", "3"), ("tcp_user_timeout", "30000"),
+        ]
+        if let password { parameters.append(("password", password)) }
+        if let tlsRootCertificates { parameters.append(("sslrootcert", tlsRootCertificates)) }
+        var settings = settings
+        settings += [("DateStyle", "ISO"), ("TimeZone", "UTC"), ("standard_conforming_strings", "on")]
+        if let schema { settings.append(("search_path", "\"\(schema.replacing("\"", with: "\"\""))\"")) }
+        let options = settings.map { name, value in
+            "-c \(name)=\(value.replacing("\\", with: "\\\\").replacing(" ", with: "\\ "))"
+        }
+        parameters.append(("options", options.joined(separator: " ")))
+        return parameters
+    }
+
+    func parameters(for lane: Lane) -> [(String, String)] {
+        parameters(settings: [
+            ("statement_timeout", (lane == .fast ? statementTimeout : bulkStatementTimeout).millisecondsText),
+            ("lock_timeout", lockTimeout.millisecondsText),
+            ("idle_in_transaction_session_timeout", idleInTransactionTimeout.millisecondsText),
+        ])
+    }
+}
+
+/// A connection string that cannot be used. Does not repeat the string, which may hold a password.
+public struct PostgresConfigurationError: Error, CustomStringConvertible {
+    public var reason: String
+    public var description: String { "postgres connection string: \(reason)" }
+}
+
+extension Duration {
+    /// Whole milliseconds, as Postgres's settings take them.
+    var millisecondsText: String { String(milliseconds) }
+    var milliseconds: Int64 { components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000 }
+    var nanoseconds: Int64 {
+        // Centuries are as good as for ever, and do not overflow.
+        let seconds = min(components.seconds, 4_000_000_000)
+        return seconds * 1_000_000_000 + components.attoseconds / 1_000_000_000
+    }
+}

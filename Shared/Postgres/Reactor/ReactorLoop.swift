@@ -1,0 +1,271 @@
+/// What the reactor's thread does and has: connections, callers that wait for one, and the loop around the poller.
+final class ReactorLoop {
+    private let reactor: Reactor
+    private let connector: Connector
+    private let configuration: PostgresConfiguration
+    private let connections: [Connection]
+    private let fast: ArraySlice<Connection>
+    private let bulk: ArraySlice<Connection>
+    private var waitingFast = Ring<Request>()
+    private var waitingBulk = Ring<Request>()
+    private var table: StatementTable
+    private let buffer = ParameterBuffer()
+    private var dirty: [Connection] = []
+    private var statistics = PostgresStatistics()
+    private var now = monotonicNow()
+    private var nextSweep: Int64 = 0
+    /// Set once the client is to end: the instant at which it no longer waits for anyone.
+    private var stopAt: Int64?
+
+    /// How exact deadlines are, and how often encrypted connections are looked at, nanoseconds.
+    private static let sweepInterval: Int64 = 10_000_000
+
+    init(
+        reactor: Reactor, connector: Connector, configuration: PostgresConfiguration, fastConnections: Int, bulkConnections: Int
+    ) {
+        self.reactor = reactor
+        self.connector = connector
+        self.configuration = configuration
+        connections = (0..<fastConnections + bulkConnections).map {
+            Connection(index: $0, lane: $0 < fastConnections ? .fast : .bulk, maximumStatements: configuration.maximumStatements)
+        }
+        fast = connections[..<fastConnections]
+        bulk = connections[fastConnections...]
+        table = StatementTable(capacity: configuration.maximumStatements)
+    }
+
+    func run() {
+        for connection in connections { connector.connect(connection.index, for: reactor) }
+        var commands: [Reactor.Command] = []
+        while true {
+            commands.removeAll(keepingCapacity: true)
+            reactor.take(into: &commands)
+            now = monotonicNow()
+            for command in commands { handle(command) }
+            flush()
+            if now >= nextSweep, isWatching { sweep() }
+            publish()
+            if let stopAt, now >= stopAt || !isOccupied { break }
+            // More may have come in while those were handled.
+            reactor.poller.wait(milliseconds: commands.isEmpty ? waitTime : 0) { event in
+                let connection = connections[event.token]
+                if event.isReadable || event.isWritable { serve(connection) }
+            }
+        }
+        close()
+    }
+
+    /// Whether there is anyone with a deadline.
+    private var isWatching: Bool {
+        stopAt != nil || !waitingFast.isEmpty || !waitingBulk.isEmpty || connections.contains { $0.depth > 0 }
+    }
+
+    private var isOccupied: Bool {
+        !waitingFast.isEmpty || !waitingBulk.isEmpty || connections.contains { $0.depth > 0 || $0.lease != nil }
+    }
+
+    private var waitTime: Int32 {
+        isWatching ? Int32(max(1, min(10, (nextSweep - now + 999_999) / 1_000_000))) : -1
+    }
+
+    private func handle(_ command: Reactor.Command) {
+        switch command {
+        case .submit(let request, let continuation):
+            // Cancelled before it came.
+            if request.state == .finished { return continuation.resume(throwing: PostgresError(.cancelled)) }
+            request.continuation = continuation
+            start(request)
+        case .cancel(let request): abandon(request, .cancelled)
+        case .release(let lease, let isClean): release(lease, isClean: isClean)
+        case .connected(let index, let handle): open(connections[index], handle)
+        case .shutDown(let drain):
+            let limit = drain ? now + configuration.drainTimeout.nanoseconds : now
+            stopAt = min(stopAt ?? limit, limit)
+        }
+    }
+
+    // MARK: Requests
+
+    private func start(_ request: Request) {
+        if request.deadline <= now { return abandon(request, .deadlineExceeded) }
+        if let lease = request.lease, !request.isAcquiring {
+            guard let connection = lease.connection, !lease.isSpoilt else {
+                return request.finish(throwing: PostgresError(.connectionLost(mayHaveCommitted: false)))
+            }
+            guard connection.depth < configuration.maximumDepth else { return request.finish(throwing: PostgresError(.overloaded)) }
+            return send(request, over: connection)
+        }
+        if stopAt != nil || (request.isAcquiring && bulk.isEmpty) {
+            return request.finish(throwing: PostgresError(.notConnected))
+        }
+        if let connection = freeConnection(for: request) { return send(request, over: connection) }
+        guard (request.isAcquiring ? waitingBulk.count : waitingFast.count) < configuration.maximumWaiting else {
+            statistics.overloads += 1
+            return request.finish(throwing: PostgresError(.overloaded))
+        }
+        request.state = .waiting
+        request.waitingSince = now
+        if request.isAcquiring { waitingBulk.append(request) } else { waitingFast.append(request) }
+    }
+
+    /// The least loaded connection of the fast lane, or one of the bulk lane that nobody has.
+    private func freeConnection(for request: Request) -> Connection? {
+        if request.isAcquiring { return bulk.first { $0.isUsable && $0.lease == nil } }
+        var best: Connection?
+        var bestDepth = configuration.maximumDepth
+        for connection in fast where connection.isUsable && connection.depth < bestDepth {
+            best = connection
+            bestDepth = connection.depth
+        }
+        return best
+    }
+
+    private func send(_ request: Request, over connection: Connection) {
+        if request.isAcquiring, let lease = request.lease {
+            lease.connection = connection
+            connection.lease = lease
+        }
+        statistics.batches += 1
+        statistics.statements += request.statements.count
+        if !connection.isDirty { dirty.append(connection) }
+        if !connection.send(request, &table, buffer) { lose(connection) }
+    }
+
+    /// Answers a caller who does not wait any longer. What was sent for it is drained and dropped.
+    private func abandon(_ request: Request, _ kind: PostgresError.Kind) {
+        guard request.state != .finished else { return }
+        if request.state == .sent { request.lease?.isSpoilt = true }
+        if kind == .deadlineExceeded { statistics.timeouts += 1 }
+        request.finish(throwing: PostgresError(kind))
+    }
+
+    private func dispatch() {
+        while let request = waitingFast.first {
+            if request.state == .waiting {
+                guard let connection = freeConnection(for: request) else { break }
+                send(request, over: connection)
+            }
+            waitingFast.popFirst()
+        }
+        while let request = waitingBulk.first {
+            if request.state == .waiting {
+                guard let connection = freeConnection(for: request) else { break }
+                send(request, over: connection)
+            }
+            waitingBulk.popFirst()
+        }
+    }
+
+    /// Ends a lease. A connection that is not as it was before the lease is replaced, so that nothing of it stays behind:
+    /// no open transaction, no setting, no lock, no answer.
+    private func release(_ lease: Lease, isClean: Bool) {
+        guard let connection = lease.connection else { return }
+        lease.connection = nil
+        connection.lease = nil
+        if isClean, !lease.isSpoilt, connection.depth == 0 { return dispatch() }
+        if connection.depth > 0, let cancellation = connection.handle?.cancellation() { connector.cancel(cancellation) }
+        lose(connection)
+    }
+
+    // MARK: Connections
+
+    private func open(_ connection: Connection, _ handle: ConnectionHandle) {
+        if connection.hasBeenConnected { statistics.reconnects += 1 }
+        connection.open(handle)
+        reactor.poller.add(handle.socket, token: connection.index)
+        dispatch()
+    }
+
+    private func serve(_ connection: Connection) {
+        guard connection.handle != nil else { return }
+        guard connection.receive() else { return lose(connection) }
+        if connection.isAwaitingWrite { flush(connection) }
+        if connection.mustClose { lose(connection) }
+        if !waitingFast.isEmpty || !waitingBulk.isEmpty { dispatch() }
+    }
+
+    private func flush() {
+        // The list can grow: losing a connection does not, but a dispatch does.
+        var index = 0
+        while index < dirty.count {
+            dirty[index].isDirty = false
+            flush(dirty[index])
+            index += 1
+        }
+        dirty.removeAll(keepingCapacity: true)
+    }
+
+    private func flush(_ connection: Connection) {
+        guard let handle = connection.handle else { return }
+        switch handle.flush() {
+        case .failed: lose(connection)
+        case .done where connection.isAwaitingWrite:
+            connection.isAwaitingWrite = false
+            reactor.poller.change(handle.socket, token: connection.index, wantsWrite: false)
+        case .blocked where !connection.isAwaitingWrite:
+            connection.isAwaitingWrite = true
+            reactor.poller.change(handle.socket, token: connection.index, wantsWrite: true)
+        case .done, .blocked: break
+        }
+    }
+
+    private func lose(_ connection: Connection) {
+        guard let handle = connection.lose() else { return }
+        reactor.poller.remove(handle.socket)
+        if stopAt == nil { connector.connect(connection.index, for: reactor) }
+    }
+
+    // MARK: Time
+
+    /// Answers those whose time is over.
+    private func sweep() {
+        nextSweep = now + Self.sweepInterval
+        let isFastLaneDown = !fast.contains { $0.isUsable }
+        let isBulkLaneDown = !bulk.contains { $0.isUsable }
+        let unavailableSince = now - configuration.unavailableTimeout.nanoseconds
+        func expire(_ waiting: inout Ring<Request>, isLaneDown: Bool) {
+            guard !waiting.isEmpty else { return }
+            waiting.removeAll { request in
+                if request.deadline <= now { abandon(request, .deadlineExceeded) }
+                if isLaneDown, request.waitingSince <= unavailableSince { abandon(request, .notConnected) }
+                return request.state == .finished
+            }
+        }
+        expire(&waitingFast, isLaneDown: isFastLaneDown)
+        expire(&waitingBulk, isLaneDown: isBulkLaneDown)
+        for connection in connections where connection.depth > 0 {
+            connection.forEachRequest { request in
+                if request.state == .sent, request.deadline <= now { abandon(request, .deadlineExceeded) }
+            }
+            // Bytes can lie decrypted in memory while the socket has none, so the poller would not tell.
+            if connection.handle?.isEncrypted == true { serve(connection) }
+        }
+    }
+
+    private func publish() {
+        statistics.fastConnections = 0
+        statistics.bulkConnections = 0
+        statistics.leases = 0
+        statistics.inFlight = 0
+        statistics.greatestDepth = 0
+        for connection in connections {
+            if connection.isUsable {
+                if connection.lane == .fast { statistics.fastConnections += 1 } else { statistics.bulkConnections += 1 }
+            }
+            if connection.lease != nil { statistics.leases += 1 }
+            statistics.inFlight += connection.depth
+            statistics.greatestDepth = max(statistics.greatestDepth, connection.depth)
+        }
+        statistics.waiting = waitingFast.count + waitingBulk.count
+        reactor.publish(statistics)
+    }
+
+    private func close() {
+        stopAt = now
+        for connection in connections { lose(connection) }
+        while let request = waitingFast.popFirst() { abandon(request, .notConnected) }
+        while let request = waitingBulk.popFirst() { abandon(request, .notConnected) }
+        publish()
+        for command in reactor.end() { handle(command) }
+    }
+}

@@ -1,0 +1,79 @@
+/// Which connections a request may use.
+enum Lane: Sendable, Hashable {
+    case fast
+    case bulk
+}
+
+/// One caller's batch on its way through the reactor.
+///
+/// Sendable because the constants are set before the request is handed over, and the variables are touched by nobody but the
+/// reactor's thread.
+final class Request: @unchecked Sendable {
+    enum State {
+        case new
+        case waiting
+        case sent
+        /// The caller has been answered; answers still to come are dropped.
+        case finished
+    }
+
+    typealias Continuation = CheckedContinuation<[PostgresResult], any Error>
+
+    /// Runs before the statements and in their transaction; its answer is not handed out.
+    let settings: SQL?
+    let statements: [SQL]
+    /// Nanoseconds of the monotonic clock.
+    let deadline: Int64
+    /// The lease whose connection is to be used; `nil` in the fast lane.
+    let lease: Lease?
+    /// The request takes a free connection of the bulk lane for its lease.
+    let isAcquiring: Bool
+    /// Whether the sync makes the statements last: not so inside a transaction that is still open.
+    let commits: Bool
+
+    var state = State.new
+    /// When it began to wait, nanoseconds of the monotonic clock.
+    var waitingSince: Int64 = 0
+    var continuation: Continuation?
+    var results: [PostgresResult] = []
+    var failure: PostgresError?
+    /// The failure came as the sync's answer.
+    var failedAtSync = false
+
+    init(
+        settings: SQL?, statements: [SQL], deadline: Int64, lease: Lease? = nil, isAcquiring: Bool = false, commits: Bool = true
+    ) {
+        self.settings = settings
+        self.statements = statements
+        self.deadline = deadline
+        self.lease = lease
+        self.isAcquiring = isAcquiring
+        self.commits = commits
+    }
+
+    /// Answers the caller, once; what comes later is ignored.
+    func finish(throwing error: PostgresError) {
+        state = .finished
+        results = []
+        continuation.take()?.resume(throwing: error)
+    }
+
+    /// Answers the caller with the results or the failure collected so far.
+    func finish() {
+        if let failure { return finish(throwing: failure) }
+        state = .finished
+        continuation.take()?.resume(returning: results)
+    }
+}
+
+/// The claim of one transaction or session to a connection of the bulk lane.
+///
+/// Sendable because the variables are touched by nobody but the reactor's thread.
+final class Lease: @unchecked Sendable {
+    /// The connection while the lease lasts.
+    var connection: Connection?
+    /// A request was given up while its answer was still to come, or the connection was lost: it must not be used again.
+    var isSpoilt = false
+
+    init() {}
+}
