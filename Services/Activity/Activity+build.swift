@@ -1,0 +1,17 @@
+import Core
+import Foundation
+import ServiceRuntime
+
+/// The activity service: the event log and what is read from it.
+public enum Activity {
+    public static let definition = ServiceDefinition(
+        name: .activity,
+        // The folder is a resource of this module, so it is always there.
+        migrations: Bundle.module.resourceURL!.appendingPathComponent("Migrations")
+    ) { dependencies in
+        ServiceParts(
+            routes: EventRoutes(store: EventStore(postgres: dependencies.systemPostgres)).routes
+                + AuditRoutes(store: AuditStore(postgres: dependencies.postgres), cursors: CursorSigner(signer: dependencies.signer)).routes,
+            schemas: AuditRoutes.schemas)
+    }
+}

@@ -1,0 +1,191 @@
+import Contracts
+import Core
+import Postgres
+
+/// `GET /v1/audit` and its export.
+struct AuditRoutes: Sendable {
+    let store: AuditStore
+    let cursors: CursorSigner
+
+    static let schemas: [(name: String, schema: JSON)] = [
+        (
+            "AuditEntry",
+            [
+                "type": "object",
+                "required": ["sequence", "id", "occurred_at", "action", "resource", "resource_id", "actor", "request_id"],
+                "properties": [
+                    "sequence": ["type": "integer", "description": "1, 2, 3, … without a gap in a tenant."],
+                    "id": ["type": "string", "format": "uuid"], "occurred_at": ["type": "string", "format": "date-time"],
+                    "source": ["type": "string"], "action": ["type": "string", "examples": ["lead.created"]],
+                    "resource": ["type": "string", "examples": ["lead"]], "resource_id": ["type": "string"],
+                    "actor": ["type": "string", "description": "The user's id, or system."], "request_id": ["type": "string"],
+                    "before": ["type": ["object", "null"]], "after": ["type": ["object", "null"]],
+                    "details": ["type": ["object", "null"], "description": "Of an event that is no change of a record."],
+                    "previous_hash": ["type": "string"], "hash": ["type": "string"],
+                ],
+            ]
+        )
+    ]
+
+    private static let filterParameters: [Operation.Parameter] = [
+        .init("actor", in: .query, schema: ["type": "string"], "Only what this user did (an id, or system)."),
+        .init("resource", in: .query, schema: ["type": "string"], "Only changes of this kind of record, such as lead."),
+        .init("id", in: .query, schema: ["type": "string"], "Only changes of the record with this id."),
+        .init("action", in: .query, schema: ["type": "string"], "Any of these, by commas, such as lead.created,lead.deleted."),
+        .init("created_after", in: .query, schema: ["type": "string", "format": "date-time"], "Only what happened after."),
+        .init("created_before", in: .query, schema: ["type": "string", "format": "date-time"], "Only what happened before."),
+    ]
+
+    var routes: [Route] {
+        [
+            .permitted(
+                Permission(.audit, .read), .get, "/v1/audit",
+                Operation(
+                    id: "listAudit", summary: "List what happened, newest first", tag: "audit",
+                    parameters: Self.filterParameters + [
+                        .init(
+                            "sort", in: .query, schema: ["type": "string", "enum": ["sequence", "-sequence"], "default": "-sequence"],
+                            "Oldest or newest first."),
+                        .init(
+                            "limit", in: .query, schema: ["type": "integer", "minimum": 1, "maximum": 200, "default": 50], "Entries a page."
+                        ),
+                        .init("after", in: .query, schema: ["type": "string"], "page.next of the page before."),
+                    ],
+                    responses: [
+                        .init(
+                            200, "A page of the trail",
+                            schema: [
+                                "type": "object", "required": ["data", "page"],
+                                "properties": [
+                                    "data": ["type": "array", "items": ["$ref": "#/components/schemas/AuditEntry"]],
+                                    "page": [
+                                        "type": "object",
+                                        "properties": ["next": ["type": ["string", "null"]], "limit": ["type": "integer"]],
+                                    ],
+                                ],
+                            ])
+                    ], errors: [.unknownParameter, .invalidParameter, .invalidCursor])
+            ) { [self] call, context in try await list(call, context) },
+            .permitted(
+                Permission(.audit, .export), .get, "/v1/audit/export",
+                Operation(
+                    id: "exportAudit", summary: "Export the whole trail with its hash chain (NDJSON, oldest first)", tag: "audit",
+                    responses: [.init(200, "One entry a line; martlet-activity verify checks it")], errors: [.unknownParameter])
+            ) { [self] call, context in try export(call, context) },
+        ]
+    }
+
+    private func list(_ call: Call, _ context: RequestContext) async throws -> Reply {
+        let query = call.query
+        try query.allowOnly(["actor", "resource", "id", "action", "created_after", "created_before", "sort", "limit", "after"])
+        var filter = AuditFilter()
+        filter.actor = query["actor"]
+        filter.resource = query["resource"]
+        filter.resourceID = query["id"]
+        filter.actions = query["action"]?.split(separator: ",").map(String.init) ?? []
+        filter.after = try Self.time("created_after", in: query)
+        filter.before = try Self.time("created_before", in: query)
+        switch query["sort"] {
+        case nil, "-sequence": break
+        case "sequence": filter.isNewestFirst = false
+        default: throw Problem.invalidParameter("sort", "Sort by sequence or -sequence.")
+        }
+        let limit = query["limit"].map { Int($0) ?? 0 } ?? 50
+        guard (1...200).contains(limit) else { throw Problem.invalidParameter("limit", "The limit is a number from 1 to 200.") }
+        // Everything but the position and the page's size makes the list what it is.
+        let list =
+            "audit\n\(context.tenant)\n"
+            + query.items.filter { $0.name != "after" && $0.name != "limit" }.map { "\($0.name)=\($0.value)" }.sorted().joined(
+                separator: "\n")
+        let position = try query["after"].map { try cursors.open($0, list: list).integer ?? 0 }
+        let rows = try await store.entries(filter, beyond: position, limit: limit + 1, as: context)
+
+        var writer = JSONWriter(capacity: 512 * limit)
+        try writer.object { object in
+            try object.member("data") { writer in
+                try writer.array { array in
+                    for row in rows.prefix(limit) { try array.element { try Self.write(row, to: &$0) } }
+                }
+            }
+            var next = JSON.null
+            if rows.count > limit {
+                let last = rows[rows.index(rows.startIndex, offsetBy: limit - 1)]
+                next = .string(cursors.seal(.number(try last.decode("sequence", as: Int64.self)), list: list))
+            }
+            object.member("page", ["next": next, "limit": .number(limit)])
+        }
+        return .json(writer.bytes)
+    }
+
+    /// The columns of ``AuditStore/entries(_:beyond:limit:as:)`` as JSON.
+    private static func write(_ row: PostgresRow, to writer: inout JSONWriter) throws {
+        try writer.object { object in
+            object.member("sequence", try row.decode("sequence", as: Int64.self))
+            object.member("id", try row.decode("id", as: String.self))
+            object.member("occurred_at", try row.decode("occurred_at", as: Timestamp.self).description)
+            object.member("source", try row.decode("source", as: String.self))
+            object.member("action", try row.decode("kind", as: String.self))
+            object.member("resource", try row.decode("aggregate", as: String.self))
+            object.member("resource_id", try row.decode("aggregate_id", as: String.self))
+            object.member("actor", try row.decode("actor", as: String.self))
+            object.member("request_id", try row.decode("request_id", as: String.self))
+            let before = try row.decode("before", as: String?.self)
+            let after = try row.decode("after", as: String?.self)
+            object.member("before") { $0.raw((before ?? "null").utf8) }
+            object.member("after") { $0.raw((after ?? "null").utf8) }
+            let details = before == nil && after == nil ? try row.decode("payload", as: String.self) : "null"
+            object.member("details") { $0.raw(details.utf8) }
+            object.member("previous_hash", try row.decode("previous_hash", as: String.self))
+            object.member("hash", try row.decode("hash", as: String.self))
+        }
+    }
+
+    /// Streams the trail page by page, so memory stays the same for any length.
+    private func export(_ call: Call, _ context: RequestContext) throws -> Reply {
+        try call.query.allowOnly([])
+        var reply = Reply(
+            status: 200,
+            headers: [("content-type", "application/x-ndjson"), ("content-disposition", "attachment; filename=\"audit.ndjson\"")])
+        reply.stream = { [store] write in
+            var filter = AuditFilter()
+            filter.isNewestFirst = false
+            var position: Int64 = 0
+            while true {
+                // An export may take longer than a request; each of its pages may not.
+                var page = context
+                page.edge.deadline = Timestamp.now.advanced(by: .seconds(30))
+                let rows = try await store.entries(filter, beyond: position, limit: 500, as: page)
+                var lines: [UInt8] = []
+                for row in rows {
+                    position = try row.decode("sequence")
+                    var entry = try Self.chainEntry(row).json
+                    entry["hash"] = .string(try row.decode("hash"))
+                    lines.append(contentsOf: JSON.object(entry).bytes)
+                    lines.append(UInt8(ascii: "\n"))
+                }
+                if !lines.isEmpty { try await write(lines) }
+                if rows.count < 500 { return }
+            }
+        }
+        return reply
+    }
+
+    private static func chainEntry(_ row: PostgresRow) throws -> EventChain.Entry {
+        EventChain.Entry(
+            sequence: try row.decode("sequence"),
+            event: .init(
+                id: try row.decode("id"), tenant: try row.decode("tenant_id"), source: try row.decode("source"),
+                aggregate: try row.decode("aggregate"), aggregateID: try row.decode("aggregate_id"), kind: try row.decode("kind"),
+                actor: try row.decode("actor"), requestID: try row.decode("request_id"), occurredAt: try row.decode("occurred_at"),
+                payload: ""),
+            payload: try JSONParser.parse(try row.decode("payload", as: String.self)), previousHash: try row.decode("previous_hash"))
+    }
+
+    private static func time(_ name: String, in query: Query) throws(Problem) -> Timestamp? {
+        guard let text = query[name] else { return nil }
+        guard let time = Timestamp(text) else {
+            throw .invalidParameter(name, "Give a time in RFC 3339, such as 2026-01-31T09:30:00.000Z.")
+        }
+        return time
+    }
+}

@@ -1,0 +1,20 @@
+import Contracts
+import Core
+
+/// Where services hand over their outboxes, and the gateway its security events.
+struct EventRoutes: Sendable {
+    let store: EventStore
+
+    /// The largest delivery, in bytes.
+    static let bodyLimit = 64 << 20
+
+    var routes: [Route] {
+        [
+            .service(.post, "/internal/events", bodyLimit: Self.bodyLimit) { [store] call, context in
+                let limits = JSONParser.Limits(values: 1_000_000)
+                try await store.append(try Event.decode(try JSONParser.parse(call.body, limits: limits)), as: context)
+                return .noContent
+            }
+        ]
+    }
+}

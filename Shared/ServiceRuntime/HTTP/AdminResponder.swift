@@ -1,0 +1,84 @@
+import Core
+import Hummingbird
+import NIOCore
+import Postgres
+import Redis
+import Synchronization
+
+/// Whether the service may be sent requests.
+final class Readiness: Sendable {
+    enum State: String, Sendable {
+        /// Waits for the database and its migrations.
+        case starting
+        case ready
+        /// Told to stop: serves what runs, wants nothing new.
+        case draining
+    }
+    private let value = Mutex(State.starting)
+
+    var state: State {
+        get { value.withLock { $0 } }
+        set { value.withLock { $0 = newValue } }
+    }
+}
+
+/// `/livez`, `/readyz` and `/metrics`, on a port of their own that the gateway has no way to.
+struct AdminResponder: HTTPResponder {
+    let readiness: Readiness
+    let postgres: PostgresClient
+    let systemPostgres: PostgresClient
+    let routeMetrics: RouteMetrics
+    let relayMetrics: RelayMetrics
+    let redis: RedisClient
+
+    func respond(to request: Request, context: ServiceRequestContext) async throws -> Response {
+        switch request.head.path {
+        case "/livez": text(.ok, "ok\n")
+        case "/readyz": await ready()
+        case "/metrics": text(.ok, metrics())
+        default: text(.notFound, "not found\n")
+        }
+    }
+
+    /// Redis is told but not required: it holds wake-ups only, and the service works without it.
+    private func ready() async -> Response {
+        let checks: JSON = [
+            "state": .string(readiness.state.rawValue), "postgres": .bool(postgres.isReady),
+            "system_postgres": .bool(systemPostgres.isReady),
+            "redis": .bool((try? await redis.command(["PING"])) != nil),
+        ]
+        let isReady = readiness.state == .ready && postgres.isReady && systemPostgres.isReady
+        return Response(
+            status: isReady ? .ok : .serviceUnavailable, headers: [.contentType: Reply.jsonType],
+            body: ResponseBody(byteBuffer: ByteBuffer(bytes: checks.bytes)))
+    }
+
+    private func metrics() -> String {
+        var text = ""
+        routeMetrics.write(to: &text)
+        for (lane, client) in [("runtime", postgres), ("system", systemPostgres)] {
+            let statistics = client.statistics
+            let values = [
+                ("connections", statistics.fastConnections), ("bulk_connections", statistics.bulkConnections),
+                ("leases", statistics.leases),
+                ("in_flight", statistics.inFlight), ("depth", statistics.greatestDepth), ("waiting", statistics.waiting),
+                ("batches_total", statistics.batches), ("statements_total", statistics.statements),
+                ("reconnects_total", statistics.reconnects), ("overloads_total", statistics.overloads),
+                ("timeouts_total", statistics.timeouts),
+            ]
+            for (name, value) in values {
+                text += "martlet_postgres_\(name){role=\"\(lane)\"} \(value)\n"
+            }
+        }
+        text += "# TYPE martlet_outbox_delivered_total counter\nmartlet_outbox_delivered_total \(relayMetrics.delivered)\n"
+        text += "# TYPE martlet_outbox_pending gauge\nmartlet_outbox_pending \(relayMetrics.pending)\n"
+        text += "# TYPE martlet_outbox_leader gauge\nmartlet_outbox_leader \(relayMetrics.isLeader ? 1 : 0)\n"
+        return text
+    }
+
+    private func text(_ status: HTTPResponse.Status, _ text: String) -> Response {
+        Response(
+            status: status, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
+            body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+    }
+}

@@ -1,0 +1,171 @@
+import Core
+import HTTPTypes
+import Hummingbird
+import Logging
+import NIOCore
+import Postgres
+
+/// The context that Hummingbird makes for a request; Martlet's own is in the signed header.
+struct ServiceRequestContext: Hummingbird.RequestContext {
+    var coreContext: CoreRequestContextStorage
+
+    init(source: ApplicationRequestContextSource) {
+        coreContext = CoreRequestContextStorage(source: source)
+    }
+}
+
+/// From a request to its answer: verifies the signed context, finds the route, reads the body, calls the handler, and is the one
+/// place where an error becomes an answer and a log line.
+struct ServiceResponder: HTTPResponder {
+    let routes: [Route]
+    let table: RouteTable
+    let signer: ContextSigner
+    let metrics: RouteMetrics
+    let openAPI: [UInt8]
+    let logger: Logger
+
+    init(parts: ServiceParts, signer: ContextSigner, metrics: RouteMetrics, logger: Logger) {
+        routes = parts.routes
+        table = RouteTable(parts.routes)
+        self.signer = signer
+        self.metrics = metrics
+        openAPI = OpenAPI.document(routes: parts.routes, schemas: parts.schemas).bytes
+        self.logger = logger
+    }
+
+    func respond(to request: Request, context: ServiceRequestContext) async throws -> Response {
+        let start = ContinuousClock.now
+        let target = request.head.path ?? "/"
+        let cut = target.firstIndex(of: "?")
+        let path = String(target[..<(cut ?? target.endIndex)])
+        var routeIndex: Int?
+        var caller: Caller?
+        let reply: Reply
+        do {
+            if path == "/openapi.json", request.method == .get {
+                return Self.response(.json(openAPI))
+            }
+            let verified = try signer.verify(request.headers[.martletContext], method: request.method.rawValue, target: target)
+            caller = verified
+            let method = Method(rawValue: request.method.rawValue)
+            switch table.find(method, path) {
+            case .none:
+                throw Problem.notFound
+            case .otherMethods(let methods):
+                throw MethodNotAllowed(allowed: methods)
+            case .route(let index, let parameters):
+                routeIndex = index
+                let route = routes[index]
+                let call = Call(
+                    method: route.method, route: route.path, path: path, parameters: parameters,
+                    query: try cut.map { try Query(target[target.index(after: $0)...]) } ?? Query(),
+                    headers: try Self.headers(of: request), body: try await Self.body(of: request, limit: route.bodyLimit),
+                    caller: verified)
+                reply = try await route.handler(call)
+            }
+        } catch {
+            reply = render(error, caller: caller, route: routeIndex, target: path)
+        }
+        metrics.record(route: routeIndex, status: reply.status, duration: ContinuousClock.now - start)
+        var response = Self.response(reply)
+        if let caller { response.headers[.requestID] = caller.edge.requestID }
+        return response
+    }
+
+    /// The header fields that handlers read. A field that occurs twice is refused: which of the two counts would be a guess.
+    private static func headers(of request: Request) throws(Problem) -> [(name: String, value: String)] {
+        var headers: [(name: String, value: String)] = []
+        for field in request.headers {
+            switch field.name {
+            case .contentType, .accept, .ifMatch, .ifNoneMatch, .idempotencyKey, .userAgent:
+                let name = field.name.canonicalName
+                guard !headers.contains(where: { $0.name == name }) else {
+                    throw Problem(
+                        .invalidParameter, "The header \(field.name.rawName) occurs twice.",
+                        faults: [.init(pointer: field.name.rawName, code: "invalid_parameter", detail: "It occurs twice.")])
+                }
+                headers.append((name, field.value))
+            default: break
+            }
+        }
+        return headers
+    }
+
+    private static func body(of request: Request, limit: Int) async throws -> [UInt8] {
+        let tooLarge = Problem(.bodyTooLarge, "The body may have up to \(limit) bytes.")
+        if let length = request.headers[.contentLength] {
+            if length == "0" { return [] }
+            guard let count = Int(length), count <= limit else { throw tooLarge }
+        } else if request.headers[.transferEncoding] == nil {
+            return []
+        }
+        var bytes: [UInt8] = []
+        for try await chunk in request.body {
+            guard bytes.count + chunk.readableBytes <= limit else { throw tooLarge }
+            bytes.append(contentsOf: chunk.readableBytesView)
+        }
+        return bytes
+    }
+
+    private func render(_ error: any Error, caller: Caller?, route: Int?, target: String) -> Reply {
+        var headers: [(name: String, value: String)] = [("content-type", "application/problem+json")]
+        let problem: Problem
+        switch error {
+        case let error as Problem: problem = error
+        case let error as PostgresError: problem = error.problem
+        case let error as MethodNotAllowed:
+            headers.append(("allow", error.allowed.map(\.rawValue).joined(separator: ", ")))
+            problem = Problem(.methodNotAllowed, "This resource allows \(error.allowed.map(\.rawValue).joined(separator: ", ")).")
+        default: problem = .internal("unexpected error", underlying: error)
+        }
+        if let seconds = problem.retryAfter { headers.append(("retry-after", String(seconds))) }
+        if problem.code.status == 401 { headers.append(("www-authenticate", "Bearer")) }
+        let requestID = caller?.edge.requestID ?? ""
+        let level: Logger.Level = problem.code == .internal ? .error : problem.code.status >= 500 ? .warning : .debug
+        logger.log(
+            level: level, "request failed",
+            metadata: [
+                LogKey.requestID: .string(requestID), LogKey.route: .string(route.map { routes[$0].path } ?? "-"),
+                LogKey.code: .string(problem.code.rawValue), LogKey.reason: .string(problem.context ?? "-"),
+                LogKey.error: .string(problem.underlying.map(Self.describe) ?? "-"),
+            ])
+        return Reply(status: problem.code.status, headers: headers, body: problem.body(requestID: requestID))
+    }
+
+    /// An error for the log. Postgres' own text can hold a row's values, so only its debug description, made for the log, is used.
+    private static func describe(_ error: any Error) -> String {
+        (error as? PostgresError)?.description ?? String(reflecting: type(of: error))
+    }
+
+    private static func response(_ reply: Reply) -> Response {
+        var fields = HTTPFields()
+        for (name, value) in reply.headers {
+            // A header name of ours is always a valid token.
+            if let field = HTTPField.Name(name) { fields.append(HTTPField(name: field, value: value)) }
+        }
+        // RFC 9110, section 8.6: no Content-Length with 204, and none is needed with 304.
+        if reply.status == 204 || reply.status == 304 {
+            return Response(
+                status: .init(code: reply.status), headers: fields, body: ResponseBody(contentLength: nil) { try await $0.finish(nil) })
+        }
+        if let stream = reply.stream {
+            let body = ResponseBody { writer in
+                try await stream { piece in try await writer.write(ByteBuffer(bytes: piece)) }
+                try await writer.finish(nil)
+            }
+            return Response(status: .init(code: reply.status), headers: fields, body: body)
+        }
+        return Response(status: .init(code: reply.status), headers: fields, body: ResponseBody(byteBuffer: ByteBuffer(bytes: reply.body)))
+    }
+}
+
+private struct MethodNotAllowed: Error {
+    var allowed: [Method]
+}
+
+extension HTTPField.Name {
+    // Safe: these are valid tokens.
+    static let martletContext = HTTPField.Name(ContextSigner.headerName)!
+    static let requestID = HTTPField.Name("X-Request-Id")!
+    static let idempotencyKey = HTTPField.Name("Idempotency-Key")!
+}

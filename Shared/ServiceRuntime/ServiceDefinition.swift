@@ -1,0 +1,61 @@
+import Core
+import Foundation
+import Logging
+import Postgres
+import Redis
+
+/// A service, described once: ``ServiceMain`` runs it, tests build it.
+public struct ServiceDefinition: Sendable {
+    public var name: ServiceName
+    /// The folder of the service's own migrations.
+    public var migrations: URL
+    /// Makes the routes and workers. Called once, before the first connection is made.
+    public var build: @Sendable (ServiceDependencies) async throws -> ServiceParts
+
+    public init(name: ServiceName, migrations: URL, build: @escaping @Sendable (ServiceDependencies) async throws -> ServiceParts) {
+        self.name = name
+        self.migrations = migrations
+        self.build = build
+    }
+}
+
+/// What a service is built from.
+public struct ServiceDependencies: Sendable {
+    /// For the service's own settings.
+    public var settings: Settings
+    /// As the role that serves requests.
+    public var postgres: PostgresClient
+    /// As the role that works for no tenant.
+    public var systemPostgres: PostgresClient
+    public var redis: RedisClient
+    public var signer: ContextSigner
+    public var services: ServiceClient
+    public var logger: Logger
+}
+
+/// What a service consists of.
+public struct ServiceParts: Sendable {
+    public var routes: [Route]
+    /// Schemas that the operations refer to, for OpenAPI.
+    public var schemas: [(name: String, schema: JSON)]
+    public var workers: [any Worker]
+
+    public init(routes: [Route], schemas: [(name: String, schema: JSON)] = [], workers: [any Worker] = []) {
+        self.routes = routes
+        self.schemas = schemas
+        self.workers = workers
+    }
+}
+
+/// A piece of background work that is done again and again.
+public protocol Worker: Sendable {
+    /// For the log: `relay`, `retention`.
+    var name: String { get }
+    /// Time between the end of one run and the start of the next, when there was nothing to do.
+    var interval: Duration { get }
+    /// Does what there is to do.
+    ///
+    /// - Returns: whether there may be more at once, so that the next run need not wait.
+    /// - Throws: what went wrong; it is logged, and the next run waits longer, up to a minute.
+    func runOnce() async throws -> Bool
+}

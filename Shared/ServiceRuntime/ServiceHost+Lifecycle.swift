@@ -1,0 +1,129 @@
+import AsyncHTTPClient
+import Core
+import Logging
+import Postgres
+import Redis
+import ServiceLifecycle
+import Synchronization
+
+/// Lets nothing begin before the database is there, is safe, and has its migrations.
+struct StartGate: Sendable {
+    let definition: ServiceDefinition
+    let postgres: PostgresClient
+    let systemPostgres: PostgresClient
+    let migrations: [MigrationSet]
+    let logger: Logger
+
+    /// - Throws: ``Postgres/IsolationCheck/Fault`` when a role or a table is unsafe.
+    func pass() async throws {
+        try await postgres.ready()
+        try await systemPostgres.ready()
+        var isTold = false
+        while true {
+            let pending = try await pendingMigrations()
+            if pending.isEmpty { break }
+            if !isTold {
+                logger.notice(
+                    "waiting for migrations; run the subcommand migrate",
+                    metadata: [LogKey.migration: .string(pending.map(\.description).joined(separator: ", "))])
+                isTold = true
+            }
+            try await Task.sleep(for: .milliseconds(250))
+        }
+        try await IsolationCheck(postgres, schema: definition.name.rawValue).run(as: SystemContext(service: definition.name.rawValue))
+    }
+}
+
+extension StartGate {
+    private func pendingMigrations() async throws -> [Migration] {
+        do {
+            return try await postgres.pending(
+                migrations, schema: definition.name.rawValue, as: SystemContext(service: definition.name.rawValue))
+        } catch let error as PostgresError where error.sqlState == "42P01" {
+            // The schema was never migrated.
+            return migrations.flatMap(\.migrations)
+        }
+    }
+}
+
+/// A service that begins once the gate is open.
+struct Gated<Inner: Service>: Service {
+    let gate: StartGate
+    let service: Inner
+
+    func run() async throws {
+        do {
+            try await cancelWhenGracefulShutdown { try await gate.pass() }
+        } catch is CancellationError {
+            return
+        }
+        try await service.run()
+    }
+}
+
+/// Says ready when the gate is open, and not ready as the first thing of a stop: it is the last service of the group, and those
+/// are stopped in reverse order.
+struct Drain: Service {
+    let readiness: Readiness
+    let gate: StartGate
+    let delay: Duration
+    let logger: Logger
+
+    func run() async throws {
+        do {
+            try await cancelWhenGracefulShutdown {
+                try await gate.pass()
+                readiness.state = .ready
+                logger.info("ready")
+            }
+        } catch is CancellationError {}
+        try await gracefulShutdown()
+        readiness.state = .draining
+        logger.info("stopping")
+        // Time for a load balancer to see that the service is not ready before the port closes.
+        if delay > .zero { try? await Task.sleep(for: delay) }
+    }
+}
+
+/// Keeps the connection to Redis until all that may use it has ended.
+struct RedisService: Service {
+    let client: RedisClient
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown { await client.run() }
+    }
+}
+
+/// Closes the HTTP client when all that may use it has ended.
+struct HTTPClientCloser: Service {
+    let client: HTTPClient
+
+    func run() async throws {
+        try? await gracefulShutdown()
+        try? await client.shutdown()
+    }
+}
+
+/// Waits until every port is open, then tells.
+final class ListeningPorts: Sendable {
+    private let ports = Mutex((api: 0, admin: 0, open: 0))
+    private let expected: Int
+    private let listening: @Sendable (Int, Int) -> Void
+
+    init(expected: Int, _ listening: @escaping @Sendable (Int, Int) -> Void) {
+        self.expected = expected
+        self.listening = listening
+    }
+
+    func opened(api port: Int) { opened { $0.api = port } }
+    func opened(admin port: Int) { opened { $0.admin = port } }
+
+    private func opened(_ set: (inout (api: Int, admin: Int, open: Int)) -> Void) {
+        let now = ports.withLock { ports in
+            set(&ports)
+            ports.open += 1
+            return ports
+        }
+        if now.open == expected { listening(now.api, now.admin) }
+    }
+}

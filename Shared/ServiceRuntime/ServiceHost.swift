@@ -1,0 +1,127 @@
+import AsyncHTTPClient
+import Core
+import Foundation
+import Hummingbird
+import Logging
+import NIOCore
+import NIOPosix
+import Postgres
+import Redis
+import ServiceLifecycle
+import UnixSignals
+
+/// A service with everything it runs on, ready to be run: by ``ServiceMain`` as a process, by tests inside theirs.
+public struct ServiceHost: Sendable {
+    /// What of the service is run.
+    public enum Mode: Sendable {
+        /// The API, and the background work unless the settings leave it to others.
+        case serve
+        /// The background work alone, with health and metrics.
+        case worker
+    }
+
+    public let configuration: RuntimeConfiguration
+    public let parts: ServiceParts
+    private let definition: ServiceDefinition
+    private let mode: Mode
+    private let dependencies: ServiceDependencies
+    private let httpClient: HTTPClient
+    private let logger: Logger
+
+    /// Reads the settings and builds the service; nothing is connected yet.
+    ///
+    /// - Throws: ``SettingError`` for a missing or malformed setting, and what the service's own `build` throws.
+    public init(_ definition: ServiceDefinition, settings: Settings, mode: Mode = .serve, logger: Logger) async throws {
+        self.definition = definition
+        self.mode = mode
+        self.logger = logger
+        configuration = try RuntimeConfiguration(service: definition.name, settings: settings)
+        httpClient = HTTPClient(eventLoopGroupProvider: .singleton, configuration: .init(timeout: .init(connect: .seconds(2))))
+        dependencies = ServiceDependencies(
+            settings: settings,
+            postgres: PostgresClient(configuration: try configuration.postgres(as: .runtime), logger: logger),
+            systemPostgres: PostgresClient(configuration: try configuration.postgres(as: .system), logger: logger),
+            redis: RedisClient(configuration: configuration.redis, eventLoop: MultiThreadedEventLoopGroup.singleton.next()),
+            signer: configuration.signer,
+            services: ServiceClient(urls: configuration.urls, signer: configuration.signer, client: httpClient),
+            logger: logger)
+        do {
+            parts = try await definition.build(dependencies)
+        } catch {
+            try? await httpClient.shutdown()
+            throw error
+        }
+    }
+
+    /// The migrations of a service: the foundation that all share, then its own.
+    public static func migrations(of definition: ServiceDefinition) throws -> [MigrationSet] {
+        // Foundation is always there: it is a resource of this module.
+        let foundation = Bundle.module.resourceURL!.appendingPathComponent("Foundation")
+        return [
+            try MigrationSet.load("foundation", from: foundation.path),
+            try MigrationSet.load(definition.name.rawValue, from: definition.migrations.path),
+        ]
+    }
+
+    /// Runs until the process is told to stop (or the task is cancelled), then drains.
+    ///
+    /// - Parameter listening: called when the API and the admin port are open, with their numbers; for `worker` the first is 0.
+    /// - Throws: when a role or a table is unsafe (``Postgres/IsolationCheck``), a port is taken, or a part fails for good.
+    public func run(
+        signals: [UnixSignal] = [.sigterm, .sigint], listening: @escaping @Sendable (_ port: Int, _ adminPort: Int) -> Void = { _, _ in }
+    ) async throws {
+        let readiness = Readiness()
+        let routeMetrics = RouteMetrics(routes: parts.routes)
+        let relayMetrics = RelayMetrics()
+        let ports = ListeningPorts(expected: mode == .serve ? 2 : 1, listening)
+
+        var services: [any Service] = [
+            HTTPClientCloser(client: httpClient), RedisService(client: dependencies.redis), dependencies.postgres,
+            dependencies.systemPostgres,
+        ]
+        services.append(
+            application(
+                AdminResponder(
+                    readiness: readiness, postgres: dependencies.postgres, systemPostgres: dependencies.systemPostgres,
+                    routeMetrics: routeMetrics, relayMetrics: relayMetrics, redis: dependencies.redis),
+                port: configuration.adminPort, opened: { ports.opened(admin: $0) }))
+        let gate = StartGate(
+            definition: definition, postgres: dependencies.postgres, systemPostgres: dependencies.systemPostgres,
+            migrations: try Self.migrations(of: definition), logger: logger)
+        if mode == .worker || configuration.runsWorkers {
+            let relay = OutboxRelay(
+                postgres: dependencies.systemPostgres, services: dependencies.services, service: definition.name, metrics: relayMetrics,
+                logger: logger)
+            let retention = IdempotencyRetention(postgres: dependencies.systemPostgres, service: definition.name)
+            services.append(Gated(gate: gate, service: relay))
+            for worker in [retention] + parts.workers {
+                services.append(Gated(gate: gate, service: WorkerLoop(worker: worker, logger: logger)))
+            }
+        }
+        if mode == .serve {
+            let responder = ServiceResponder(parts: parts, signer: configuration.signer, metrics: routeMetrics, logger: logger)
+            services.append(
+                Gated(
+                    gate: gate,
+                    service: application(responder, port: configuration.port, opened: { ports.opened(api: $0) })))
+        }
+        services.append(Drain(readiness: readiness, gate: gate, delay: configuration.drain, logger: logger))
+        var group = ServiceGroupConfiguration(services: services, gracefulShutdownSignals: signals, logger: logger)
+        group.maximumGracefulShutdownDuration = configuration.grace
+        do {
+            try await ServiceGroup(configuration: group).run()
+        } catch {
+            try? await httpClient.shutdown()
+            throw error
+        }
+    }
+
+    private func application<Responder: HTTPResponder>(
+        _ responder: Responder, port: Int, opened: @escaping @Sendable (Int) -> Void
+    ) -> Application<Responder> where Responder.Context == ServiceRequestContext {
+        Application(
+            responder: responder, server: .http1(configuration: .init(idleTimeout: .seconds(90))),
+            configuration: .init(address: .hostname(configuration.host, port: port), backlog: 1024),
+            onServerRunning: { opened($0.localAddress?.port ?? port) }, logger: logger)
+    }
+}

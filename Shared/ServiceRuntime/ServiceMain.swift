@@ -1,0 +1,117 @@
+import ArgumentParser
+import AsyncHTTPClient
+import Core
+import Foundation
+import Logging
+import NIOCore
+import NIOHTTP1
+import Postgres
+
+/// The command line that every service has: `serve`, `migrate`, `worker`, `health`.
+public enum ServiceMain {
+    @TaskLocal static var definition: ServiceDefinition?
+    @TaskLocal static var furtherCommands: [any ParsableCommand.Type] = []
+
+    /// Runs the process's command. Does not return before it ends.
+    ///
+    /// - Parameter commands: subcommands that only this service has.
+    public static func run(_ definition: ServiceDefinition, commands: [any ParsableCommand.Type] = []) async {
+        await $definition.withValue(definition) {
+            await $furtherCommands.withValue(commands) { await RootCommand.main() }
+        }
+    }
+
+    /// The service whose process this is.
+    static var current: ServiceDefinition {
+        guard let definition else { preconditionFailure("commands run inside ServiceMain.run") }
+        return definition
+    }
+
+    /// Says what stopped the start in one line on standard error, and ends with status 1.
+    static func fail(_ error: any Error) -> Never {
+        let text = (error as? PostgresError).map { String(reflecting: $0) } ?? String(describing: error)
+        FileHandle.standardError.write(Data("martlet-\(current.name.rawValue): \(text)\n".utf8))
+        exit(1)
+    }
+}
+
+struct RootCommand: AsyncParsableCommand {
+    static var configuration: CommandConfiguration {
+        CommandConfiguration(
+            commandName: "martlet-\(ServiceMain.current.name.rawValue)",
+            abstract:
+                "The \(ServiceMain.current.name.rawValue) service of Martlet. Settings come from the environment; see Services/README.md.",
+            subcommands: [Serve.self, Migrate.self, Work.self, Health.self] + ServiceMain.furtherCommands, defaultSubcommand: Serve.self)
+    }
+}
+
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Serve the API, and do the background work unless MARTLET_WORKERS is false.")
+
+    func run() async throws { await ServiceProcess.run(.serve) }
+}
+
+struct Work: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "worker", abstract: "Do the background work only: outbox relay, retention and the service's own.")
+
+    func run() async throws { await ServiceProcess.run(.worker) }
+}
+
+enum ServiceProcess {
+    static func run(_ mode: ServiceHost.Mode) async {
+        let definition = ServiceMain.current
+        do {
+            let settings = try await Settings.fromEnvironment()
+            let configuration = try RuntimeConfiguration(service: definition.name, settings: settings)
+            JSONLogHandler.bootstrap(service: definition.name.rawValue, level: configuration.logLevel)
+            let logger = Logger(label: definition.name.rawValue)
+            let host = try await ServiceHost(definition, settings: settings, mode: mode, logger: logger)
+            try await host.run { port, adminPort in
+                logger.info("listening", metadata: [LogKey.port: .stringConvertible(port), "admin.port": .stringConvertible(adminPort)])
+            }
+        } catch {
+            ServiceMain.fail(error)
+        }
+    }
+}
+
+struct Migrate: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Apply the migrations that are missing, as the owner of the schema.")
+
+    func run() async throws {
+        let definition = ServiceMain.current
+        do {
+            let settings = try await Settings.fromEnvironment()
+            let configuration = try RuntimeConfiguration(service: definition.name, settings: settings)
+            // Progress goes to the terminal; the log would say the same again.
+            let silent = Logger(label: "migrate") { _ in SwiftLogNoOpLogHandler() }
+            let migrator = Migrator(configuration: try configuration.postgres(as: .owner), schema: definition.name.rawValue)
+            let applied = try await migrator.apply(try ServiceHost.migrations(of: definition), logger: silent) { print("applied: \($0)") }
+            print(applied.isEmpty ? "up to date" : "up to date after \(applied.count) migrations")
+        } catch {
+            ServiceMain.fail(error)
+        }
+    }
+}
+
+struct Health: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Ask the running service whether it is ready; exit status 0 when it is.")
+
+    func run() async throws {
+        let definition = ServiceMain.current
+        do {
+            let configuration = try RuntimeConfiguration(service: definition.name, settings: try await Settings.fromEnvironment())
+            let host = configuration.host == "0.0.0.0" ? "127.0.0.1" : configuration.host
+            let response = try await HTTPClient.shared.execute(
+                HTTPClientRequest(url: "http://\(host):\(configuration.adminPort)/readyz"), timeout: .seconds(2))
+            let body = try await response.body.collect(upTo: 4096)
+            print(String(buffer: body))
+            if response.status != .ok { throw ExitCode(1) }
+        } catch let code as ExitCode {
+            throw code
+        } catch {
+            ServiceMain.fail(error)
+        }
+    }
+}

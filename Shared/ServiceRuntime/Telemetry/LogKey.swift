@@ -1,0 +1,15 @@
+/// The keys of log metadata, named once.
+public enum LogKey {
+    public static let requestID = "request.id"
+    public static let tenantID = "tenant.id"
+    public static let route = "http.route"
+    public static let status = "http.status"
+    public static let code = "error.code"
+    public static let reason = "error.reason"
+    public static let error = "error.text"
+    public static let worker = "worker"
+    public static let count = "count"
+    public static let setting = "setting"
+    public static let port = "port"
+    public static let migration = "migration"
+}

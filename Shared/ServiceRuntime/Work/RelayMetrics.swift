@@ -1,0 +1,27 @@
+import Synchronization
+
+/// What the relay has done, for `/metrics`.
+final class RelayMetrics: Sendable {
+    private struct Values {
+        var delivered = 0
+        var pending = 0
+        var isLeader = false
+    }
+    private let values = Mutex(Values())
+
+    /// Events handed over since the start.
+    var delivered: Int {
+        get { values.withLock { $0.delivered } }
+        set { values.withLock { $0.delivered = newValue } }
+    }
+    /// Events seen in the outbox and not yet handed over, up to one batch.
+    var pending: Int {
+        get { values.withLock { $0.pending } }
+        set { values.withLock { $0.pending = newValue } }
+    }
+    /// Whether this process is the one that hands over.
+    var isLeader: Bool {
+        get { values.withLock { $0.isLeader } }
+        set { values.withLock { $0.isLeader = newValue } }
+    }
+}

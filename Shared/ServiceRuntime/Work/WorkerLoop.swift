@@ -1,0 +1,35 @@
+import Logging
+import ServiceLifecycle
+
+/// Runs one ``Worker`` until the service stops: again at once while there is more to do, else after its interval; after a
+/// failure it waits longer each time, up to a minute.
+struct WorkerLoop: Service {
+    let worker: any Worker
+    let logger: Logger
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown { await loop() }
+    }
+
+    private func loop() async {
+        var failures = 0
+        while !Task.isCancelled {
+            var pause = worker.interval
+            do {
+                if try await worker.runOnce() { pause = .zero }
+                failures = 0
+            } catch {
+                if Task.isCancelled { return }
+                failures += 1
+                pause = min(.seconds(60), worker.interval * (1 << min(failures, 10)))
+                logger.warning(
+                    "background work failed and will be tried again",
+                    metadata: [
+                        LogKey.worker: .string(worker.name), LogKey.count: .stringConvertible(failures),
+                        LogKey.error: .string(String(describing: error)),
+                    ])
+            }
+            if pause > .zero { try? await Task.sleep(for: pause) }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+import Core
+import Testing
+
+@Suite struct ContextSignerTests {
+    static let key = "k1:" + String(repeating: "ab", count: 32)
+    let signer: ContextSigner
+    let member: RequestContext
+
+    init() throws {
+        signer = try ContextSigner(keys: Self.key)
+        member = RequestContext(
+            tenant: TenantID(), user: UserID(), session: SessionID(), role: "sales", permissions: BuiltInRole.sales.permissions,
+            scopes: BuiltInRole.sales.scopes, plan: "pro", limits: ["leads": 100, "users": 1],
+            edge: EdgeContext(requestID: "r-1", deadline: Timestamp.now.advanced(by: .seconds(30)), address: "2001:db8::1"))
+    }
+
+    @Test func whatWasSignedIsReadBack() throws {
+        for caller in [Caller.member(member), .anonymous(member.edge), .service(SystemContext(service: "crm", edge: member.edge))] {
+            let value = signer.sign(caller, method: "GET", target: "/v1/leads?limit=1")
+            #expect(try signer.verify(value, method: "GET", target: "/v1/leads?limit=1") == caller)
+        }
+    }
+
+    /// Class A6: forged, altered and replayed contexts. Changes every byte of the value in turn.
+    @Test func aContextThatWasChangedAnywhereIsRefused() throws {
+        let value = Array(signer.sign(.member(member), method: "GET", target: "/v1/leads").utf8)
+        for index in value.indices {
+            var changed = value
+            changed[index] ^= 1
+            let text = String(decoding: changed, as: UTF8.self)
+            #expect(throws: Problem.self) { try signer.verify(text, method: "GET", target: "/v1/leads") }
+        }
+    }
+
+    @Test func aContextServesOneRequestUntilItsDeadline() throws {
+        let value = signer.sign(.member(member), method: "GET", target: "/v1/leads")
+        #expect(throws: Problem.self) { try signer.verify(value, method: "DELETE", target: "/v1/leads") }
+        #expect(throws: Problem.self) { try signer.verify(value, method: "GET", target: "/v1/leads/1") }
+        #expect(throws: Problem.self) {
+            try signer.verify(value, method: "GET", target: "/v1/leads", now: Timestamp.now.advanced(by: .seconds(31)))
+        }
+        #expect(throws: Problem.self) { try signer.verify(nil, method: "GET", target: "/v1/leads") }
+        #expect(throws: Problem.self) { try signer.verify("", method: "GET", target: "/v1/leads") }
+    }
+
+    @Test func keysAreReplacedWithoutAGap() throws {
+        let newer = try ContextSigner(keys: "k2:" + String(repeating: "cd", count: 32) + "," + Self.key)
+        let old = signer.sign(.member(member), method: "GET", target: "/")
+        #expect(try newer.verify(old, method: "GET", target: "/") == .member(member))
+        let new = newer.sign(.member(member), method: "GET", target: "/")
+        #expect(throws: Problem.self) { try signer.verify(new, method: "GET", target: "/") }
+    }
+
+    @Test(arguments: ["", "k1", "k1:ab", "k1:" + String(repeating: "zz", count: 32), ":"])
+    func keysThatAreNoneAreRefused(_ text: String) {
+        #expect(throws: ContextKeyError.self) { try ContextSigner(keys: text) }
+    }
+
+    @Test func aCursorOpensForItsListOnly() throws {
+        let cursors = CursorSigner(signer: signer)
+        let cursor = cursors.seal(["2026-01-01", "id"], list: "leads of a")
+        #expect(try cursors.open(cursor, list: "leads of a") == ["2026-01-01", "id"])
+        #expect(throws: Problem.self) { try cursors.open(cursor, list: "leads of b") }
+        #expect(throws: Problem.self) { try cursors.open(cursor + "A", list: "leads of a") }
+        #expect(throws: Problem.self) { try cursors.open("", list: "leads of a") }
+        for index in cursor.indices {
+            let changed = cursor.replacingCharacter(at: index, with: cursor[index] == "A" ? "B" : "A")
+            #expect(throws: Problem.self) { try cursors.open(changed, list: "leads of a") }
+        }
+    }
+}
+
+extension String {
+    fileprivate func replacingCharacter(at index: Index, with character: Character) -> String {
+        var copy = self
+        copy.replaceSubrange(index...index, with: [character])
+        return copy
+    }
+}

@@ -1,0 +1,58 @@
+import Core
+import Foundation
+import Testing
+
+@Suite struct RoleTests {
+    /// The matrix that a person can read and that api.md, section 4 fixes. To change it on purpose, change the file with it.
+    @Test func rolesGrantWhatTheGoldenFileSays() throws {
+        var lines: [String] = []
+        for role in BuiltInRole.allCases {
+            lines.append(role.rawValue)
+            for resource in PermissionResource.allCases {
+                let actions = PermissionAction.allCases.filter { role.permissions.contains(Permission(resource, $0)) }.map(\.rawValue)
+                if actions.isEmpty { continue }
+                lines.append("  \(resource.rawValue): \(actions.joined(separator: " ")) (\(role.scopes[resource]))")
+            }
+        }
+        let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("roles.golden.txt")
+        let golden = try String(contentsOf: file, encoding: .utf8)
+        #expect(lines.joined(separator: "\n") + "\n" == golden)
+    }
+
+    @Test func setsReadBackFromTheirEncodings() {
+        for role in BuiltInRole.allCases {
+            #expect(PermissionSet(encoded: role.permissions.encoded) == role.permissions)
+            #expect(RowScopes(encoded: role.scopes.encoded) == role.scopes)
+        }
+        #expect(PermissionSet(encoded: "0g") == nil)
+        #expect(RowScopes(encoded: "4") == nil)
+    }
+
+    @Test func aSetFromAnOlderReleaseLacksWhatIsNewer() throws {
+        let older = try #require(PermissionSet(encoded: "01"))
+        #expect(older.permissions == [Permission(.leads, .read)])
+    }
+
+    @Test func everyCodeIsInTheGoldenList() throws {
+        let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("codes.golden.txt")
+        let golden = try String(contentsOf: file, encoding: .utf8)
+        #expect(ErrorCode.allCases.map { "\($0.rawValue) \($0.status)" }.joined(separator: "\n") + "\n" == golden)
+    }
+
+    @Test func theNearestNameIsSuggested() {
+        #expect(Suggestion.nearest(to: "emial", among: ["email", "phone", "title"]) == "email")
+        #expect(Suggestion.nearest(to: "zzzzzz", among: ["email", "phone"]) == nil)
+    }
+
+    @Test func queriesAreReadStrictly() throws {
+        let query = try Query("a=1&b=x%20y+z&c=&%C3%A9=%26")
+        #expect(query["a"] == "1")
+        #expect(query["b"] == "x y z")
+        #expect(query["c"] == "")
+        #expect(query["é"] == "&")
+        for broken in ["a=%", "a=%4", "a=%zz", "a=%ff", "a=%00", "a=1&a=2"] { #expect(throws: Problem.self) { try Query(broken) } }
+        let problem = #expect(throws: Problem.self) { try Query("limti=5").allowOnly(["limit", "after"]) }
+        #expect(problem?.code == .unknownParameter)
+        #expect(problem?.detail.contains("'limit'") == true)
+    }
+}

@@ -1,0 +1,117 @@
+import Core
+import Foundation
+import TestSupport
+import Testing
+
+extension SystemTests {
+    /// What the database itself forbids, read from its catalogue over all schemas.
+    @Suite struct Catalogue {
+        /// Each row is a fault; none is wanted.
+        static let faults = """
+            with services as (
+                select n.oid, n.nspname as name from pg_namespace n
+                where n.nspname in ('identity', 'tenant', 'crm', 'activity', 'support')
+            ), tables as (
+                select c.oid, s.name as schema, c.relname as name, c.relowner, c.relrowsecurity, c.relforcerowsecurity,
+                    exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped) as tenanted
+                from pg_class c join services s on s.oid = c.relnamespace where c.relkind in ('r', 'p')
+            )
+            select schema || '.' || name || ' lacks forced row security' from tables where tenanted and not (relrowsecurity and relforcerowsecurity)
+            union all
+            select schema || '.' || name || ' has no tenant policy with using and with check' from tables t where tenanted and not exists (
+                select from pg_policy p where p.polrelid = t.oid and p.polname = 'tenant'
+                    and pg_get_expr(p.polqual, p.polrelid) like '%app.tenant%' and pg_get_expr(p.polwithcheck, p.polrelid) like '%app.tenant%')
+            union all
+            select schema || '.' || t.name || ' has an open policy for ' || r.rolname from tables t join pg_policy p on p.polrelid = t.oid
+                cross join unnest(p.polroles) as role join pg_roles r on r.oid = role
+                where tenanted and r.rolname = 'martlet_' || schema and pg_get_expr(p.polqual, p.polrelid) not like '%app.tenant%'
+            union all
+            select schema || '.' || t.name || ' has a policy for everybody' from tables t join pg_policy p on p.polrelid = t.oid
+                where tenanted and 0 = any (p.polroles)
+            union all
+            select schema || '.' || t.name || ': key ' || i.relname || ' does not begin with tenant_id' from tables t
+                join pg_index x on x.indrelid = t.oid join pg_class i on i.oid = x.indexrelid
+                join pg_attribute a on a.attrelid = t.oid and a.attnum = x.indkey[0]
+                where tenanted and x.indisunique and a.attname <> 'tenant_id' and t.name <> 'outbox'
+                    and not (schema = 'tenant' and t.name = 'tenant') and not exists (
+                        select from pg_policy p join pg_roles r on r.oid = any (p.polroles) where p.polrelid = t.oid
+                            and p.polname = 'system' and r.rolname = 'martlet_' || schema || '_system')
+            union all
+            select schema || '.' || t.name || ': ' || k.conname || ' refers past the tenant' from tables t
+                join pg_constraint k on k.conrelid = t.oid and k.contype = 'f' join pg_attribute a on a.attrelid = t.oid and a.attnum = k.conkey[1]
+                where tenanted and a.attname <> 'tenant_id'
+            union all
+            select schema || '.' || t.name || ' belongs to ' || r.rolname from tables t join pg_roles r on r.oid = t.relowner
+                where r.rolname <> 'martlet_' || schema || '_owner'
+            union all
+            select 'role ' || rolname || ' is too powerful' from pg_roles
+                where rolname like 'martlet\\_%' and (rolsuper or rolbypassrls or rolcreaterole or rolcreatedb)
+            union all
+            select 'role ' || r.rolname || ' reads schema ' || s.name from services s, pg_roles r
+                where r.rolname like 'martlet\\_%' and r.rolname not like 'martlet\\_' || s.name || '%' and has_schema_privilege(r.oid, s.oid, 'usage')
+            union all
+            select 'function ' || p.oid::regprocedure || ' runs as its owner with an open search path or a role that owns tables' from pg_proc p
+                join services s on s.oid = p.pronamespace
+                where p.prosecdef and (not coalesce(p.proconfig @> array['search_path=""'], false)
+                    or exists (select from pg_class c where c.relowner = p.proowner and c.relkind = 'r'))
+            """
+
+        @Test func noTableLetsATenantPastAnother() async throws {
+            let world = try World.get()
+            #expect(try await world.platform.psql(Self.faults).isEmpty)
+        }
+
+        /// The check above is worth something: with one policy gone, or row security not forced, it is red.
+        @Test func takingAwayAPolicyTurnsTheCheckRed() async throws {
+            let platform = try World.get().platform
+            for (change, fault) in [
+                ("drop policy tenant on crm.lead", "crm.lead has no tenant policy"),
+                ("alter table support.ticket no force row level security", "support.ticket lacks forced row security"),
+                ("alter table activity.event disable row level security", "activity.event lacks forced row security"),
+                ("alter table crm.lead owner to martlet_crm", "crm.lead belongs to martlet_crm"),
+            ] {
+                #expect(try await platform.psql("begin; \(change); \(Self.faults); rollback").contains(fault), "\(change)")
+            }
+        }
+
+        @Test func withoutATenantNothingIsSeenAndNothingCanBeWritten() async throws {
+            let world = try World.get()
+            _ = try await world.acme.create("/v1/leads", ["last_name": "There"])
+            for table in ["crm.lead", "support.ticket", "activity.event"] {
+                let schema = String(table.prefix { $0 != "." })
+                let count = try await world.platform.psql("set role martlet_\(schema); select count(*) from \(table)")
+                #expect(count.trimmingCharacters(in: .whitespacesAndNewlines) == "0", "\(table)")
+            }
+            await #expect(throws: ChildProcess.CommandFailed.self) {
+                try await world.platform.psql(
+                    "set role martlet_crm; insert into crm.lead (tenant_id, id, last_name) values ('\(world.acme.id)', '\(RecordID())', 'x')"
+                )
+            }
+        }
+
+        /// The search function names the tenant itself: asked without one, or as another, it finds nothing of this one.
+        @Test func theSearchFunctionCannotBeAskedForAnotherTenant() async throws {
+            let world = try World.get()
+            _ = try await world.acme.create("/v1/leads", ["last_name": "Findable"])
+            func found(_ tenant: String) async throws -> String {
+                try await world.platform.psql(
+                    "begin; set local role martlet_crm; set local search_path = crm, extensions; select set_config('app.tenant', '\(tenant)', true) is null; select count(*) from lead_search('findable'); rollback"
+                ).split(separator: "\n").last.map(String.init) ?? ""
+            }
+            #expect(try await found(world.acme.id) != "0")
+            #expect(try await found(world.globex.id) == "0")
+            #expect(try await found("") == "0")
+        }
+
+        @Test func theTrailCannotBeChangedByTheServiceThatKeepsIt() async throws {
+            let platform = try World.get().platform
+            for role in ["martlet_activity", "martlet_activity_system"] {
+                for change in ["update activity.event set kind = 'x'", "delete from activity.event", "truncate activity.event"] {
+                    await #expect(throws: ChildProcess.CommandFailed.self, "\(role): \(change)") {
+                        try await platform.psql("set role \(role); \(change)")
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+import Core
+import Foundation
+import TestSupport
+import Testing
+
+extension SystemTests {
+    /// What the README promises a newcomer.
+    @Suite struct Journey {
+        @Test func aLeadMakesItsWholeWayFromCreationToTheAuditTrail() async throws {
+            let acme = try World.get().acme
+            let created = try await acme.admin.send(
+                .post, "/v1/leads", ["last_name": "Lovelace", "first_name": "Ada", "email": "ada@example.com"], expecting: 201)
+            let id = try #require(created.json["id"]?.string)
+            #expect(created.header("location") == "/v1/leads/\(id)")
+            #expect(created.header("etag") == "\"1\"")
+
+            let read = try await acme.admin.send(.get, "/v1/leads/\(id)", expecting: 200)
+            #expect(read.json == created.json)
+            let list = try await acme.admin.send(.get, "/v1/leads?q=lovelace", expecting: 200)
+            #expect(list.json["data"]?.array?.contains { $0["id"]?.string == id } == true)
+
+            try await acme.admin.send(.patch, "/v1/leads/\(id)", ["score": 10], headers: [("if-match", "\"1\"")], expecting: 200)
+            let stale = try await acme.admin.send(
+                .patch, "/v1/leads/\(id)", ["score": 11], headers: [("if-match", "\"1\"")], expecting: 412)
+            #expect(stale.json["current_version"]?.integer == 2)
+            try await acme.admin.send(.delete, "/v1/leads/\(id)", expecting: 204)
+            try await acme.admin.send(.get, "/v1/leads/\(id)", expecting: 404)
+
+            try await eventually("the trail has all three changes") {
+                let trail = try await acme.admin.send(.get, "/v1/audit?resource=lead&id=\(id)&sort=sequence", expecting: 200)
+                let actions = trail.json["data"]?.array?.compactMap { $0["action"]?.string }
+                return actions == ["lead.created", "lead.updated", "lead.deleted"]
+            }
+            let trail = try await acme.admin.send(.get, "/v1/audit?resource=lead&id=\(id)&sort=sequence", expecting: 200)
+            let update = try #require(trail.json["data"]?[1])
+            #expect(update["before"]?["score"] == .null)
+            #expect(update["after"]?["score"] == 10)
+        }
+
+        @Test func theAuditTrailIsAnUnbrokenChainThatACommandChecksWithoutAServer() async throws {
+            let world = try World.get()
+            for name in ["a", "b", "c"] { _ = try await world.globex.create("/v1/leads", ["last_name": .string(name)]) }
+            try await eventually("the leads are in the trail") {
+                try await world.globex.admin.send(.get, "/v1/audit?action=lead.created").json["data"]?.array?.count ?? 0 >= 3
+            }
+            let export = try await world.globex.admin.send(.get, "/v1/audit/export", expecting: 200)
+            let file = "\(world.platform.folder)/audit.ndjson"
+            try export.text.write(toFile: file, atomically: true, encoding: .utf8)
+            #expect(try await world.platform.run("activity", ["verify", file]).contains("the chain holds"))
+
+            let changed = export.text.replacing("lead.created", with: "lead.deleted", maxReplacements: 1)
+            try changed.write(toFile: file, atomically: true, encoding: .utf8)
+            await #expect(throws: ChildProcess.CommandFailed.self) { try await world.platform.run("activity", ["verify", file]) }
+        }
+
+        @Test func aRepeatedKeyGivesTheFirstAnswerAndOneRow() async throws {
+            let acme = try World.get().acme
+            let key = [("idempotency-key", UUID().uuidString)]
+            let body: JSON = ["last_name": "Once", "company": "Key Ltd"]
+            let first = try await acme.admin.send(.post, "/v1/leads", body, headers: key, expecting: 201)
+            let second = try await acme.admin.send(.post, "/v1/leads", body, headers: key, expecting: 201)
+            #expect(second.body == first.body)
+            #expect(second.header("idempotent-replayed") == "true")
+            let other = try await acme.admin.send(.post, "/v1/leads", ["last_name": "Other"], headers: key, expecting: 422)
+            #expect(other.code == "idempotency_key_reused")
+        }
+
+        @Test func ticketsAreServedByTheSameEngine() async throws {
+            let acme = try World.get().acme
+            let first = try await acme.admin.send(.post, "/v1/tickets", ["subject": "Printer on fire"], expecting: 201)
+            let second = try await acme.admin.send(
+                .post, "/v1/tickets", ["subject": "Still on fire", "priority": "urgent"], expecting: 201)
+            let number = try #require(first.json["number"]?.integer)
+            #expect(second.json["number"]?.integer == number + 1)
+        }
+
+        @Test func signingOutEndsTheSessionAtTheGateway() async throws {
+            let world = try World.get()
+            let client = try await World.signIn("manager@acme.test", world.platform.api)
+            try await client.send(.get, "/v1/leads", expecting: 200)
+            try await client.send(.post, "/v1/auth/logout", expecting: 204)
+            try await eventually("the gateway refuses the token") {
+                try await client.send(.get, "/v1/leads").code == "token_stale"
+            }
+        }
+
+        @Test func suspendingATenantActsAtOnceAndLiftingItToo() async throws {
+            let world = try World.get()
+            let other = try await Organization(
+                name: "initech", plan: "pro", platform: world.platform, operatorClient: world.operatorClient)
+            try await world.operatorClient.send(.patch, "/v1/platform/tenants/\(other.id)", ["status": "suspended"], expecting: 200)
+            try await eventually("the gateway refuses the tenant") {
+                try await other.admin.send(.get, "/v1/leads").code == "tenant_suspended"
+            }
+            try await world.operatorClient.send(.patch, "/v1/platform/tenants/\(other.id)", ["status": "active"], expecting: 200)
+            let admin = try await World.signIn("admin@\(other.slug).test", world.platform.api)
+            try await eventually("the gateway serves the tenant") { try await admin.send(.get, "/v1/leads").status == 200 }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+import Core
+import Foundation
+import TestSupport
+import Testing
+
+/// Two organisations on one platform, with people of every role in the first, made through the public API.
+struct World: Sendable {
+    @TaskLocal static var current: World?
+
+    /// The world of the suite that runs.
+    static func get() throws -> World { try #require(current) }
+
+    let platform: Platform
+    let operatorClient: APIClient
+    let acme: Organization
+    let globex: Organization
+    /// Members of acme by role.
+    let people: [String: APIClient]
+
+    static let password = "a long enough password"
+
+    init(platform: Platform) async throws {
+        self.platform = platform
+        try await platform.run(
+            "identity", ["operator", "create", "--email", "operator@platform.test", "--name", "Operator"], input: Self.password + "\n")
+        operatorClient = try await Self.signIn("operator@platform.test", platform.api)
+        acme = try await Organization(name: "acme", plan: "enterprise", platform: platform, operatorClient: operatorClient)
+        globex = try await Organization(name: "globex", plan: "enterprise", platform: platform, operatorClient: operatorClient)
+        var people = ["tenant_admin": acme.admin]
+        for role in ["manager", "sales", "support", "read_only"] { people[role] = try await acme.invite("\(role)@acme.test", role: role) }
+        self.people = people
+    }
+
+    static func signIn(_ email: String, _ api: APIClient) async throws -> APIClient {
+        let answer = try await api.send(
+            .post, "/v1/auth/login", ["email": .string(email), "password": .string(password)], expecting: 200)
+        return api.signedIn(answer.json["access_token"]?.string)
+    }
+}
+
+/// A tenant with its first administrator.
+struct Organization: Sendable {
+    let id: String
+    let slug: String
+    let admin: APIClient
+
+    /// Registers the tenant, puts it on the plan, and signs in again, since a change of plan makes tokens stale.
+    init(name: String, plan: String, platform: Platform, operatorClient: APIClient) async throws {
+        slug = "\(name)-\(UUID().uuidString.prefix(6).lowercased())"
+        let email = "admin@\(slug).test"
+        let registered = try await platform.api.send(
+            .post, "/v1/auth/register",
+            [
+                "email": .string(email), "password": .string(World.password), "name": "Admin",
+                "organization": ["name": .string(name), "slug": .string(slug)],
+            ], expecting: 201)
+        id = try #require(registered.json["tenant"]?["id"]?.string)
+        if plan != "free" {
+            try await operatorClient.send(.patch, "/v1/platform/tenants/\(id)", ["plan": .string(plan)], expecting: 200)
+        }
+        admin = try await World.signIn(email, platform.api)
+    }
+
+    /// Adds a person by invitation and registration.
+    func invite(_ email: String, role: String) async throws -> APIClient {
+        let invitation = try await admin.send(.post, "/v1/invitations", ["email": .string(email), "role": .string(role)], expecting: 201)
+        let token = try #require(invitation.json["token"])
+        let registered = try await admin.signedIn(nil).send(
+            .post, "/v1/auth/register",
+            ["email": .string(email), "password": .string(World.password), "name": "Person", "invitation_token": token], expecting: 201)
+        return admin.signedIn(registered.json["access_token"]?.string)
+    }
+
+    /// Creates a record and gives its id.
+    func create(_ path: String, _ body: JSON) async throws -> String {
+        let answer = try await admin.send(.post, path, body, expecting: 201)
+        return try #require(answer.json["id"]?.string)
+    }
+}
