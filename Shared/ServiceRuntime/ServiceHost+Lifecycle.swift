@@ -61,26 +61,27 @@ struct Gated<Inner: Service>: Service {
     }
 }
 
-/// Says ready when the gate is open, and not ready as the first thing of a stop: it is the last service of the group, and those
-/// are stopped in reverse order.
+/// Says ready behind the gate, for a process without an API.
+struct ReadyWhenOpen: Service {
+    let readiness: Readiness
+    let logger: Logger
+
+    func run() async throws {
+        readiness.become(.ready, logger)
+        try await gracefulShutdown()
+    }
+}
+
+/// Says not ready as the first thing of a stop: it is the last service of the group, and those are stopped in reverse order.
 struct Drain: Service {
     let readiness: Readiness
-    let gate: StartGate
     let delay: Duration
     let logger: Logger
 
     func run() async throws {
-        do {
-            try await cancelWhenGracefulShutdown {
-                try await gate.pass()
-                readiness.state = .ready
-                logger.info("ready")
-            }
-        } catch is CancellationError {}
         try await gracefulShutdown()
-        readiness.state = .draining
-        logger.info("stopping")
-        // Time for a load balancer to see that the service is not ready before the port closes.
+        readiness.become(.draining, logger)
+        // Time for a load balancer to see it before the port closes.
         if delay > .zero { try? await Task.sleep(for: delay) }
     }
 }

@@ -70,10 +70,15 @@ public struct ServiceHost: Sendable {
     public func run(
         signals: [UnixSignal] = [.sigterm, .sigint], listening: @escaping @Sendable (_ port: Int, _ adminPort: Int) -> Void = { _, _ in }
     ) async throws {
+        let mode = mode
         let readiness = Readiness()
         let routeMetrics = RouteMetrics(routes: parts.routes)
         let relayMetrics = RelayMetrics()
-        let ports = ListeningPorts(expected: mode == .serve ? 2 : 1, listening)
+        let ports = ListeningPorts(expected: mode == .serve ? 2 : 1) { [logger] port, adminPort in
+            // The API opens behind the gate, so an open port is a ready service.
+            if mode == .serve { readiness.become(.ready, logger) }
+            listening(port, adminPort)
+        }
 
         var services: [any Service] = [
             HTTPClientCloser(client: httpClient), RedisService(client: dependencies.redis), dependencies.postgres,
@@ -105,7 +110,8 @@ public struct ServiceHost: Sendable {
                     gate: gate,
                     service: application(responder, port: configuration.port, opened: { ports.opened(api: $0) })))
         }
-        services.append(Drain(readiness: readiness, gate: gate, delay: configuration.drain, logger: logger))
+        if mode == .worker { services.append(Gated(gate: gate, service: ReadyWhenOpen(readiness: readiness, logger: logger))) }
+        services.append(Drain(readiness: readiness, delay: configuration.drain, logger: logger))
         var group = ServiceGroupConfiguration(services: services, gracefulShutdownSignals: signals, logger: logger)
         group.maximumGracefulShutdownDuration = configuration.grace
         do {

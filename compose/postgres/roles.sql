@@ -7,6 +7,7 @@
 -- martlet_<service>_system  works for no tenant (outbox relay, jobs): only the tables whose policies name it
 -- martlet_<service>_search  owns full-text search functions and nothing else; nobody signs in as it
 \set ON_ERROR_STOP on
+set client_min_messages = warning;
 select format('create role %I', 'martlet_' || :'service' || suffix)
 from unnest(array['_owner', '', '_system', '_search']) as suffix
 where not exists (select from pg_roles where rolname = 'martlet_' || :'service' || suffix) \gexec

@@ -1,5 +1,6 @@
 import Core
 import Hummingbird
+import Logging
 import NIOCore
 import Postgres
 import Redis
@@ -16,9 +17,16 @@ final class Readiness: Sendable {
     }
     private let value = Mutex(State.starting)
 
-    var state: State {
-        get { value.withLock { $0 } }
-        set { value.withLock { $0 = newValue } }
+    var state: State { value.withLock { $0 } }
+
+    /// Goes on to a later state; a stop that came first stays a stop.
+    func become(_ state: State, _ logger: Logger) {
+        let isChange = value.withLock { value in
+            guard value != .draining, value != state else { return false }
+            value = state
+            return true
+        }
+        if isChange { logger.info(state == .ready ? "ready" : "stopping") }
     }
 }
 
