@@ -143,6 +143,10 @@ private final class RedisPipeline {
         }
         guard let oldest = waiting.first, oldest.promise == nil else { return }
         // A peer that stays silent this long is gone without a FIN; replies in order mean that nothing behind it can be served.
-        if now - oldest.deadline > configuration.commandTimeout * 8 { link.reset() } else { scheduleTimer(at: now + configuration.commandTimeout) }
+        if now - oldest.deadline > configuration.commandTimeout * 8 {
+            link.reset()
+        } else {
+            scheduleTimer(at: now + configuration.commandTimeout)
+        }
     }
 }

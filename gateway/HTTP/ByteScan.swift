@@ -57,12 +57,16 @@ extension UnsafeRawBufferPointer {
     }
 
     func equals(_ text: StaticString) -> Bool {
-        count == text.utf8CodeUnitCount && (count == 0 || memcmp(baseAddress, text.utf8Start, count) == 0)
+        guard count == text.utf8CodeUnitCount, let baseAddress else { return count == text.utf8CodeUnitCount }
+        return memcmp(baseAddress, text.utf8Start, count) == 0
     }
 
     func equals(_ other: [UInt8]) -> Bool {
         guard count == other.count else { return false }
-        return other.withUnsafeBytes { count == 0 || memcmp(baseAddress, $0.baseAddress, count) == 0 }
+        return other.withUnsafeBytes { other in
+            guard let left = baseAddress, let right = other.baseAddress else { return true }
+            return memcmp(left, right, count) == 0
+        }
     }
 
     /// The text, for places where cost does not matter.

@@ -7,7 +7,9 @@ struct HeadWriter {
     private let capacity: Int
 
     init(_ memory: UnsafeMutableRawBufferPointer) {
-        guard let base = memory.baseAddress else { preconditionFailure("a buffer of at least \(HeadWriter.slack) bytes is reserved before") }
+        guard let base = memory.baseAddress else {
+            preconditionFailure("a buffer of at least \(HeadWriter.slack) bytes is reserved before")
+        }
         self.base = base
         capacity = memory.count
     }
@@ -32,12 +34,10 @@ struct HeadWriter {
     }
 
     mutating func put(decimal value: Int) {
-        var digits: UInt64 = 1
         var rest = UInt64(max(0, value))
         var divisor: UInt64 = 1
         while rest / divisor >= 10 {
             divisor *= 10
-            digits += 1
         }
         while divisor > 0 {
             put(byte: UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest / divisor))

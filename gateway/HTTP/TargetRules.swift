@@ -13,7 +13,9 @@ enum TargetRules {
                 if index > 0, !isSegment(path, segmentStart..<index) { return false }
                 segmentStart = index + 1
             case UInt8(ascii: "%"):
-                guard index + 2 < path.count, let high = hexDigit(path[index + 1]), let low = hexDigit(path[index + 2]) else { return false }
+                guard index + 2 < path.count, let high = hexDigit(path[index + 1]), let low = hexDigit(path[index + 2]) else {
+                    return false
+                }
                 switch high << 4 | low {
                 case 0..<0x20, 0x7F, UInt8(ascii: "/"), UInt8(ascii: "\\"), UInt8(ascii: "."), UInt8(ascii: ";"), UInt8(ascii: "%"):
                     return false

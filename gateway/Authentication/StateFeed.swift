@@ -1,0 +1,123 @@
+import Core
+import Logging
+import NIOCore
+import Redis
+import Synchronization
+
+/// Keeps the ``Directory`` up to date: by messages over Redis at once, and by polling identity and tenant every 2 s, since a message
+/// can be lost. Identity's keys are read every 30 s.
+///
+/// While a source does not answer, what is known stays in force; access tokens are short-lived, which bounds what that can mean.
+struct StateFeed: Sendable {
+    static let channel = "martlet.revocations"
+    private static let pollInterval = Duration.seconds(2)
+    private static let keyInterval = Duration.seconds(30)
+    /// How often sources are asked before each has answered once.
+    private static let startInterval = Duration.milliseconds(250)
+    /// More sessions or tenants than this are not held; it is far beyond what the polled spans can bring.
+    private static let entryLimit = 2_000_000
+
+    let caller: ServiceCaller
+    let directory: Directory
+    let keyRefresh: KeyRefresh
+    let redis: RedisConfiguration
+    let logger: Logger
+
+    /// Runs until the task is cancelled.
+    func run() async {
+        let (polls, poll) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        let subscriber = RedisSubscriber(configuration: redis, channels: [Self.channel], eventLoop: caller.eventLoop) { event in
+            switch event {
+            case .message(_, let payload):
+                if let json = try? JSONParser.parse(payload), let change = Directory.Change(json) { directory.apply(change) }
+                poll.yield()
+            // Messages may have been missed.
+            case .subscribed: poll.yield()
+            case .disconnected: break
+            }
+        }
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await subscriber.run() }
+            group.addTask { await every(Self.pollInterval) { poll.yield() } }
+            group.addTask {
+                var failures = FailureLog(logger: logger)
+                for await _ in polls {
+                    await failures.note("identity") { try await pollIdentity() }
+                    await failures.note("tenant") { try await pollTenant() }
+                }
+            }
+            group.addTask { await every(Self.keyInterval) { _ = keyRefresh.request(on: caller.eventLoop) {} } }
+            group.addTask {
+                var failures = FailureLog(logger: logger)
+                for await _ in keyRefresh.requests {
+                    await failures.note("keys") { try await fetchKeys() }
+                    keyRefresh.finished()
+                }
+            }
+            await group.waitForAll()
+            poll.finish()
+        }
+    }
+
+    private func every(_ interval: Duration, _ body: () -> Void) async {
+        while !Task.isCancelled {
+            body()
+            try? await Task.sleep(for: directory.isReady ? interval : Self.startInterval)
+        }
+    }
+
+    private func get(_ service: ServiceName, _ target: String) async throws -> [UInt8] {
+        let answer = try await caller.call(service, target: target).get()
+        guard answer.status == 200 else { throw Problem.internal("status \(answer.status)") }
+        return answer.body
+    }
+
+    /// Large answers are rightly large here, so the parser's limit on values is raised.
+    private static let limits = JSONParser.Limits(depth: 8, values: 8_000_000)
+
+    private func pollIdentity() async throws {
+        let json = try JSONParser.parse(try await get(.identity, "/internal/gateway-state"), limits: Self.limits)
+        guard let list = json["revoked_sessions"]?.array else { throw Problem.internal("revoked_sessions is missing") }
+        directory.setSessions(Set(list.prefix(Self.entryLimit).compactMap { $0.string.flatMap { SessionID($0) } }))
+    }
+
+    private func pollTenant() async throws {
+        let json = try JSONParser.parse(try await get(.tenant, "/internal/gateway-state"), limits: Self.limits)
+        guard let tenants = json["tenants"]?.array, let members = json["members"]?.array else {
+            throw Problem.internal("tenants or members is missing")
+        }
+        directory.setTenants(
+            Dictionary(tenants.prefix(Self.entryLimit).compactMap(Directory.tenant), uniquingKeysWith: { $1 }),
+            members: Dictionary(members.prefix(Self.entryLimit).compactMap(Directory.member), uniquingKeysWith: max))
+    }
+
+    private func fetchKeys() async throws {
+        let keys = try await SigningKeys.read(try await get(.identity, "/.well-known/jwks.json"))
+        guard !keys.identifiers.isEmpty else { throw Problem.internal("the key set has no key that can be used") }
+        directory.setKeys(keys)
+    }
+}
+
+/// Logs that a source fails, and that it works again: once each.
+private struct FailureLog {
+    let logger: Logger
+    private var failing: Set<String> = []
+
+    init(logger: Logger) { self.logger = logger }
+
+    mutating func note(_ source: String, _ body: () async throws -> Void) async {
+        do {
+            try await body()
+            if failing.remove(source) != nil {
+                logger.info("A source of the gateway's state answers again", metadata: ["source": "\(source)"])
+            }
+        } catch {
+            if Task.isCancelled { return }
+            if failing.insert(source).inserted {
+                logger.warning(
+                    "A source of the gateway's state does not answer; what is known stays in force",
+                    metadata: ["source": "\(source)", "error": "\((error as? Problem)?.context ?? "\(error)")"])
+            }
+        }
+    }
+}

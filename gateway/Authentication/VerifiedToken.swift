@@ -1,0 +1,52 @@
+import Core
+import NIOCore
+
+/// A token that was verified, with all that a request needs of it made ready once. Belongs to one event loop.
+final class VerifiedToken {
+    let bytes: [UInt8]
+    let claims: TokenClaims
+    let slug: [UInt8]
+    let contextClaims: [UInt8]
+    /// The tenant's id as text, for logs.
+    let tenantText: [UInt8]
+    let userLimit: LeasedBucket?
+    let tenantLimit: LeasedBucket?
+    /// The `RateLimit-Policy` line.
+    let policyLine: [UInt8]
+    /// The directory's version at which ``standing`` was looked up.
+    var checkedVersion: UInt64 = 0
+    var standing = Directory.Standing.current
+
+    init(bytes: [UInt8], claims: TokenClaims, limiter: RateLimiter) {
+        self.bytes = bytes
+        self.claims = claims
+        slug = Array(claims.slug.utf8)
+        contextClaims = Array(claims.contextClaims.utf8)
+        tenantText = Array(claims.tenant.description.utf8)
+        userLimit = claims.userRate.map { limiter.bucket("user:\(claims.tenant):\(claims.user)", name: "user", policy: $0) }
+        tenantLimit = claims.tenantRate.map { limiter.bucket("tenant:\(claims.tenant)", name: "tenant", policy: $0) }
+        let policies = [userLimit, tenantLimit].compactMap(\.self).map { "\"\($0.name)\";q=\($0.policy.limit);w=\($0.policy.window)" }
+        policyLine = policies.isEmpty ? [] : Array("RateLimit-Policy: \(policies.joined(separator: ", "))\r\n".utf8)
+    }
+}
+
+/// The verified tokens of one event loop: at most 10,000, found by a seeded hash and compared in full.
+struct TokenCache {
+    private var entries = GenerationCache<UInt64, VerifiedToken>(limit: 10_000)
+
+    var count: Int { entries.count }
+
+    /// The entry for exactly these bytes, together with the place where it would stand.
+    mutating func find(_ token: UnsafeRawBufferPointer) -> (place: UInt64, entry: VerifiedToken?) {
+        // Hasher is SipHash with a seed of this process: nobody outside can make two tokens meet on purpose. Should two meet by
+        // chance, the comparison tells them apart and the newer takes the place.
+        var hasher = Hasher()
+        hasher.combine(bytes: token)
+        let place = UInt64(bitPattern: Int64(hasher.finalize()))
+        guard let entry = entries[place], token.equals(entry.bytes) else { return (place, nil) }
+        return (place, entry)
+    }
+
+    mutating func insert(_ entry: VerifiedToken, at place: UInt64) { entries[place] = entry }
+    mutating func remove(at place: UInt64) { entries[place] = nil }
+}

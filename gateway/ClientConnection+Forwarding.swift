@@ -1,0 +1,251 @@
+import Core
+import Crypto
+import NIOCore
+
+/// A request's way to the upstream and back.
+extension ClientConnection: UpstreamClient {
+    /// A client of HTTP/1.0 knows no chunks: it gets the content and then the end of the connection.
+    var wantsContent: Bool { !head.isHTTP11 }
+
+    private var pool: UpstreamPool? { route.map { worker.pools[$0.service.index] } }
+
+    /// Sends the request on. This is the last layer.
+    func forward() {
+        guard let pool else { return refuse(.notFound) }
+        exchange.dropsBody = head.method == .head
+        wait(for: pool.acquire(self))
+    }
+
+    /// No ticket means that the pool has called back already, and that may have ended this exchange and begun the next.
+    private func wait(for ticket: UpstreamPool.Ticket?) {
+        if let ticket { exchange.ticket = ticket }
+    }
+
+    func upstreamReady(_ connection: UpstreamConnection) {
+        exchange.ticket = nil
+        exchange.upstream = connection
+        exchange.attempts += 1
+        if exchange.attempts == 1 {
+            guard writeRequest() else { return }
+        }
+        phase = .forwarding
+        noteProgress()
+        connection.requestIsSent = exchange.body.isDone
+        connection.send(outbound)
+        if head.expectsContinue, !exchange.body.isDone, exchange.attempts == 1 {
+            context?.writeAndFlush(wrapOutboundOut(ByteBuffer(string: "HTTP/1.1 100 Continue\r\n\r\n")), promise: nil)
+        }
+        // Called from a layer that `proceed` runs, this does nothing; called later, it sends what has come meanwhile.
+        proceed()
+    }
+
+    /// Puts the request's head, and what is here of its body, into `outbound`.
+    ///
+    /// - Returns: `false` when the body is refused.
+    private func writeRequest() -> Bool {
+        let headLength = head.length
+        let scanned = inbound.withUnsafeReadableBytes { bytes -> Int? in
+            try? exchange.body.scan(UnsafeRawBufferPointer(rebasing: bytes[headLength...]))
+        }
+        guard let bodyLength = scanned, exchange.body.contentBytes <= route?.bodyLimit ?? 0 else {
+            refuseBody(isMalformed: scanned == nil)
+            return false
+        }
+        outbound.clear()
+        let address = addressText
+        inbound.withUnsafeReadableBytes { bytes in
+            let capacity = headLength + bodyLength + HeadWriter.slack + (exchange.token?.contextClaims.count ?? 0) + Int(head.target.count)
+            outbound.writeHead(capacity: capacity) { writer in
+                writeRequestHead(bytes, address: address, into: &writer)
+                writer.put(UnsafeRawBufferPointer(rebasing: bytes[headLength..<headLength + bodyLength]))
+            }
+        }
+        inbound.moveReaderIndex(forwardBy: headLength + bodyLength)
+        exchange.isReplayable = exchange.body.isDone
+        return true
+    }
+
+    private func writeRequestHead(_ bytes: UnsafeRawBufferPointer, address: [UInt8], into writer: inout HeadWriter) {
+        // HEAD is asked as GET, so that a service has one route for both; the answer's body stays here.
+        let method = writer.position
+        if exchange.dropsBody { writer.put("GET") } else { writer.put(bytes[head.methodName]) }
+        writer.put(" ")
+        writer.put(bytes[head.target])
+        let requestLine = writer.written(since: method)
+        writer.put(" HTTP/1.1\r\nHost: martlet\r\n")
+        if head.nominated.isEmpty {
+            for run in head.kept { writer.put(bytes[run]) }
+        } else {
+            putUnnominated(bytes, into: &writer)
+        }
+        if head.isChunked {
+            writer.put("Transfer-Encoding: chunked\r\n")
+        } else if let length = head.contentLength {
+            writer.put("Content-Length: ")
+            writer.put(decimal: length)
+            writer.put("\r\n")
+        }
+        writer.put("X-Request-Id: ")
+        writer.put(exchange.requestID)
+        writer.put("\r\n")
+        exchange.trace?.write(into: &writer)
+        putContext(requestLine: requestLine, address: address, into: &writer)
+        writer.put("\r\n")
+    }
+
+    /// The signed context (see ``ContextSigner``), written where it is sent from. The MAC also covers the request line, which is put
+    /// behind the value for a moment.
+    private func putContext(requestLine: UnsafeRawBufferPointer, address: [UInt8], into writer: inout HeadWriter) {
+        writer.put("Martlet-Context: ")
+        let start = writer.position
+        writer.put("v1;")
+        writer.put(worker.signerID)
+        writer.put(";")
+        if let token = exchange.token { writer.put(token.contextClaims) } else { writer.put("-") }
+        writer.put(";")
+        writer.put(exchange.requestID)
+        writer.put(";")
+        let timeLeft = (exchange.deadline - exchange.startedAt).nanoseconds / 1_000_000
+        writer.put(decimal: Int(exchange.wallClock.milliseconds + timeLeft))
+        writer.put(";")
+        writer.put(address)
+        writer.put(";")
+        let end = writer.position
+        writer.put(requestLine)
+        let mac = worker.signer.authenticationCode(of: writer.written(since: start))
+        writer.rewind(to: end)
+        mac.withUnsafeBytes { writer.put(base64URL: $0) }
+        writer.put("\r\n")
+    }
+
+    /// The kept lines without those that Connection names.
+    private func putUnnominated(_ bytes: UnsafeRawBufferPointer, into writer: inout HeadWriter) {
+        for run in head.kept {
+            var start = Int(run.start)
+            while start < run.end, let lineFeed = bytes.lineFeed(from: start) {
+                let line = UnsafeRawBufferPointer(rebasing: bytes[start...lineFeed])
+                let name = line.prefix { $0 != UInt8(ascii: ":") }
+                let isNominated = head.nominated.contains { slice in
+                    bytes[slice].count == name.count && zip(bytes[slice], name).allSatisfy { $0 | 0x20 == $1 | 0x20 }
+                }
+                if !isNominated { writer.put(line) }
+                start = lineFeed + 1
+            }
+        }
+    }
+
+    private func refuseBody(isMalformed: Bool) {
+        // What follows in the body cannot be followed any more.
+        exchange.body = .length(.max)
+        abandonUpstream()
+        refuse(isMalformed ? HeadFault.malformed("The body's chunked framing is malformed.").problem : bodyTooLarge)
+    }
+
+    /// Sends on what has come of the body.
+    ///
+    /// - Returns: `false` when the body was refused.
+    func forwardBody() -> Bool {
+        exchange.isReplayable = false
+        let scanned = inbound.withUnsafeReadableBytes { try? exchange.body.scan($0) }
+        guard let length = scanned, exchange.body.contentBytes <= route?.bodyLimit ?? 0 else {
+            if exchange.isAnswered { closeNow() } else { refuseBody(isMalformed: scanned == nil) }
+            return false
+        }
+        noteProgress()
+        guard let upstream = exchange.upstream, let part = inbound.readSlice(length: length) else { return false }
+        if exchange.body.isDone { upstream.requestIsSent = true }
+        upstream.send(part)
+        return true
+    }
+
+    func upstreamWritable() { proceed() }
+
+    // MARK: The answer
+
+    func upstreamAnswered(_ head: ResponseHead, bytes: UnsafeRawBufferPointer, body: UnsafeRawBufferPointer, isLast: Bool) {
+        exchange.isAnswered = true
+        exchange.status = head.status
+        let request = self.head
+        let endsWithConnection = head.isChunked && !request.isHTTP11
+        // An answer that comes before the end of the request is passed on, and the connection ends with it.
+        keepsAlive = request.keepsAlive && exchange.body.isDone && !worker.isDraining && !endsWithConnection
+        answer.clear()
+        answer.writeHead(capacity: head.length + body.count + HeadWriter.slack + (exchange.token?.policyLine.count ?? 0)) { writer in
+            writer.put("HTTP/1.1 ")
+            writer.put(decimal: head.status)
+            writer.put(" ")
+            writer.put(bytes[head.reason])
+            writer.put("\r\n")
+            for run in head.kept { writer.put(bytes[run]) }
+            if head.isChunked, request.isHTTP11 { writer.put("Transfer-Encoding: chunked\r\n") }
+            if !head.hasCacheControl { writer.put("Cache-Control: no-store\r\n") }
+            if !head.hasContentSecurityPolicy { writer.put("Content-Security-Policy: default-src 'none'\r\n") }
+            putCommonFields(&writer)
+            writer.put("\r\n")
+            if !exchange.dropsBody { writer.put(body) }
+        }
+        write(answer, isLast: isLast)
+    }
+
+    func upstreamBody(_ body: ByteBuffer, isLast: Bool) {
+        write(exchange.dropsBody ? ByteBuffer() : body, isLast: isLast)
+    }
+
+    private func write(_ bytes: ByteBuffer, isLast: Bool) {
+        guard isLast else {
+            noteProgress()
+            guard let context else { return }
+            context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+            if !context.channel.isWritable { exchange.upstream?.pauseReading() }
+            return
+        }
+        exchange.upstream = nil
+        finishExchange()
+        if keepsAlive {
+            context?.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+            proceed()
+        } else {
+            writeLast(bytes)
+        }
+    }
+
+    func upstreamFailed(_ failure: UpstreamFailure) {
+        exchange.ticket = nil
+        let endpoint = exchange.upstream?.endpoint
+        exchange.upstream = nil
+        if exchange.isAnswered {
+            // The client has part of the answer; only the end of the connection can tell it that no more comes.
+            closeNow()
+            return
+        }
+        if mayRetry(failure), let pool {
+            worker.metrics.retries += 1
+            wait(for: pool.acquire(self, avoiding: endpoint))
+            return
+        }
+        if failure == .overloaded {
+            refuse(Problem(.overloaded, "Too many requests wait for this service. Try again shortly.", retryAfter: 1))
+        } else {
+            refuse(Problem(.upstreamUnavailable, "The service does not answer at the moment. Try again shortly.", retryAfter: 1))
+        }
+        proceed()
+    }
+
+    private func mayRetry(_ failure: UpstreamFailure) -> Bool {
+        guard let pool, exchange.attempts < 3 else { return false }
+        switch failure {
+        case .connectFailed:
+            // Nothing was sent, so anything may be tried elsewhere, if there is an elsewhere.
+            guard pool.endpoints.count > 1, exchange.connectFailures < pool.endpoints.count - 1 else { return false }
+            exchange.connectFailures += 1
+            return true
+        case .closedBeforeAnswer(isReused: true) where head.isSafe && exchange.isReplayable:
+            // The upstream closed an idle connection as this request was sent on it: the common case, and harmless.
+            return true
+        case .closedBeforeAnswer where head.isIdempotent && exchange.isReplayable:
+            return pool.budget.allowsRetry()
+        case .closedBeforeAnswer, .broken, .ejected, .overloaded:
+            return false
+        }
+    }
+}

@@ -1,0 +1,242 @@
+import Core
+import NIOCore
+
+/// The gateway, top-down: what happens to a request whose head has been read, layer by layer, until it is answered here or sent on.
+extension ClientConnection {
+    func startRequest() {
+        begin()
+        // Request id and trace come first: every answer below and every log line carries them.
+        identify()
+        if worker.crossOrigin.isEnabled { keepCrossOriginLines() }
+        phase = .deciding
+        exchange.body = head.isChunked ? .chunked : .length(head.contentLength ?? 0)
+
+        // The route is looked up before anything is asked of the caller, since what is asked depends on it. It costs nothing
+        // and tells nothing: the table is public.
+        exchange.route = withHeadBytes { worker.routes.index(of: $0[head.path]) }
+
+        // A method that no service has is refused before it is counted anywhere.
+        if head.method == .other {
+            return refuse(Problem(.methodNotAllowed, "The methods are GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS."))
+        }
+        // A browser asks with OPTIONS, and without a token, whether it may send the real request.
+        if head.method == .options { return answerPreflight() }
+
+        // The declared length is judged before a byte of the body is awaited.
+        if let length = head.contentLength, length > route?.bodyLimit ?? worker.configuration.bodyLimit {
+            return refuse(bodyTooLarge)
+        }
+        // Shedding stands before all that costs: an overloaded gateway must stay able to say so.
+        if worker.metrics.inFlight > worker.inFlightLimit {
+            return refuse(Problem(.overloaded, "Too many requests are under way. Try again shortly.", retryAfter: 1))
+        }
+        let isDocument = exchange.route == nil && withHeadBytes { $0[head.path].equals("/openapi.json") }
+        let isOpen = isDocument || route?.isOpen ?? false
+
+        switch authenticate() {
+        case .member(let token):
+            exchange.token = token
+            admitMember(token)
+        case .noToken where isOpen:
+            admitAnonymous(to: isDocument)
+        case .noToken:
+            refuseCaller(Problem(.unauthenticated, "Send an access token: Authorization: Bearer <token>."))
+        case .refused where isOpen:
+            // Who comes to sign in may still hold an old token.
+            admitAnonymous(to: isDocument)
+        case .refused(let problem):
+            refuseCaller(problem)
+        case .unavailable:
+            refuse(Problem(.upstreamUnavailable, "The gateway is starting. Try again shortly.", retryAfter: 1))
+        case .waitingForKeys:
+            break
+        }
+    }
+
+    // MARK: Authentication
+
+    enum Authentication {
+        case noToken
+        case member(VerifiedToken)
+        case refused(Problem)
+        /// Signed with a key that is being looked for; the request goes on when it has been found or not.
+        case waitingForKeys
+        /// Nothing is known of revocations yet, so no token can be trusted.
+        case unavailable
+    }
+
+    private static let badToken = Problem(.unauthenticated, "The access token is not valid.")
+
+    /// - Parameter mayFetchKeys: Whether an unknown key is worth asking identity.
+    private func authenticate(mayFetchKeys: Bool = true) -> Authentication {
+        if head.authorizations == 0 { return .noToken }
+        guard worker.directory.isReady else { return .unavailable }
+        guard head.authorizations == 1 else { return .refused(Self.badToken) }
+        let outcome = withHeadBytes { bytes -> Result<VerifiedToken, TokenFault> in
+            let value = bytes[head.authorization]
+            // The scheme is case-insensitive (RFC 9110, 11.1); one space, then the token and nothing else.
+            guard value.count > 7, value.hasNamePrefix("bearer"), value[6] == 0x20 else { return .failure(.invalid) }
+            return token(UnsafeRawBufferPointer(rebasing: value[7...]))
+        }
+        switch outcome {
+        case .success(let token): return standing(of: token)
+        case .failure(let fault):
+            if fault == .unknownKey, mayFetchKeys, fetchKeys() { return .waitingForKeys }
+            worker.metrics.refusedTokens += 1
+            return .refused(fault == .expired ? Problem(.tokenExpired, "The access token has expired. Refresh it.") : Self.badToken)
+        }
+    }
+
+    /// The verified token: the one of the request before, one from the cache, or one verified now.
+    private func token(_ bytes: UnsafeRawBufferPointer) -> Result<VerifiedToken, TokenFault> {
+        if let lastToken, bytes.equals(lastToken.bytes) { return unexpired(lastToken) }
+        guard bytes.count <= TokenVerifier.sizeLimit else { return .failure(.invalid) }
+        let (place, cached) = worker.tokens.find(bytes)
+        if let cached {
+            lastToken = cached
+            return unexpired(cached)
+        }
+        do throws(TokenFault) {
+            let claims = try worker.verifier.verify(bytes, keys: worker.directory.keys, now: exchange.wallClock)
+            let token = VerifiedToken(bytes: Array(bytes), claims: claims, limiter: worker.limiter)
+            worker.tokens.insert(token, at: place)
+            worker.metrics.verifiedTokens += 1
+            lastToken = token
+            return .success(token)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func unexpired(_ token: VerifiedToken) -> Result<VerifiedToken, TokenFault> {
+        exchange.wallClock.milliseconds < token.claims.expiresAt ? .success(token) : .failure(.expired)
+    }
+
+    /// Whether the token is still good, looked up anew only when something has changed.
+    private func standing(of token: VerifiedToken) -> Authentication {
+        let version = worker.directory.version
+        if token.checkedVersion != version {
+            token.standing = worker.directory.standing(of: token.claims)
+            token.checkedVersion = version
+        }
+        switch token.standing {
+        case .current: return .member(token)
+        case .stale: return .refused(Problem(.tokenStale, "The session has ended or its rights have changed. Sign in or refresh."))
+        case .suspended: return .refused(Problem(.tenantSuspended, "The tenant is suspended."))
+        case .unknownKey: return .refused(Self.badToken)
+        }
+    }
+
+    /// Asks identity for its keys, and goes on with the request when they are there.
+    private func fetchKeys() -> Bool {
+        let number = exchange.number
+        let bound = NIOLoopBound(self, eventLoop: worker.eventLoop)
+        return worker.shared.keyRefresh.request(on: worker.eventLoop) {
+            let connection = bound.value
+            guard connection.phase == .deciding, connection.exchange.number == number else { return }
+            switch connection.authenticate(mayFetchKeys: false) {
+            case .member(let token):
+                connection.exchange.token = token
+                connection.admitMember(token)
+            case .refused where connection.route?.isOpen ?? false: connection.admitAnonymous(to: false)
+            case .refused(let problem): connection.refuseCaller(problem)
+            case .noToken, .unavailable, .waitingForKeys: connection.refuseCaller(Self.badToken)
+            }
+            connection.proceed()
+        }
+    }
+
+    // MARK: Callers without a valid token
+
+    /// The limit per address counts only requests without a valid token: members behind one address do not share it.
+    private func chargeAddress(_ body: @escaping (ClientConnection) -> Void) {
+        guard let address = clientAddress() else { return body(self) }
+        let limit = worker.limiter.address(address)
+        exchange.addressLimit = limit
+        charge([limit], body)
+    }
+
+    private func clientAddress() -> IPAddress? {
+        guard let peer else { return nil }
+        let forwarded = head.forwardedFor.isEmpty ? nil : withHeadBytes { $0[head.forwardedFor].text }
+        let address = ClientAddress.resolve(peer: peer, forwardedFor: forwarded, trusted: worker.configuration.trustedProxies)
+        exchange.clientAddress = address
+        return address
+    }
+
+    private func admitAnonymous(to document: Bool) {
+        chargeAddress { connection in
+            if document { connection.answerDocument() } else { connection.forward() }
+        }
+    }
+
+    /// Counted before it is told: guessing tokens or paths is limited as signing in is.
+    private func refuseCaller(_ problem: Problem) { chargeAddress { $0.refuse(problem) } }
+
+    // MARK: Members
+
+    private func admitMember(_ token: VerifiedToken) {
+        if !head.forwardedFor.isEmpty { _ = clientAddress() }
+        // Header, subdomain and token must agree before the request counts for the tenant.
+        let agrees = withHeadBytes {
+            worker.tenantResolution.agrees(slug: token.slug, tenant: $0[head.tenant], host: $0[head.host])
+        }
+        guard agrees else {
+            worker.shared.securityEvents.tenantMismatch(
+                claims: token.claims, requestID: String(decoding: exchange.requestID, as: UTF8.self))
+            return refuse(Problem(.tenantMismatch, "The token belongs to another tenant than the request names."))
+        }
+        // The user's limit first: it is the smaller one, and one user at his limit must not use up his tenant's.
+        let now = exchange.startedAt
+        let user = token.userLimit.map { $0.take(now: now) } ?? .admitted
+        switch (user, token.tenantLimit) {
+        case (.admitted, nil): admitted()
+        case (.admitted, let tenantLimit?):
+            if case .admitted? = tenantLimit.take(now: now) { return admitted() }
+            token.userLimit?.giveBack()
+            charge([token.userLimit, tenantLimit].compactMap(\.self)) { $0.admitted() }
+        default:
+            charge([token.userLimit, token.tenantLimit].compactMap(\.self)) { $0.admitted() }
+        }
+    }
+
+    private func admitted() {
+        // Unknown paths are refused only now, so that they count for the limits as all others.
+        if exchange.route == nil {
+            if withHeadBytes({ $0[head.path].equals("/openapi.json") }) { return answerDocument() }
+            return refuse(.notFound)
+        }
+        forward()
+    }
+
+    // MARK: Limits
+
+    /// Takes a token of each limit, waiting for leases where none is at hand, then goes on; over a limit the request is refused.
+    private func charge(_ limits: [LeasedBucket], taken: Int = 0, _ body: @escaping (ClientConnection) -> Void) {
+        guard taken < limits.count else { return body(self) }
+        let number = exchange.number
+        let settle = { [self] (decision: LeasedBucket.Decision) in
+            guard phase == .deciding, exchange.number == number else {
+                // The client has gone; its token goes to the next.
+                if case .admitted = decision { limits[taken].giveBack() }
+                return
+            }
+            switch decision {
+            case .admitted: charge(limits, taken: taken + 1, body)
+            case .refused(let seconds):
+                for limit in limits[..<taken] { limit.giveBack() }
+                refuse(Problem(.rateLimited, "Too many requests. Try again in \(seconds) s.", retryAfter: seconds))
+            }
+        }
+        let now = NIODeadline.now()
+        if let decision = limits[taken].take(now: now) { return settle(decision) }
+        limits[taken].wait(now: now) { [self] decision in
+            settle(decision)
+            proceed()
+        }
+    }
+
+    var bodyTooLarge: Problem {
+        Problem(.bodyTooLarge, "The body is larger than \(route?.bodyLimit ?? worker.configuration.bodyLimit) bytes.")
+    }
+}

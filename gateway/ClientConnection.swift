@@ -1,0 +1,264 @@
+import Core
+import NIOCore
+
+/// One client's connection: it turns bytes into requests, one after another, and holds what is known of the present one.
+///
+/// What happens to a request is in `ClientConnection+Layers.swift`, its way to the upstream and back in
+/// `ClientConnection+Forwarding.swift`, the gateway's own answers in `ClientConnection+Answers.swift`.
+final class ClientConnection: ChannelDuplexHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    enum Phase {
+        /// Between requests, or in the middle of a head. Can transition to: `deciding`, `closing`.
+        case head
+        /// A head was read; a layer waits for something. Can transition to: `forwarding`, `head`, `closing`.
+        case deciding
+        /// The request is with the upstream. Can transition to: `head`, `closing`.
+        case forwarding
+        /// The last answer was written; what the client still sends is dropped. Final.
+        case closing
+    }
+
+    /// What is known of the present request.
+    struct Exchange {
+        /// Tells a late callback for an earlier request from one for this.
+        var number = 0
+        var startedAt = NIODeadline.uptimeNanoseconds(0)
+        var wallClock = Timestamp(milliseconds: 0)
+        /// When the client is told that it took too long.
+        var deadline = NIODeadline.uptimeNanoseconds(0)
+        var requestID: [UInt8] = []
+        var trace: TraceContext?
+        var route: Int?
+        var token: VerifiedToken?
+        /// The limit that counts, when there is no token.
+        var addressLimit: LeasedBucket?
+        var clientAddress: IPAddress?
+        var body = BodyScanner.none
+        var ticket: UpstreamPool.Ticket?
+        var upstream: UpstreamConnection?
+        /// Whether the buffer `outbound` still holds the whole request as it was sent.
+        var isReplayable = false
+        var attempts = 0
+        var connectFailures = 0
+        var isAnswered = false
+        /// The status told to the client.
+        var status = 0
+        /// Whether the answer is passed on without its body.
+        var dropsBody = false
+    }
+
+    /// Bytes that a client may send ahead of what is being worked on.
+    static let inboundLimit = 64 * 1024
+
+    let worker: Worker
+    var context: ChannelHandlerContext?
+    var place: Int?
+    var parser = RequestHeadParser()
+    var phase = Phase.head
+    var exchange = Exchange()
+    var inbound = ByteBuffer()
+    /// The request's head, and the part of its body that came with it, as sent to the upstream.
+    var outbound = ByteBuffer()
+    /// The answer's head, and the part of its body that came with it.
+    var answer = ByteBuffer()
+    /// The token of the request before: most connections send the same one each time.
+    var lastToken: VerifiedToken?
+    var peer: IPAddress?
+    private var peerText: [UInt8] = []
+    /// When the connection is ended, in the phases `head` and `closing`, or without progress of a body.
+    var idleDeadline = NIODeadline.uptimeNanoseconds(0)
+    var keepsAlive = true
+    /// Bytes at hand that belong to the body of a request which is answered here.
+    var unsentBody = 0
+    /// The fields for browsers, made from the request's Origin.
+    var crossOriginLines: [UInt8] = []
+    private var isReadHeld = false
+    private var isProceeding = false
+
+    init(worker: Worker) { self.worker = worker }
+
+    var head: RequestHead { _read { yield parser.head } }
+    var route: RouteTable.Route? { exchange.route.map { worker.routes.routes[$0] } }
+
+    /// The bytes of a part of the head. Only until the request has been sent on.
+    func withHeadBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result { inbound.withUnsafeReadableBytes(body) }
+
+    // MARK: Channel
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+
+    func channelActive(context: ChannelHandlerContext) {
+        peer = context.remoteAddress?.ipAddress.flatMap { IPAddress($0) }
+        idleDeadline = .now() + worker.configuration.headerTimeout
+        if !worker.add(self) { context.close(promise: nil) }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        worker.remove(self)
+        abandonUpstream()
+        if phase == .deciding || phase == .forwarding { finishRecord() }
+        phase = .closing
+        inbound = ByteBuffer()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+    /// Reading stops while the client is ahead of what can be passed on.
+    func read(context: ChannelHandlerContext) {
+        if phase != .closing, inbound.readableBytes >= Self.inboundLimit { isReadHeld = true } else { context.read() }
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var buffer = unwrapInboundIn(data)
+        if phase == .closing { return }
+        if inbound.readableBytes == 0 { inbound = buffer } else { inbound.writeBuffer(&buffer) }
+        proceed()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable {
+            noteProgress()
+            exchange.upstream?.resumeReading()
+        }
+    }
+
+    // MARK: Requests
+
+    /// Does what can be done with the bytes at hand.
+    func proceed() {
+        // An answer given at once comes back here; the loop below goes on with the next request instead of going deeper.
+        if isProceeding { return }
+        isProceeding = true
+        defer {
+            isProceeding = false
+            if inbound.readableBytes == 0 { inbound = ByteBuffer() }
+            if isReadHeld, inbound.readableBytes < Self.inboundLimit {
+                isReadHeld = false
+                context?.read()
+            }
+        }
+        while true {
+            switch phase {
+            case .head:
+                guard inbound.readableBytes > 0 else { return }
+                do {
+                    if !parser.hasStarted { idleDeadline = .now() + worker.configuration.headerTimeout }
+                    guard try inbound.withUnsafeReadableBytes({ bytes throws(HeadFault) in try parser.parse(bytes) }) else { return }
+                } catch {
+                    refuseHead(error)
+                    return
+                }
+                startRequest()
+            case .forwarding:
+                guard !exchange.body.isDone, inbound.readableBytes > 0, exchange.upstream?.isWritable ?? false else { return }
+                if !forwardBody() { return }
+            case .deciding, .closing:
+                return
+            }
+        }
+    }
+
+    func begin() {
+        exchange.number += 1
+        exchange.startedAt = .now()
+        exchange.wallClock = .now
+        exchange.deadline = exchange.startedAt + worker.configuration.requestTimeout
+        exchange.requestID.removeAll(keepingCapacity: true)
+        exchange.trace = nil
+        exchange.route = nil
+        exchange.token = nil
+        exchange.addressLimit = nil
+        exchange.clientAddress = nil
+        exchange.ticket = nil
+        exchange.upstream = nil
+        exchange.isReplayable = false
+        exchange.attempts = 0
+        exchange.connectFailures = 0
+        exchange.isAnswered = false
+        exchange.status = 0
+        exchange.dropsBody = false
+        keepsAlive = true
+        worker.metrics.inFlight += 1
+    }
+
+    /// Counts and logs the request, once.
+    func finishRecord() {
+        let microseconds = Int((NIODeadline.now() - exchange.startedAt).nanoseconds / 1000)
+        let route = route
+        worker.metrics.inFlight -= 1
+        worker.metrics.record(route: exchange.route, service: route?.service, status: exchange.status, microseconds: microseconds)
+        guard let trace = exchange.trace else { return }
+        worker.log.write(
+            .init(method: head.method, route: route, status: exchange.status, microseconds: microseconds, trace: trace),
+            requestID: exchange.requestID, tenant: exchange.token?.tenantText, now: exchange.wallClock)
+    }
+
+    /// The answer has been written: on to the next request, or the end.
+    func finishExchange() {
+        finishRecord()
+        exchange.upstream = nil
+        exchange.ticket = nil
+        guard keepsAlive else { return }
+        parser.reset()
+        phase = .head
+        idleDeadline = .now() + worker.configuration.keepAlive
+    }
+
+    /// Writes the last bytes of this connection. Closing at once could take the answer from a client that is still sending, so
+    /// output ends first, and input is dropped until the client closes too.
+    func writeLast(_ bytes: ByteBuffer) {
+        phase = .closing
+        inbound = ByteBuffer()
+        idleDeadline = .now() + .seconds(2)
+        guard let context else { return }
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        let lingers = !exchange.body.isDone
+        context.writeAndFlush(wrapOutboundOut(bytes)).whenComplete { _ in
+            bound.value.close(mode: lingers ? .output : .all, promise: nil)
+        }
+    }
+
+    func noteProgress() { idleDeadline = .now() + worker.configuration.bodyTimeout }
+
+    /// Called a few times a second.
+    func checkDeadline(now: NIODeadline) {
+        switch phase {
+        case .head, .closing:
+            if now >= idleDeadline { closeNow() }
+        case .deciding:
+            if now >= exchange.deadline { answerTooLate() }
+        case .forwarding where !exchange.isAnswered:
+            if now >= exchange.deadline { answerTooLate() }
+        case .forwarding:
+            if now >= idleDeadline { closeNow() }
+        }
+    }
+
+    /// At a stop: an idle connection gets a moment for a request that is on its way already, and ends.
+    func drain() {
+        if phase == .head, !parser.hasStarted { idleDeadline = min(idleDeadline, .now() + .milliseconds(500)) }
+    }
+
+    func closeNow() { context?.close(promise: nil) }
+
+    func abandonUpstream() {
+        exchange.ticket?.cancel()
+        exchange.ticket = nil
+        let upstream = exchange.upstream
+        exchange.upstream = nil
+        upstream?.abandon()
+    }
+
+    /// The client's address as the signed context tells it.
+    var addressText: [UInt8] {
+        guard let address = exchange.clientAddress, address != peer else {
+            if peerText.isEmpty { peerText = Array((peer?.text ?? "").utf8) }
+            return peerText
+        }
+        return Array(address.text.utf8)
+    }
+}

@@ -1,0 +1,68 @@
+import Logging
+import NIOCore
+import Redis
+
+/// The limits of one event loop: those of tenants and users, which come with their tokens, and that of addresses.
+final class RateLimiter {
+    private let store: LeaseStore
+    private let eventLoop: any EventLoop
+    private let localShare: Double
+    private let addressPolicy: RatePolicy
+    private let logger: Logger
+    private var buckets = GenerationCache<String, LeasedBucket>(limit: 20_000)
+    private var redisIsAway = false
+    private(set) var draws = 0
+    private(set) var failedDraws = 0
+
+    /// - Parameter localShare: The part of each limit for this event loop while Redis is away.
+    init(redis: RedisClient, addressLimit: Int, localShare: Double, logger: Logger) {
+        store = LeaseStore(redis: redis)
+        eventLoop = redis.eventLoop
+        self.localShare = localShare
+        addressPolicy = RatePolicy(limit: addressLimit, window: 900)
+        self.logger = logger
+    }
+
+    var bucketCount: Int { buckets.count }
+
+    /// The bucket of the key. One that was forgotten starts again from Redis, which forgets nothing.
+    func bucket(_ key: String, name: String, policy: RatePolicy) -> LeasedBucket {
+        if let bucket = buckets[key], bucket.policy == policy { return bucket }
+        let bucket = LeasedBucket(key: key, name: name, policy: policy, localShare: localShare) { [unowned self] in draw($0, for: $1) }
+        buckets[key] = bucket
+        return bucket
+    }
+
+    /// The bucket of requests without a valid token from an address.
+    func address(_ address: IPAddress) -> LeasedBucket {
+        bucket("address:\(address.limitKey)", name: "address", policy: addressPolicy)
+    }
+
+    private func draw(_ wanted: Int, for bucket: LeasedBucket) {
+        draws += 1
+        let bound = NIOLoopBound((self, bucket), eventLoop: eventLoop)
+        store.draw(wanted, key: bucket.key, policy: bucket.policy).whenComplete { result in
+            let (limiter, bucket) = bound.value
+            switch result {
+            case .success(let lease):
+                limiter.noteRedis(isAway: false)
+                bucket.granted(lease, now: .now())
+            case .failure:
+                limiter.failedDraws += 1
+                limiter.noteRedis(isAway: true)
+                bucket.drawFailed(now: .now())
+            }
+        }
+    }
+
+    /// Logs once when it changes, not for each draw.
+    private func noteRedis(isAway: Bool) {
+        guard isAway != redisIsAway else { return }
+        redisIsAway = isAway
+        if isAway {
+            logger.warning("Redis does not answer; limits fall back to the local share")
+        } else {
+            logger.info("Redis answers again; limits are shared")
+        }
+    }
+}

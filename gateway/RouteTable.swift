@@ -1,0 +1,90 @@
+/// A service behind the gateway.
+public enum ServiceName: String, Sendable, CaseIterable {
+    case identity, tenant, crm, activity, support
+
+    /// The place in tables of the data path.
+    var index: Int {
+        switch self {
+        case .identity: 0
+        case .tenant: 1
+        case .crm: 2
+        case .activity: 3
+        case .support: 4
+        }
+    }
+}
+
+/// Which paths go to which service, and which may be reached without a token. What is not in the table is not reachable: nothing
+/// below `/internal` ever is.
+struct RouteTable: Sendable {
+    struct Route: Sendable {
+        /// Also the route's label in logs and metrics: the rest of a path never is, so that their number stays small.
+        let prefix: String
+        let bytes: [UInt8]
+        let service: ServiceName
+        /// Whether it is forwarded without a token too.
+        let isOpen: Bool
+        /// Bytes of a request's body.
+        let bodyLimit: Int
+        let index: Int
+    }
+
+    /// Imports are streamed through and may be this long.
+    private static let importLimit = 1 << 30
+
+    private static let prefixes: [(service: ServiceName, paths: [String])] = [
+        (.identity, ["/v1/auth", "/v1/me", "/v1/sessions", "/v1/api-keys", "/.well-known"]),
+        (
+            .tenant,
+            [
+                "/v1/tenant", "/v1/members", "/v1/invitations", "/v1/roles", "/v1/teams", "/v1/permissions", "/v1/authorize", "/v1/plan",
+                "/v1/plans", "/v1/usage", "/v1/platform",
+            ]
+        ),
+        (
+            .crm,
+            [
+                "/v1/leads", "/v1/contacts", "/v1/accounts", "/v1/pipelines", "/v1/deals", "/v1/tasks", "/v1/notes", "/v1/custom-fields",
+                "/v1/views", "/v1/search", "/v1/imports", "/v1/reports",
+            ]
+        ),
+        (
+            .activity,
+            [
+                "/v1/activities", "/v1/timeline", "/v1/audit", "/v1/events", "/v1/stream", "/v1/webhooks", "/v1/privacy",
+            ]
+        ),
+        (.support, ["/v1/tickets", "/v1/queues", "/v1/sla-policies", "/v1/macros", "/v1/articles"]),
+    ]
+
+    private static let open: Set<String> = ["/v1/auth", "/.well-known", "/v1/plans"]
+
+    let routes: [Route]
+
+    init(bodyLimit: Int) {
+        var routes: [Route] = []
+        for (service, paths) in Self.prefixes {
+            for path in paths {
+                routes.append(
+                    Route(
+                        prefix: path, bytes: Array(path.utf8), service: service, isOpen: Self.open.contains(path),
+                        bodyLimit: path == "/v1/imports" ? Self.importLimit : bodyLimit, index: routes.count))
+            }
+        }
+        self.routes = routes
+    }
+
+    /// The index of the route whose prefix is the path, or the path up to a slash; exact and case-sensitive.
+    func index(of path: UnsafeRawBufferPointer) -> Int? {
+        // The prefixes end at the second slash, but for `/.well-known`, which ends at the first.
+        var end = path.firstIndex(of: UInt8(ascii: "/"), from: 1, to: path.count) ?? path.count
+        if end < path.count, path.count > 1, path[1] != UInt8(ascii: ".") {
+            end = path.firstIndex(of: UInt8(ascii: "/"), from: end + 1, to: path.count) ?? path.count
+        }
+        let prefix = UnsafeRawBufferPointer(rebasing: path[..<end])
+        return routes.withUnsafeBufferPointer { routes in
+            for index in routes.indices where prefix.equals(routes[index].bytes) { return index }
+            return nil
+        }
+    }
+}

@@ -1,0 +1,186 @@
+import NIOCore
+
+/// One connection to an upstream, which serves one request after another.
+final class UpstreamConnection: ChannelDuplexHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    let endpoint: UpstreamEndpoint
+    private unowned let pool: UpstreamPool
+    private var context: ChannelHandlerContext?
+    private var client: (any UpstreamClient)?
+    private var parser = ResponseHeadParser()
+    private var body = BodyScanner.none
+    private var inbound = ByteBuffer()
+    private var isAnswering = false
+    private var hasBytesOfAnswer = false
+    private var isReadPaused = false
+    private var isReadHeld = false
+    /// Whether the client has sent all of its request. A connection that is answered early is not used again.
+    var requestIsSent = false
+    /// Whether the pool has stopped counting it.
+    var isDetached = false
+    private(set) var requestsServed = 0
+    var idleSince = NIODeadline.uptimeNanoseconds(0)
+
+    init(endpoint: UpstreamEndpoint, pool: UpstreamPool) {
+        self.endpoint = endpoint
+        self.pool = pool
+    }
+
+    var isOpen: Bool { context?.channel.isActive ?? false }
+    var isWritable: Bool { context?.channel.isWritable ?? false }
+    var isReused: Bool { requestsServed > 0 }
+
+    // MARK: For the client
+
+    func begin(_ client: any UpstreamClient) {
+        self.client = client
+        requestIsSent = false
+        hasBytesOfAnswer = false
+        isAnswering = false
+    }
+
+    func send(_ bytes: ByteBuffer) {
+        guard let context else { return }
+        context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+    }
+
+    /// Stops reading the answer until ``resumeReading()``: the client's own peer is slow.
+    func pauseReading() { isReadPaused = true }
+
+    func resumeReading() {
+        isReadPaused = false
+        guard isReadHeld else { return }
+        isReadHeld = false
+        context?.read()
+    }
+
+    /// Gives the request up: its answer would be taken for that of the next one, so the connection ends.
+    func abandon() {
+        client = nil
+        pool.detached(self)
+        context?.close(promise: nil)
+    }
+
+    // MARK: Channel
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+
+    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+
+    func read(context: ChannelHandlerContext) {
+        if isReadPaused { isReadHeld = true } else { context.read() }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { client?.upstreamWritable() }
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var buffer = unwrapInboundIn(data)
+        guard client != nil else {
+            // Nobody asked for anything.
+            context.close(promise: nil)
+            return
+        }
+        hasBytesOfAnswer = true
+        if inbound.readableBytes > 0 {
+            inbound.writeBuffer(&buffer)
+            buffer = inbound
+            inbound = ByteBuffer()
+        }
+        do {
+            if isAnswering { try receiveBody(&buffer) } else { try receiveHead(&buffer) }
+        } catch {
+            fail(.broken)
+        }
+    }
+
+    private func receiveHead(_ buffer: inout ByteBuffer) throws {
+        while true {
+            let isComplete = try buffer.withUnsafeReadableBytes { try parser.parse($0) }
+            guard isComplete else {
+                inbound = buffer
+                return
+            }
+            guard parser.head.status < 200 else {
+                // An interim answer; the gateway has given its own.
+                buffer.moveReaderIndex(forwardBy: parser.head.length)
+                parser.reset()
+                continue
+            }
+            break
+        }
+        isAnswering = true
+        body = parser.body
+        let head = parser.head
+        let wantsContent = head.isChunked && client?.wantsContent ?? false
+        var content: [UInt8] = []
+        let taken = try buffer.withUnsafeReadableBytes { bytes in
+            let rest = UnsafeRawBufferPointer(rebasing: bytes[head.length...])
+            return try body.scan(rest) { if wantsContent { content.append(contentsOf: rest[$0]) } }
+        }
+        let isLast = body.isDone
+        let client = client
+        if isLast { finish(hasRest: buffer.readableBytes > head.length + taken, keepsAlive: head.keepsAlive) }
+        buffer.withUnsafeReadableBytes { bytes in
+            let headBytes = UnsafeRawBufferPointer(rebasing: bytes[..<head.length])
+            if wantsContent {
+                content.withUnsafeBytes { client?.upstreamAnswered(head, bytes: headBytes, body: $0, isLast: isLast) }
+            } else {
+                let body = UnsafeRawBufferPointer(rebasing: bytes[head.length..<head.length + taken])
+                client?.upstreamAnswered(head, bytes: headBytes, body: body, isLast: isLast)
+            }
+        }
+    }
+
+    private func receiveBody(_ buffer: inout ByteBuffer) throws {
+        let wantsContent = parser.head.isChunked && client?.wantsContent ?? false
+        var content = ByteBuffer()
+        let taken = try buffer.withUnsafeReadableBytes { bytes in
+            try body.scan(bytes) { if wantsContent { content.writeBytes(bytes[$0]) } }
+        }
+        let hasRest = taken < buffer.readableBytes
+        let part = wantsContent ? content : buffer.getSlice(at: buffer.readerIndex, length: taken) ?? ByteBuffer()
+        let isLast = body.isDone
+        let client = client
+        if isLast { finish(hasRest: hasRest, keepsAlive: parser.head.keepsAlive) }
+        client?.upstreamBody(part, isLast: isLast)
+    }
+
+    /// The answer is whole: the connection goes back to the pool if it is in a known state.
+    private func finish(hasRest: Bool, keepsAlive: Bool) {
+        client = nil
+        isAnswering = false
+        isReadPaused = false
+        requestsServed += 1
+        parser.reset()
+        endpoint.health.succeeded()
+        if hasRest || !keepsAlive || !requestIsSent {
+            pool.detached(self)
+            context?.close(promise: nil)
+        } else {
+            if isReadHeld { resumeReading() }
+            pool.release(self)
+        }
+    }
+
+    private func fail(_ failure: UpstreamFailure) {
+        let client = client
+        self.client = nil
+        pool.detached(self)
+        context?.close(promise: nil)
+        guard let client else { return }
+        // An idle connection that the upstream closed says nothing about its health.
+        if failure != .closedBeforeAnswer(isReused: true) { endpoint.health.failed(now: .now()) }
+        client.upstreamFailed(failure)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        fail(hasBytesOfAnswer ? .broken : .closedBeforeAnswer(isReused: isReused))
+    }
+}

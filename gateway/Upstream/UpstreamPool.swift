@@ -1,0 +1,173 @@
+import NIOCore
+import NIOPosix
+
+/// One address of a service, as one event loop sees it.
+final class UpstreamEndpoint {
+    let address: UpstreamAddress
+    var health = UpstreamHealth()
+    /// Connections that wait for a request; the last one used is used next, so that the others can grow old and close.
+    fileprivate var idle: [UpstreamConnection] = []
+    /// Open or being opened.
+    fileprivate(set) var connections = 0
+
+    init(_ address: UpstreamAddress) { self.address = address }
+
+    var active: Int { connections - idle.count }
+}
+
+/// The connections of one event loop to one service.
+final class UpstreamPool {
+    /// A request that waits for a connection.
+    final class Ticket {
+        fileprivate var client: (any UpstreamClient)?
+        fileprivate init(_ client: any UpstreamClient) { self.client = client }
+        /// The client no longer wants one.
+        func cancel() { client = nil }
+    }
+
+    private static let idleLimit = TimeAmount.seconds(30)
+    private static let connectTimeout = TimeAmount.seconds(2)
+    private static let waitingLimit = 1024
+
+    let service: ServiceName
+    let endpoints: [UpstreamEndpoint]
+    private let eventLoop: any EventLoop
+    private let connectionLimit: Int
+    private var waiting = CircularBuffer<Ticket>()
+    private var turn = 0
+    var budget = RetryBudget()
+
+    init(service: ServiceName, addresses: [UpstreamAddress], connectionLimit: Int, eventLoop: any EventLoop) {
+        self.service = service
+        endpoints = addresses.map(UpstreamEndpoint.init)
+        self.connectionLimit = connectionLimit
+        self.eventLoop = eventLoop
+    }
+
+    /// Gives the client a connection: by ``UpstreamClient/upstreamReady(_:)`` at once or later, or it is told why there is none.
+    ///
+    /// - Returns: A ticket when the client has to wait.
+    func acquire(_ client: any UpstreamClient, avoiding avoided: UpstreamEndpoint? = nil) -> Ticket? {
+        let now = NIODeadline.now()
+        guard let endpoint = choose(avoiding: avoided, now: now) else {
+            client.upstreamFailed(.ejected)
+            return nil
+        }
+        budget.noteRequest()
+        while let connection = endpoint.idle.popLast() {
+            guard connection.isOpen else { continue }
+            connection.begin(client)
+            client.upstreamReady(connection)
+            return nil
+        }
+        guard waiting.count < Self.waitingLimit else {
+            client.upstreamFailed(.overloaded)
+            return nil
+        }
+        let ticket = Ticket(client)
+        waiting.append(ticket)
+        if endpoint.connections < connectionLimit { connect(endpoint) }
+        return ticket
+    }
+
+    /// The address with the least to do, of equals the next in turn.
+    private func choose(avoiding avoided: UpstreamEndpoint?, now: NIODeadline) -> UpstreamEndpoint? {
+        if endpoints.count == 1 { return endpoints[0].health.allows(now: now) ? endpoints[0] : nil }
+        turn &+= 1
+        var best: UpstreamEndpoint?
+        for offset in endpoints.indices {
+            let endpoint = endpoints[(turn &+ offset) % endpoints.count]
+            if endpoint === avoided { continue }
+            if let best, best.health.isHealthy, endpoint.active >= best.active { continue }
+            // Asking makes this request the probe of an address that comes back, so it is asked last.
+            if endpoint.health.allows(now: now) {
+                best = endpoint
+                if !endpoint.health.isHealthy { break }
+            }
+        }
+        return best ?? avoided.flatMap { $0.health.allows(now: now) ? $0 : nil }
+    }
+
+    /// Every connection is made with the name, so that it is resolved anew.
+    private func connect(_ endpoint: UpstreamEndpoint) {
+        endpoint.connections += 1
+        let bound = NIOLoopBound((pool: self, endpoint: endpoint), eventLoop: eventLoop)
+        ClientBootstrap(group: eventLoop)
+            .connectTimeout(Self.connectTimeout)
+            .channelOption(.socketOption(.tcp_nodelay), value: 1)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let (pool, endpoint) = bound.value
+                    try channel.pipeline.syncOperations.addHandler(UpstreamConnection(endpoint: endpoint, pool: pool))
+                }
+            }
+            .connect(host: endpoint.address.host, port: endpoint.address.port)
+            .whenComplete { result in
+                let (pool, endpoint) = bound.value
+                switch result {
+                case .success(let channel):
+                    // Closed again already: `detached` has counted it.
+                    guard let connection = try? channel.pipeline.syncOperations.handler(type: UpstreamConnection.self) else { return }
+                    if !connection.isDetached { pool.release(connection) }
+                case .failure:
+                    endpoint.connections -= 1
+                    endpoint.health.failed(now: .now())
+                    pool.connectFailed(endpoint)
+                }
+            }
+    }
+
+    /// The failed attempt was made for one waiting request; that one is told. When nothing else can serve the others, they are too.
+    private func connectFailed(_ endpoint: UpstreamEndpoint) {
+        repeat {
+            guard let ticket = waiting.popFirst() else { return }
+            guard let client = ticket.client else { continue }
+            ticket.client = nil
+            client.upstreamFailed(.connectFailed)
+            if endpoints.contains(where: { $0.connections > 0 }) { return }
+        } while true
+    }
+
+    /// A connection is free: for the first that waits, or kept.
+    func release(_ connection: UpstreamConnection) {
+        while let ticket = waiting.popFirst() {
+            guard let client = ticket.client else { continue }
+            ticket.client = nil
+            connection.begin(client)
+            client.upstreamReady(connection)
+            return
+        }
+        connection.idleSince = .now()
+        connection.endpoint.idle.append(connection)
+    }
+
+    /// A connection has ended or is about to.
+    func detached(_ connection: UpstreamConnection) {
+        guard !connection.isDetached else { return }
+        connection.isDetached = true
+        let endpoint = connection.endpoint
+        endpoint.connections -= 1
+        if let index = endpoint.idle.firstIndex(where: { $0 === connection }) { endpoint.idle.remove(at: index) }
+        // Its place is free for one that waits.
+        if !waiting.isEmpty, endpoint.connections < connectionLimit { connect(endpoint) }
+    }
+
+    /// Closes connections that have been idle for long; called a few times a second.
+    func tick(now: NIODeadline) {
+        for endpoint in endpoints {
+            while let oldest = endpoint.idle.first, now - oldest.idleSince > Self.idleLimit {
+                detached(oldest)
+                oldest.abandon()
+            }
+        }
+    }
+
+    func closeIdle() {
+        for endpoint in endpoints {
+            while let connection = endpoint.idle.last {
+                detached(connection)
+                connection.abandon()
+            }
+        }
+    }
+}

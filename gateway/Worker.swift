@@ -1,0 +1,144 @@
+import Core
+import Logging
+import NIOCore
+import Redis
+
+/// What all event loops of one gateway share; none of it is touched per request but ``Directory``.
+struct SharedParts: Sendable {
+    let configuration: GatewayConfiguration
+    let routes: RouteTable
+    let directory: Directory
+    let keyRefresh: KeyRefresh
+    let securityEvents: SecurityEvents
+    let apiDocument: APIDocument
+    let accessLog: AccessLogOutput?
+    let logger: Logger
+}
+
+/// Everything that one event loop needs to serve requests on its own: no lock and no hop lies on a request's way.
+final class Worker {
+    let eventLoop: any EventLoop
+    let shared: SharedParts
+    let configuration: GatewayConfiguration
+    let signer: ContextSigner
+    let signerID: [UInt8]
+    let directory: Directory
+    let pools: [UpstreamPool]
+    let limiter: RateLimiter
+    let verifier: TokenVerifier
+    let crossOrigin: CrossOrigin
+    let tenantResolution: TenantResolution
+    var tokens = TokenCache()
+    var metrics: RequestMetrics
+    var log: AccessLog
+    var random = FastRandom()
+    let routes: RouteTable
+    private(set) var isDraining = false
+    private var connections: [ClientConnection] = []
+    private var ticks: RepeatedTask?
+    private var drained: EventLoopPromise<Void>?
+    let connectionLimit: Int
+    let inFlightLimit: Int
+
+    private static let tickInterval = TimeAmount.milliseconds(250)
+
+    init(shared: SharedParts, redis: RedisClient) {
+        eventLoop = redis.eventLoop
+        self.shared = shared
+        configuration = shared.configuration
+        signer = configuration.signer
+        signerID = Array(signer.keyID.utf8)
+        directory = shared.directory
+        routes = shared.routes
+        let loops = configuration.eventLoops
+        pools = ServiceName.allCases.map { service in
+            UpstreamPool(
+                service: service, addresses: shared.configuration.upstreams[service] ?? [],
+                connectionLimit: shared.configuration.upstreamConnectionLimit, eventLoop: redis.eventLoop)
+        }
+        limiter = RateLimiter(
+            redis: redis, addressLimit: configuration.addressLimit, localShare: configuration.localShare / Double(loops),
+            logger: shared.logger)
+        verifier = TokenVerifier(issuer: configuration.issuer, audience: configuration.audience)
+        crossOrigin = CrossOrigin(origins: configuration.corsOrigins)
+        tenantResolution = TenantResolution(baseDomain: configuration.baseDomain)
+        metrics = RequestMetrics(routeCount: shared.routes.routes.count)
+        log = AccessLog(output: shared.accessLog)
+        connectionLimit = max(1, configuration.connectionLimit / loops)
+        inFlightLimit = max(1, configuration.inFlightLimit / loops)
+    }
+
+    /// Starts the clock that deadlines are checked by. One clock for all connections costs less than a timer a request.
+    func start() {
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        ticks = eventLoop.scheduleRepeatedTask(initialDelay: Self.tickInterval, delay: Self.tickInterval) { _ in bound.value.tick() }
+    }
+
+    private func tick() {
+        let now = NIODeadline.now()
+        // From the end, since a connection that closes takes itself out.
+        for index in connections.indices.reversed() where index < connections.count { connections[index].checkDeadline(now: now) }
+        for pool in pools { pool.tick(now: now) }
+        log.flush()
+    }
+
+    /// - Returns: Whether there is room for the connection.
+    func add(_ connection: ClientConnection) -> Bool {
+        guard connections.count < connectionLimit, !isDraining else {
+            metrics.refusedConnections += 1
+            return false
+        }
+        connection.place = connections.count
+        connections.append(connection)
+        return true
+    }
+
+    func remove(_ connection: ClientConnection) {
+        guard let place = connection.place else { return }
+        connection.place = nil
+        let last = connections.removeLast()
+        if last !== connection {
+            connections[place] = last
+            last.place = place
+        }
+        if connections.isEmpty { drained?.succeed() }
+    }
+
+    /// Lets requests under way end, each with its connection. The future succeeds when no connection is left.
+    func drain() -> EventLoopFuture<Void> {
+        isDraining = true
+        let promise = eventLoop.makePromise(of: Void.self)
+        if connections.isEmpty {
+            promise.succeed()
+        } else {
+            drained = promise
+            for connection in connections { connection.drain() }
+        }
+        return promise.futureResult
+    }
+
+    /// Ends what is left; called once, after ``drain()`` or its time limit.
+    func stop() {
+        ticks?.cancel()
+        for connection in connections.reversed() { connection.closeNow() }
+        drained?.succeed()
+        drained = nil
+        for pool in pools { pool.closeIdle() }
+        log.flush()
+    }
+
+    /// The counters, with the figures of this instant.
+    func metricsNow() -> RequestMetrics {
+        var metrics = metrics
+        metrics.connections = connections.count
+        metrics.cachedTokens = tokens.count
+        metrics.leaseDraws = limiter.draws
+        metrics.failedLeaseDraws = limiter.failedDraws
+        metrics.limitBuckets = limiter.bucketCount
+        for pool in pools {
+            metrics.upstreamConnections[pool.service.index] = pool.endpoints.reduce(0) { $0 + $1.connections }
+            metrics.ejectedAddresses[pool.service.index] = pool.endpoints.count { !$0.health.isHealthy }
+        }
+        return metrics
+    }
+}
