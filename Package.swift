@@ -98,6 +98,10 @@ let package = Package(
                 name: "martlet-gateway", dependencies: ["Gateway", argumentParser, lifecycle, unixSignals, logging],
                 path: "gateway/Main", swiftSettings: settings),
 
+            .executableTarget(
+                name: "bench-postgres", dependencies: ["Core", "Postgres", logging], path: "Tests/Benchmarks/Postgres",
+                swiftSettings: settings),
+
             .target(
                 name: "TestSupport",
                 dependencies: [
