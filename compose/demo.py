@@ -57,10 +57,11 @@ class Refused(Exception):
 
 
 class API:
-    """One caller of the API; `token` is empty until it signs in."""
+    """One caller of the API: nobody, or who the answer to a sign-in says."""
 
-    def __init__(self, url, token=""):
-        self.url, self.token = url, token
+    def __init__(self, url, tokens=None):
+        self.url, self.token = url, tokens and tokens["access_token"]
+        self.user, self.tenant = (tokens["user"], tokens["tenant"]) if tokens else (None, None)
 
     def call(self, method, path, body=None, key=None, tries=8):
         headers = {"Accept": "application/json"}
@@ -85,14 +86,13 @@ class API:
             raise Refused(method, path, refusal.code, text) from None
 
     def signed_in(self, email):
-        answer = self.call("POST", "/v1/auth/login", {"email": email, "password": PASSWORD})
-        return API(self.url, answer["access_token"])
+        return API(self.url, self.call("POST", "/v1/auth/login", {"email": email, "password": PASSWORD}))
 
     def registered(self, email, name, **how):
         """Registers, or signs in who is registered already."""
         body = {"email": email, "password": PASSWORD, "name": name, **how}
         try:
-            return API(self.url, self.call("POST", "/v1/auth/register", body)["access_token"])
+            return API(self.url, self.call("POST", "/v1/auth/register", body))
         except Refused as refusal:
             if refusal.status != 409:
                 raise
@@ -149,7 +149,7 @@ def load(url):
     for slug, _, plan, *_ in TENANTS:
         if plan == "free":
             continue
-        tenant = admins[slug].call("GET", "/v1/tenant")
+        tenant = admins[slug].tenant
         if tenant["plan"] != plan:
             operator.call("PATCH", f"/v1/platform/tenants/{tenant['id']}", {"plan": plan})
         # What a token says of the plan is as old as the token.
@@ -165,7 +165,7 @@ def load(url):
             invitation = admins["acme"].call("POST", "/v1/invitations", {"email": email, "role": role}, key=f"demo-invite-{local}")
             person = nobody.registered(email, name, invitation_token=invitation["token"])
         if role in ("manager", "sales"):
-            owners.append(person.call("GET", "/v1/me")["user"]["id"])
+            owners.append(person.user["id"])
     say("3 tenants, 8 people")
 
     for slug, name, _, leads, tickets in TENANTS:

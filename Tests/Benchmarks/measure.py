@@ -139,7 +139,7 @@ def prepare():
     keep("memory_idle", {name: resident_megabytes(name) for name in PROCESSES})
     nobody = demo.API(gateway)
     admin = nobody.registered("bench@acme.test", "Bench Admin", organization={"name": "Acme", "slug": "acme"})
-    tenant, user = admin.call("GET", "/v1/tenant")["id"], admin.call("GET", "/v1/me")["user"]["id"]
+    tenant, user = admin.tenant["id"], admin.user["id"]
     operator = nobody.signed_in("operator@martlet.test")
     operator.call("PATCH", f"/v1/platform/tenants/{tenant}", {"plan": "enterprise", "overrides": {"requests_per_second": 1_000_000}})
     say("filling crm.lead")
