@@ -146,6 +146,47 @@ begin
 end
 $$;
 
+-- What people type, as a query: words, "phrases", -exclusions and or; the last word also finds longer words, so that a search
+-- can be shown while it is typed.
+create function search_query(query text) returns tsquery language sql immutable strict parallel safe as $$
+    select case
+        when query ~ '[[:alnum:]]$' and words::text like '%''' then (words::text || ':*')::tsquery
+        else words
+    end
+    from websearch_to_tsquery('pg_catalog.simple', query) as words
+$$;
+
+-- The number of members of an object, for check constraints.
+create function key_count(object jsonb) returns bigint language sql immutable strict parallel safe as $$
+    select count(*) from jsonb_object_keys(object)
+$$;
+
+-- Makes the function `<table>_search(query text) returns setof uuid`: the ids of the tenant's rows, deleted ones too, whose column
+-- `search` matches. The operator @@ is not leakproof, so under row security it could not use the index on (tenant_id, search).
+-- Therefore the function runs as the search role, whose policy on this table is open, and names the tenant itself: nobody can
+-- ask it for another tenant, and without one it finds nothing.
+create procedure searchable(target regclass) language plpgsql as $$
+declare
+    home text := current_schema();
+    searcher text := 'martlet_' || home || '_search';
+    bare text := (select relname from pg_class where oid = target);
+begin
+    execute format('create policy search on %I.%I for select to %I using (true)', home, bare, searcher);
+    execute format('grant select (tenant_id, id, search) on %I.%I to %I', home, bare, searcher);
+    execute format(
+        'create function %1$I.%2$I(query text) returns setof uuid language sql stable strict security definer set search_path = '''' as '
+        '$body$ select id from %1$I.%3$I where tenant_id = nullif(current_setting(''app.tenant'', true), '''')::uuid '
+        'and search operator(pg_catalog.@@) %1$I.search_query(query) $body$',
+        home, bare || '_search', bare);
+    execute format('revoke all on function %I.%I(text) from public', home, bare || '_search');
+    execute format('grant execute on function %I.%I(text) to %I', home, bare || '_search', 'martlet_' || home);
+    -- A new owner must be allowed to create in the schema at that moment.
+    execute format('grant create on schema %I to %I', home, searcher);
+    execute format('alter function %I.%I(text) owner to %I', home, bare || '_search', searcher);
+    execute format('revoke create on schema %I from %I', home, searcher);
+end
+$$;
+
 call isolate('outbox', 'insert');
 call open_to_system('outbox', 'select, insert, delete');
 call isolate('idempotency_key', 'select, insert');

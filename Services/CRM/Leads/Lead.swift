@@ -1,0 +1,30 @@
+import Core
+import Resources
+
+/// A person who may become a customer.
+public enum Lead {
+    /// `converted` comes about by converting the lead, not by setting it.
+    public static let statuses = ["new", "contacted", "qualified", "unqualified", "converted"]
+
+    public static let definition = ResourceDefinition(
+        "leads", singular: "lead", permissions: .leads, owner: "owner_id", planLimit: "leads",
+        fields: [
+            Field("first_name", .text(max: 100), [.searchable, .importable]),
+            Field("last_name", .text(max: 100), [.required, .sortable, .searchable, .importable]),
+            Field("company", .text(max: 200), [.sortable, .filterable, .searchable, .importable]),
+            Field("title", .text(max: 200), [.searchable, .importable], "The position in the company."),
+            Field("email", .email, [.filterable, .searchable, .importable]),
+            Field("phone", .phone, [.searchable, .importable]),
+            Field("website", .url, [.importable]),
+            Field("source", .text(max: 100), [.filterable, .importable], "Where the lead came from, such as web or fair."),
+            Field(
+                "status", .enumeration(statuses, settable: statuses.filter { $0 != "converted" }), [.filterable, .importable],
+                default: .value("new")),
+            Field("score", .integer(0...100), [.sortable, .filterable, .importable], "How promising the lead is."),
+            Field("owner_id", .reference(.member), [.filterable], default: .caller, "The member in charge; the creator unless given."),
+            Field("tags", .tags(maxCount: 50, maxLength: 50), [.importable]),
+            Field("address", .object(Address.fields), [.importable]),
+            Field("description", .longText(max: 10_000), [.searchable, .importable]),
+            Field("custom", .custom, [.importable], "Fields of the tenant's own."),
+        ])
+}

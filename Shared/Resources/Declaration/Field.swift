@@ -1,0 +1,61 @@
+import Core
+
+/// One field of a resource: a column of its table and a member of its JSON object, under the same name.
+public struct Field: Sendable {
+    /// What may be done with a field beyond reading it; none by default.
+    public struct Traits: OptionSet, Sendable {
+        public let rawValue: UInt8
+        public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+        /// Must be given on create, and cannot be cleared.
+        public static let required = Traits(rawValue: 1)
+        /// Set by the service alone; a body that names it is refused.
+        public static let readOnly = Traits(rawValue: 2)
+        /// `?<name>=a,b` lists the records with any of these values.
+        public static let filterable = Traits(rawValue: 4)
+        /// `?sort=<name>`; needs an index on (tenant_id, <name>, id).
+        public static let sortable = Traits(rawValue: 8)
+        /// Part of the column `search`, so that `?q=` finds its words.
+        public static let searchable = Traits(rawValue: 16)
+        /// May be the target of an import's column.
+        public static let importable = Traits(rawValue: 32)
+    }
+
+    /// What a record gets on create when the body does not name the field.
+    public enum Default: Sendable, Hashable {
+        case null
+        case value(JSON)
+        /// The id of whoever creates the record.
+        case caller
+    }
+
+    public let name: String
+    public let kind: FieldKind
+    public let traits: Traits
+    public let defaultValue: Default
+    /// For the public document: one sentence.
+    public let description: String
+
+    /// - Parameter defaultValue: `.null` unless given; tags and custom fields start empty instead.
+    public init(_ name: String, _ kind: FieldKind, _ traits: Traits = [], default defaultValue: Default = .null, _ description: String = "") {
+        self.name = name
+        self.kind = kind
+        self.traits = traits
+        self.defaultValue = defaultValue
+        self.description = description
+    }
+
+    public var isReadOnly: Bool { traits.contains(.readOnly) }
+    public var isRequired: Bool { traits.contains(.required) }
+
+    /// Whether a record may be without a value. A field with a value from the start never loses it, it is only changed.
+    public var isNullable: Bool {
+        if isRequired { return false }
+        switch kind {
+        case .tags, .custom: return false
+        default: break
+        }
+        if case .value = defaultValue { return false }
+        return true
+    }
+}

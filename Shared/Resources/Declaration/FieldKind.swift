@@ -1,0 +1,76 @@
+import Core
+
+/// What a field's values are: which JSON they are given as, which limits hold, and which column type keeps them.
+public enum FieldKind: Sendable {
+    /// One line of text without control characters, up to `max` Unicode scalars; `text`.
+    case text(max: Int)
+    /// Text of several lines, up to `max` Unicode scalars; `text`.
+    case longText(max: Int)
+    /// An e-mail address, up to 254 characters; `text`.
+    case email
+    /// A telephone number as people write it, up to 40 characters; `text`.
+    case phone
+    /// An absolute `http` or `https` address, up to 2,000 characters; `text`.
+    case url
+    /// A whole number within the range; `integer` or `bigint`.
+    case integer(ClosedRange<Int64>)
+    /// One of the values; `settable` are those that a body may give, the others come about by operations of their own; `text`
+    /// with a check constraint over all values.
+    case enumeration([String], settable: [String])
+    /// An instant, RFC 3339; `timestamptz(3)`.
+    case timestamp
+    /// A calendar date, `yyyy-mm-dd`; `date`.
+    case date
+    case boolean
+    /// Short labels without repetition, at most `maxCount` of up to `maxLength` Unicode scalars; `text[]`, never null.
+    case tags(maxCount: Int, maxLength: Int)
+    /// A fixed set of members, merged one level deep by a patch; `jsonb`.
+    indirect case object([Field])
+    /// Members of the tenant's own naming: at most 50 keys `[a-z0-9_]{1,64}` with scalar values; `jsonb`, never null.
+    case custom
+    /// The id of another record; `uuid`.
+    case reference(Target)
+
+    /// What a reference leads to.
+    public enum Target: Sendable, Hashable {
+        /// A member of the tenant; asked for at the service that knows the members.
+        case member
+        /// A record of the named resource of the same service; held by the foreign key `<table>_<field>_fkey`.
+        case resource(String)
+    }
+
+    /// An enumeration whose values may all be given.
+    public static func enumeration(_ values: [String]) -> FieldKind { .enumeration(values, settable: values) }
+
+    /// The most keys that custom fields may have.
+    public static let maximumCustomKeys = 50
+    /// The most Unicode scalars of one custom text.
+    public static let maximumCustomText = 1000
+
+    /// How values look in Postgres' text format, and so how they become JSON.
+    var format: CellFormat {
+        switch self {
+        case .text, .longText, .email, .phone, .url: .text
+        case .integer: .raw
+        case .enumeration, .date, .reference: .plain
+        case .timestamp: .timestamp
+        case .boolean: .boolean
+        case .tags: .textArray
+        case .object, .custom: .raw
+        }
+    }
+
+    /// The names of the column types that fit, as `format_type` prints them.
+    var columnTypes: [String] {
+        switch self {
+        case .text, .longText, .email, .phone, .url, .enumeration: ["text"]
+        case .integer: ["integer", "bigint", "smallint"]
+        case .timestamp: ["timestamp(3) with time zone"]
+        case .date: ["date"]
+        case .boolean: ["boolean"]
+        case .tags: ["text[]"]
+        case .object, .custom: ["jsonb"]
+        case .reference: ["uuid"]
+        }
+    }
+}

@@ -1,0 +1,63 @@
+import Core
+
+/// A resource declared once: its names, its fields and their rules. ``Resource`` derives routes, checks, SQL and the public
+/// document from it, and ``SchemaCheck`` holds it against its table.
+public struct ResourceDefinition: Sendable {
+    /// The plural in paths, `leads`: the routes lie below `/v1/leads`.
+    public let name: String
+    /// The singular, `lead`: the table's name, and the aggregate of its events.
+    public let singular: String
+    public let permissions: PermissionResource
+    public let fields: [Field]
+    /// The field that says whose record it is, for the row scopes `own` and `team`; `created_by` unless given.
+    public let owner: String
+    /// The limit of the plan that live records count against, such as `leads`; `nil` when there is none.
+    public let planLimit: String?
+
+    /// - Precondition: names are not empty and no field is declared twice or under a name that every record has.
+    public init(
+        _ name: String, singular: String, permissions: PermissionResource, owner: String = "created_by", planLimit: String? = nil,
+        fields: [Field]
+    ) {
+        self.name = name
+        self.singular = singular
+        self.permissions = permissions
+        self.fields = fields
+        self.owner = owner
+        self.planLimit = planLimit
+        let names = fields.map(\.name)
+        precondition(
+            Set(names + Self.commonNames).count == names.count + Self.commonNames.count, "\(name): a field is declared twice")
+        precondition(
+            (names + Self.commonNames).contains(owner), "\(name): the owner field \(owner) is not declared")
+    }
+
+    public var table: String { singular }
+    public var path: String { "/v1/\(name)" }
+    public var isSearchable: Bool { fields.contains { $0.traits.contains(.searchable) } }
+
+    /// The type's name in the public document: `Lead`.
+    public var schemaName: String {
+        singular.split(separator: "_").map { $0.prefix(1).uppercased() + $0.dropFirst() }.joined()
+    }
+
+    public func field(_ name: String) -> Field? { fields.first { $0.name == name } }
+
+    /// What every record has beside its own fields.
+    static let commonNames = ["id", "version", "created_at", "updated_at", "created_by", "updated_by"]
+
+    /// Every column of the JSON object, in its order.
+    var columns: [Column] {
+        [Column(name: "id", format: .plain), Column(name: "version", format: .raw)]
+            + fields.map { Column(name: $0.name, format: $0.kind.format) } + [
+                Column(name: "created_at", format: .timestamp), Column(name: "updated_at", format: .timestamp),
+                Column(name: "created_by", format: .plain), Column(name: "updated_by", format: .plain),
+            ]
+    }
+
+    /// The fields that a list may be sorted by, with whether they may be null.
+    var sortable: [(name: String, isNullable: Bool)] {
+        [("created_at", false), ("updated_at", false)]
+            + fields.filter { $0.traits.contains(.sortable) }.map { ($0.name, $0.isNullable) }
+    }
+}

@@ -1,0 +1,134 @@
+import Core
+import Crypto
+import Postgres
+
+/// The `Idempotency-Key` of one request: a write that carries one takes effect once, and a repeat gets the same answer.
+///
+/// The key's row is written in the write's own transaction, so there is never a key without its effect nor an effect without its
+/// key. A route makes one from its call, adds ``insertion(as:status:body:)`` to its batch, and runs the batch inside
+/// ``guarding(_:on:_:)``. Keys are kept for 24 hours, for each tenant, caller and route.
+public struct Idempotency: Sendable {
+    /// 1…255 visible ASCII characters, as it was sent.
+    public let key: String
+    /// Method and template of the route: `POST /v1/leads`.
+    public let route: String
+    /// SHA-256 of method, path, query and body, in hexadecimal.
+    public let fingerprint: String
+
+    public static let headerName = "Idempotency-Key"
+    /// On an answer that was given before.
+    public static let replayed = (name: "idempotent-replayed", value: "true")
+
+    init(key: String, route: String, fingerprint: String) {
+        self.key = key
+        self.route = route
+        self.fingerprint = fingerprint
+    }
+
+    /// Reads the key of a request; `nil` when it has none.
+    ///
+    /// - Throws: ``Problem`` `invalid_parameter` for an empty key, one of more than 255 characters, or one with other characters
+    ///   than visible ASCII, and for a header that occurs twice.
+    public init?(_ call: Call) throws(Problem) {
+        let values = call.headers.filter { $0.name == "idempotency-key" }
+        guard let key = values.first?.value else { return nil }
+        guard values.count == 1, (1...255).contains(key.utf8.count), key.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
+            let detail = "Expected one Idempotency-Key of 1 to 255 visible ASCII characters."
+            throw Problem(
+                .invalidParameter, detail, faults: [.init(pointer: Self.headerName, code: "invalid_parameter", detail: detail)])
+        }
+        var hash = SHA256()
+        func add(_ bytes: some Collection<UInt8>) {
+            // Lengths keep the parts apart: no two requests give the same input.
+            hash.update(data: Array("\(bytes.count):".utf8))
+            hash.update(data: Array(bytes))
+        }
+        add(call.method.rawValue.utf8)
+        add(call.path.utf8)
+        for item in call.query.items {
+            add(item.name.utf8)
+            add(item.value.utf8)
+        }
+        add(call.body)
+        self.init(key: key, route: "\(call.method.rawValue) \(call.route)", fingerprint: Hex.encode(hash.finalize()))
+    }
+
+    /// The key of one operation of a batch whose operations commit by themselves.
+    func operation(_ index: Int) -> Idempotency {
+        Idempotency(key: "\(key)#\(index)", route: "\(route) operation", fingerprint: fingerprint)
+    }
+
+    /// Records the answer of a hand-written route; the last statement of the write's batch.
+    public func insertion(as context: RequestContext, status: Int, body: [UInt8]) -> SQL {
+        """
+        insert into idempotency_key (tenant_id, caller, route, key, fingerprint, status, answer) \
+        values (\(context.tenant), \(context.user), \(route), \(key), \(fingerprint), \(status), \
+        \([String(decoding: body, as: UTF8.self)]))
+        """
+    }
+
+    /// The columns and values before the answer, for an insert that selects from the written row.
+    func columns(as context: RequestContext, status: Int) -> SQL {
+        """
+        insert into idempotency_key (tenant_id, caller, route, key, fingerprint, status, answer) \
+        select \(context.tenant)::uuid, \(context.user)::uuid, \(route)::text, \(key)::text, \(fingerprint)::text, \
+        \(status)::integer,
+        """
+    }
+
+    /// Finds what was answered before: one row for each element of the answer.
+    func lookup(as context: RequestContext) -> SQL {
+        """
+        select stored.fingerprint, stored.status, element.value from idempotency_key as stored \
+        left join lateral unnest(stored.answer) with ordinality as element (value, place) on true \
+        where stored.tenant_id = \(context.tenant) and stored.caller = \(context.user) and stored.route = \(route) \
+        and stored.key = \(key) order by element.place
+        """
+    }
+
+    /// An answer that was given before.
+    struct Stored: Sendable {
+        var status: Int
+        var cells: [[UInt8]?]
+    }
+
+    /// - Throws: ``Problem`` `idempotency_key_reused` when the key came with another request.
+    func stored(in result: PostgresResult) throws -> Stored? {
+        guard let first = result.first else { return nil }
+        guard try first.decode(0, as: String.self) == fingerprint else {
+            throw Problem(.idempotencyKeyReused, "This Idempotency-Key was sent before with another request. Use a new key.")
+        }
+        return Stored(
+            status: try first.decode(1),
+            cells: result.map { row in row.withBytes(2) { bytes in bytes.map { Array($0) } } })
+    }
+
+    /// What a failed write means for a request with this key: the stored answer when an earlier one succeeded, whatever the
+    /// failure is (a retry may fail for another reason than its key, as at a limit that it has reached itself).
+    func recover(from error: PostgresError, as context: RequestContext, on postgres: PostgresClient) async throws -> Stored? {
+        guard error.sqlState != nil else { return nil }
+        if let stored = try stored(in: try await postgres.batch(as: context, [lookup(as: context)])[0]) { return stored }
+        if error.sqlState == "55P03" || error.constraint == "idempotency_key_pkey" { throw Self.inProgress }
+        return nil
+    }
+
+    static let inProgress = Problem(
+        .idempotencyInProgress, "A request with this Idempotency-Key has not finished. Repeat it in a moment.", retryAfter: 1)
+
+    /// Runs a hand-written route's write, or answers as before when it took effect already.
+    ///
+    /// - Parameter idempotency: `nil` runs the write as it is.
+    /// - Throws: What the write throws; ``Problem`` `idempotency_key_reused`, or `idempotency_in_progress` while another request
+    ///   with the key runs.
+    public static func guarding(
+        _ idempotency: Idempotency?, as context: RequestContext, on postgres: PostgresClient, _ write: () async throws -> Reply
+    ) async throws -> Reply {
+        do {
+            return try await write()
+        } catch let error as PostgresError {
+            guard let stored = try await idempotency?.recover(from: error, as: context, on: postgres) else { throw error }
+            guard let body = stored.cells.first, let body else { return Reply(status: stored.status, headers: [replayed]) }
+            return .json(body, status: stored.status, headers: [replayed])
+        }
+    }
+}

@@ -1,0 +1,151 @@
+import Core
+import Postgres
+
+/// Checks the parameters of a list against a declaration.
+struct ListReader: Sendable {
+    let definition: ResourceDefinition
+    let signer: CursorSigner
+    /// Every parameter that the list knows, but for `custom.<key>`.
+    let parameterNames: [String]
+
+    static let limits = 1...200
+    /// The most values of one filter.
+    static let maximumValues = 100
+
+    private let columns: [Column]
+    private let filterable: [Field]
+    private let tagsField: Field?
+    private let hasCustom: Bool
+
+    init(_ definition: ResourceDefinition, signer: CursorSigner) {
+        self.definition = definition
+        self.signer = signer
+        columns = definition.columns
+        tagsField = definition.fields.first { if case .tags = $0.kind { true } else { false } }
+        hasCustom = definition.fields.contains { if case .custom = $0.kind { true } else { false } }
+        filterable = definition.fields.filter { $0.traits.contains(.filterable) }
+        parameterNames =
+            ["limit", "after", "sort", "fields", "count", "deleted"] + (definition.isSearchable ? ["q"] : [])
+            + ["created_after", "created_before", "updated_after", "updated_before"] + (tagsField == nil ? [] : ["tag"])
+            + filterable.map(\.name)
+    }
+
+    /// - Throws: ``Problem`` `unknown_parameter`, `invalid_parameter` with every fault, or `invalid_cursor`.
+    func read(_ query: Query, as context: RequestContext) throws(Problem) -> ListRequest {
+        try refuseUnknown(query)
+        var request = ListRequest(
+            sort: SortOrder(column: "created_at", isDescending: true, isNullable: false), selection: columns, binding: [])
+        var faults: [Problem.Fault] = []
+        for item in query.items where item.name != "after" {
+            do throws(ValueFault) {
+                try apply(item, to: &request)
+            } catch {
+                faults.append(.init(pointer: "?\(item.name)", code: error.code, detail: error.detail))
+            }
+        }
+        if let first = faults.first { throw Problem(.invalidParameter, first.detail, faults: faults) }
+        request.binding = binding(of: query, as: context)
+        if let after = query["after"] { request.cursor = try signer.verify(after, binding: request.binding) }
+        return request
+    }
+
+    /// The columns of `?fields=`, for a single record.
+    func selection(of query: Query) throws(Problem) -> [Column] {
+        try query.allowOnly(["fields"])
+        guard let text = query["fields"] else { return columns }
+        do throws(ValueFault) {
+            return try selection(text)
+        } catch {
+            throw .invalidParameter("fields", error.detail)
+        }
+    }
+
+    private func refuseUnknown(_ query: Query) throws(Problem) {
+        var names = parameterNames
+        if hasCustom {
+            names += query.items.map(\.name).filter { $0.hasPrefix("custom.") && FieldKind.isCustomKey(String($0.dropFirst(7))) }
+        }
+        try query.allowOnly(names)
+    }
+
+    /// Tenant, resource, whose rows, and every parameter that decides which rows there are and in which order.
+    private func binding(of query: Query, as context: RequestContext) -> [UInt8] {
+        let isRestricted = context.scopes[definition.permissions] != .all
+        let parts =
+            [context.tenant.description, definition.name, isRestricted ? context.user.description : "-"]
+            + query.items.filter { !["after", "limit", "fields", "count"].contains($0.name) }.sorted { $0.name < $1.name }
+            .flatMap { [$0.name, $0.value] }
+        return parts.flatMap { Array("\($0.utf8.count):\($0)".utf8) }
+    }
+
+    private func apply(_ item: Query.Item, to request: inout ListRequest) throws(ValueFault) {
+        let value = item.value
+        switch item.name {
+        case "limit":
+            guard let limit = Int(value), Self.limits.contains(limit) else {
+                throw ValueFault(code: "out_of_range", detail: "Expected 1 to 200.")
+            }
+            request.limit = limit
+        case "sort": request.sort = try sort(value)
+        case "fields": request.selection = try selection(value)
+        case "count":
+            guard let count = ListRequest.Count(rawValue: value) else { throw .format("exact or estimate") }
+            request.count = count
+        case "deleted":
+            guard value == "only" else { throw .format("only") }
+            request.isDeleted = true
+        case "q":
+            try FieldKind.checkText(value, maximum: 200, allowsLines: false)
+            guard value.contains(where: { !$0.isWhitespace }) else { throw ValueFault(code: "too_short", detail: "Expected words.") }
+            request.search = value
+        case "created_after": request.filters.append("created_at > \(try FieldKind.timestamp.scalar(text: value))")
+        case "created_before": request.filters.append("created_at < \(try FieldKind.timestamp.scalar(text: value))")
+        case "updated_after": request.filters.append("updated_at > \(try FieldKind.timestamp.scalar(text: value))")
+        case "updated_before": request.filters.append("updated_at < \(try FieldKind.timestamp.scalar(text: value))")
+        case "tag":
+            guard let tagsField else { return }
+            request.filters.append("\(unescaped: tagsField.name) && \(try values(value, of: tagsField.kind))")
+        case let name where name.hasPrefix("custom."):
+            let values = try values(value, of: .text(max: FieldKind.maximumCustomText))
+            request.filters.append("custom ->> \(String(name.dropFirst(7)))::text = any(\(values)::text[])")
+        case let name:
+            guard let field = definition.field(name) else { return }
+            request.filters.append("\(unescaped: field.name) = any(\(try values(value, of: field.kind)))")
+        }
+    }
+
+    /// The values of `a,b,c`, any of which may match.
+    private func values(_ text: String, of kind: FieldKind) throws(ValueFault) -> SQLValue {
+        let parts = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        guard parts.count <= Self.maximumValues else {
+            throw ValueFault(code: "too_many", detail: "Expected at most \(Self.maximumValues) values.")
+        }
+        var values: [SQLValue] = []
+        for part in parts {
+            if part.isEmpty { throw ValueFault(code: "too_short", detail: "Expected a value, or several joined by commas.") }
+            values.append(try kind.scalar(text: part))
+        }
+        return values.sqlValue
+    }
+
+    private func sort(_ text: String) throws(ValueFault) -> SortOrder {
+        let isDescending = text.hasPrefix("-")
+        let name = isDescending ? String(text.dropFirst()) : text
+        guard let column = definition.sortable.first(where: { $0.name == name }) else {
+            let names = definition.sortable.map(\.name)
+            throw ValueFault(
+                code: "not_allowed",
+                detail: "Expected one of \(names.joined(separator: ", ")), with - for descending.\(Suggestion.hint(for: name, among: names))")
+        }
+        return SortOrder(column: column.name, isDescending: isDescending, isNullable: column.isNullable)
+    }
+
+    private func selection(_ text: String) throws(ValueFault) -> [Column] {
+        let wanted = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        for name in wanted where !columns.contains(where: { $0.name == name }) {
+            let hint = Suggestion.hint(for: name, among: columns.map(\.name))
+            throw ValueFault(code: "not_allowed", detail: "There is no field '\(name)'.\(hint)")
+        }
+        return columns.filter { wanted.contains($0.name) }
+    }
+}

@@ -1,0 +1,26 @@
+/// How a cell of Postgres' text format becomes JSON.
+enum CellFormat: Sendable {
+    /// JSON already: numbers, `jsonb`.
+    case raw
+    /// Needs quotes but no escapes: ids, dates, values of an enumeration.
+    case plain
+    case text
+    /// `2026-01-31 09:30:00.12+00` becomes RFC 3339 with three digits.
+    case timestamp
+    case boolean
+    case textArray
+}
+
+/// A column that is written as a member of the JSON object.
+struct Column: Sendable {
+    let name: String
+    let format: CellFormat
+    /// `"name":`, written as it is.
+    let prefix: [UInt8]
+
+    init(name: String, format: CellFormat) {
+        self.name = name
+        self.format = format
+        self.prefix = Array("\"\(name)\":".utf8)
+    }
+}

@@ -1,0 +1,37 @@
+import Core
+import Postgres
+
+/// A declared resource at work: its routes and the schemas that they refer to.
+///
+/// ```swift
+/// let leads = Resource(Lead.definition, postgres: postgres, references: references, cursors: cursors)
+/// routes += leads.routes
+/// schemas += leads.schemas
+/// ```
+public struct Resource: Sendable {
+    public let definition: ResourceDefinition
+    let store: ResourceStore
+    let references: ReferenceResolvers
+    let reader: BodyReader
+    let lists: ListReader
+    let documents: ResourceDocuments
+
+    public init(
+        _ definition: ResourceDefinition, postgres: PostgresClient, references: ReferenceResolvers, cursors: CursorSigner
+    ) {
+        self.definition = definition
+        self.references = references
+        store = ResourceStore(definition, postgres: postgres)
+        reader = BodyReader(definition: definition)
+        lists = ListReader(definition, signer: cursors)
+        documents = ResourceDocuments(definition: definition)
+    }
+
+    /// Create, list, read, change, remove, restore and batch, below ``ResourceDefinition/path``.
+    public var routes: [Route] { [list, create, get, update, delete, restore, batch] }
+
+    /// The schemas of the public document: `Lead`, `LeadCreate`, `LeadPatch`, `LeadPage`, `LeadBatch`.
+    public var schemas: [(name: String, schema: JSON)] { documents.schemas }
+
+    func permission(_ action: PermissionAction) -> Permission { Permission(definition.permissions, action) }
+}

@@ -1,0 +1,112 @@
+import Core
+
+/// Reads the body of a batch into operations, each checked like the route that it stands for.
+struct BatchReader: Sendable {
+    struct Batch: Sendable {
+        var isAtomic: Bool
+        var operations: [Operation]
+    }
+
+    /// One operation, or why it cannot be run.
+    struct Operation: Sendable {
+        var write: Result<Write, Problem>
+        var members: [MemberReference] = []
+    }
+
+    static let maximumOperations = 200
+
+    let definition: ResourceDefinition
+    let reader: BodyReader
+
+    /// - Throws: ``Problem`` when the body as a whole is not a batch; faults of single operations are in the operations.
+    func read(_ json: JSON, as context: RequestContext) throws(Problem) -> Batch {
+        let object = try members(of: json, known: ["atomic", "operations"], at: "")
+        var faults: [Problem.Fault] = []
+        let isAtomic = object["atomic"] ?? false
+        if isAtomic.bool == nil {
+            faults.append(.init(pointer: "/atomic", code: "invalid_type", detail: "Expected a boolean, found \(isAtomic.kindName)."))
+        }
+        let operations = object["operations"]?.array
+        if operations == nil {
+            faults.append(.init(pointer: "/operations", code: "required", detail: "Expected an array of operations."))
+        } else if let count = operations?.count, !(1...Self.maximumOperations).contains(count) {
+            faults.append(
+                .init(pointer: "/operations", code: "out_of_range", detail: "Expected 1 to \(Self.maximumOperations) operations, found \(count)."))
+        }
+        if !faults.isEmpty { throw .invalid(faults) }
+        return Batch(
+            isAtomic: isAtomic.bool ?? false,
+            operations: (operations ?? []).enumerated().map { index, json in
+                var operation = Operation(write: .failure(.notFound))
+                do throws(Problem) {
+                    operation.write = .success(try write(json, as: context, at: "/operations/\(index)", members: &operation.members))
+                } catch {
+                    operation.write = .failure(error)
+                }
+                return operation
+            })
+    }
+
+    private func members(of json: JSON, known: [String], at pointer: String) throws(Problem) -> JSONObject {
+        guard let object = json.object else {
+            throw .invalid([.init(pointer: pointer, code: "invalid_type", detail: "Expected an object, found \(json.kindName).")])
+        }
+        let faults = object.names.filter { !known.contains($0) }.map { name in
+            Problem.Fault(
+                pointer: "\(pointer)/\(name)", code: "unknown_member",
+                detail: "There is no member '\(name)'.\(Suggestion.hint(for: name, among: known))")
+        }
+        if let first = faults.first { throw Problem(.unknownMember, first.detail, faults: faults) }
+        return object
+    }
+
+    private func write(_ json: JSON, as context: RequestContext, at pointer: String, members: inout [MemberReference]) throws(Problem) -> Write
+    {
+        guard let kind = json["op"]?.string, let action = ["create", "update", "delete"].first(where: { $0 == kind }) else {
+            throw .invalid([.init(pointer: "\(pointer)/op", code: "not_allowed", detail: "Expected create, update or delete.")])
+        }
+        switch action {
+        case "create":
+            let object = try self.members(of: json, known: ["op", "body"], at: pointer)
+            try require(.create, context)
+            guard context.scopes[definition.permissions] != .none else { throw .forbidden(Permission(definition.permissions, .create)) }
+            let body = try reader.read(object["body"] ?? .null, for: .create, caller: context.user, pointer: "\(pointer)/body")
+            members = body.members
+            return .create(id: RecordID(), body.changes)
+        case "update":
+            let object = try self.members(of: json, known: ["op", "id", "version", "body"], at: pointer)
+            try require(.update, context)
+            let target = try target(object, at: pointer)
+            let body = try reader.read(object["body"] ?? .null, for: .patch, caller: context.user, pointer: "\(pointer)/body")
+            members = body.members
+            return .update(id: target.id, body.changes, target.precondition)
+        default:
+            let object = try self.members(of: json, known: ["op", "id", "version"], at: pointer)
+            try require(.delete, context)
+            let target = try target(object, at: pointer)
+            return .delete(id: target.id, target.precondition)
+        }
+    }
+
+    private func require(_ action: PermissionAction, _ context: RequestContext) throws(Problem) {
+        try context.require(Permission(definition.permissions, action))
+    }
+
+    private func target(_ object: JSONObject, at pointer: String) throws(Problem) -> (id: RecordID, precondition: Precondition) {
+        var faults: [Problem.Fault] = []
+        let id = object["id"]?.string.flatMap { RecordID($0) }
+        if id == nil { faults.append(.init(pointer: "\(pointer)/id", code: "invalid_format", detail: "Expected an id (UUID).")) }
+        var precondition = Precondition.none
+        switch object["version"] {
+        case nil, .null: break
+        case let json?:
+            if let version = json.integer {
+                precondition = .versions([version])
+            } else {
+                faults.append(.init(pointer: "\(pointer)/version", code: "invalid_type", detail: "Expected an integer."))
+            }
+        }
+        guard let id, faults.isEmpty else { throw .invalid(faults) }
+        return (id, precondition)
+    }
+}

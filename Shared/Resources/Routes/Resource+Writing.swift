@@ -1,0 +1,65 @@
+import Core
+
+extension Resource {
+    var create: Route {
+        .permitted(permission(.create), .post, definition.path, documents.create) { call, context in
+            try call.query.allowOnly([])
+            let key = try Idempotency(call)
+            let body = try reader.read(try call.json(), for: .create, caller: context.user)
+            try await references.confirm(body.members, as: context)
+            return try await answer(.create(id: RecordID(), body.changes), as: context, key: key)
+        }
+    }
+
+    var update: Route {
+        .permitted(permission(.update), .patch, "\(definition.path)/{id}", documents.update) { call, context in
+            try call.query.allowOnly([])
+            let id: RecordID = try call.id()
+            let key = try Idempotency(call)
+            let precondition = try Precondition(ifMatch: call.header("if-match"))
+            let body = try reader.read(try call.json(), for: .patch, caller: context.user)
+            try await references.confirm(body.members, as: context)
+            return try await answer(.update(id: id, body.changes, precondition), as: context, key: key)
+        }
+    }
+
+    var delete: Route {
+        .permitted(permission(.delete), .delete, "\(definition.path)/{id}", documents.delete) { call, context in
+            try call.query.allowOnly([])
+            let precondition = try Precondition(ifMatch: call.header("if-match"))
+            return try await answer(.delete(id: try call.id(), precondition), as: context, key: try Idempotency(call))
+        }
+    }
+
+    var restore: Route {
+        .permitted(permission(.delete), .post, "\(definition.path)/{id}/restore", documents.restore) { call, context in
+            try call.query.allowOnly([])
+            let id: RecordID = try call.id()
+            try refuseMembers(call)
+            let precondition = try Precondition(ifMatch: call.header("if-match"))
+            return try await answer(.restore(id: id, precondition), as: context, key: try Idempotency(call))
+        }
+    }
+
+    /// A body that says nothing may be sent or left out.
+    private func refuseMembers(_ call: Call) throws {
+        guard !call.body.isEmpty, let name = try call.json().object?.names.first else { return }
+        let detail = "There is no member '\(name)'."
+        throw Problem(.unknownMember, detail, faults: [.init(pointer: "/\(name)", code: "unknown_member", detail: detail)])
+    }
+
+    private func answer(_ write: Write, as context: RequestContext, key: Idempotency?) async throws -> Reply {
+        if case .create = write { try requireScope(context, .create) }
+        let written = try await store.perform(write, as: context, key: key)
+        var headers = written.isReplayed ? [Idempotency.replayed] : []
+        guard let record = written.record else { return Reply(status: write.status, headers: headers) }
+        headers.append(EntityTag.header(version: record.version))
+        if case .create = write { headers.append(("location", "\(definition.path)/\(record.id)")) }
+        return .json(record.body, status: write.status, headers: headers)
+    }
+
+    /// Reading and changing fall to nothing without a row scope; creating needs it said.
+    func requireScope(_ context: RequestContext, _ action: PermissionAction) throws(Problem) {
+        guard context.scopes[definition.permissions] != .none else { throw .forbidden(permission(action)) }
+    }
+}

@@ -1,0 +1,51 @@
+import Core
+import Postgres
+
+/// What a failed write means to the caller.
+struct WriteFailures: Sendable {
+    let definition: ResourceDefinition
+
+    /// Reads the constraint's name: `<table>_<field>_<kind>`. The server's own words reach nobody.
+    func problem(for error: PostgresError, as context: RequestContext) -> Problem {
+        switch error.sqlState {
+        case "MR001":
+            let limit = definition.planLimit.flatMap { name in context.limits[name].map { (name, $0) } }
+            return Problem(
+                .planLimitReached, "The plan \(context.plan) allows no more \(definition.name).",
+                members: limit.map { [("limit", .string($0.0)), ("maximum", .number($0.1))] } ?? [], underlying: error)
+        case "23505":
+            let detail = "Another \(definition.singular) has this value."
+            return Problem(.alreadyExists, detail, faults: faults(of: error, "not_unique", detail), underlying: error)
+        case "23503":
+            let detail = "There is no such record."
+            return Problem(.referenceNotFound, detail, faults: faults(of: error, "reference_not_found", detail), underlying: error)
+        case "23514":
+            let found = faults(of: error, "out_of_range", "The record would break a rule of this member.")
+            return found.isEmpty ? error.problem : .invalid(found)
+        default:
+            return error.problem
+        }
+    }
+
+    private func faults(of error: PostgresError, _ code: String, _ detail: String) -> [Problem.Fault] {
+        guard let constraint = error.constraint, constraint.hasPrefix(definition.table + "_") else { return [] }
+        let name = constraint.dropFirst(definition.table.count + 1).split(separator: "_").dropLast().joined(separator: "_")
+        return definition.field(name).map { [.init(pointer: "/\($0.name)", code: code, detail: detail)] } ?? []
+    }
+
+    /// Why the write found no row to change.
+    ///
+    /// - Parameter state: the answer to ``ResourceStatements/state(of:as:)``.
+    func problem(for write: Write, state: PostgresResult) throws -> Problem {
+        guard let row = state.first else { return .notFound }
+        let version: Int64 = try row.decode(0)
+        let isDeleted: Bool = try row.decode(1)
+        switch (write, isDeleted) {
+        case (.restore, false): return Problem(.conflict, "The \(definition.singular) is not deleted.")
+        case (.restore, true), (_, false):
+            return Problem(
+                .versionMismatch, "The \(definition.singular) has version \(version).", members: [("current_version", .number(version))])
+        case (_, true): return .notFound
+        }
+    }
+}
