@@ -1,0 +1,146 @@
+import Core
+import Postgres
+
+/// Holds a declaration against its table, so that the two cannot drift apart. Services' tests call it for each resource.
+public enum SchemaCheck {
+    /// What does not fit, a sentence each; empty when declaration and table agree.
+    ///
+    /// Looks at columns, types, nullability, the values of enumerations, indexes for each order, the primary key, foreign keys,
+    /// forced row security, the audit trigger, the plan's limit and the search function.
+    /// - Throws: ``PostgresError``.
+    public static func faults(of definition: ResourceDefinition, on postgres: PostgresClient) async throws -> [String] {
+        let table = definition.table
+        let results = try await postgres.batch(
+            as: SystemContext(service: "schema-check"),
+            [
+                """
+                select attname, format_type(atttypid, atttypmod), attnotnull from pg_attribute \
+                where attrelid = to_regclass(\(table)) and attnum > 0 and not attisdropped
+                """,
+                "select conname, pg_get_constraintdef(oid) from pg_constraint where conrelid = to_regclass(\(table))",
+                "select relrowsecurity and relforcerowsecurity from pg_class where oid = to_regclass(\(table))",
+                """
+                select proname, encode(tgargs, 'escape') from pg_trigger join pg_proc on pg_proc.oid = tgfoid \
+                where tgrelid = to_regclass(\(table)) and not tgisinternal and tgenabled <> 'D'
+                """,
+                "select pg_get_indexdef(indexrelid) from pg_index where indrelid = to_regclass(\(table)) and indisvalid",
+                """
+                select prosecdef, has_function_privilege(oid, 'execute'), pg_get_userbyid(proowner) = 'martlet_' || current_schema() || '_search' \
+                from pg_proc where oid = to_regprocedure(\("\(table)_search(text)"))
+                """,
+            ])
+        var check = TableCheck(definition: definition)
+        guard !results[0].isEmpty else { return ["There is no table \(table)."] }
+        for row in results[0] { check.columns[try row.decode(0)] = (try row.decode(1), try row.decode(2)) }
+        for row in results[1] { check.constraints[try row.decode(0)] = try row.decode(1, as: String.self) }
+        let isIsolated: Bool = try results[2][0].decode(0)
+        if !isIsolated { check.faults.append("Row security is not enabled and forced.") }
+        check.triggers = try results[3].map { try $0.decode(0) }
+        check.indexes = try results[4].map { try $0.decode(0) }
+        check.search = try results[5].first.map { row in try (0..<3).map { try row.decode($0) } }
+        check.run()
+        return check.faults
+    }
+}
+
+/// A table as the server describes it, compared with a declaration.
+private struct TableCheck {
+    let definition: ResourceDefinition
+    var columns: [String: (type: String, isRequired: Bool)] = [:]
+    var constraints: [String: String] = [:]
+    var triggers: [String] = []
+    var indexes: [String] = []
+    /// Security definer, may be called, owned by the search role; `nil` when there is no such function.
+    var search: [Bool]?
+    var faults: [String] = []
+
+    init(definition: ResourceDefinition) { self.definition = definition }
+
+    mutating func run() {
+        column("tenant_id", ["uuid"], isRequired: true)
+        column("id", ["uuid"], isRequired: true)
+        column("version", ["bigint"], isRequired: true)
+        for name in ["created_at", "updated_at"] { column(name, ["timestamp(3) with time zone"], isRequired: true) }
+        for name in ["created_by", "updated_by"] { column(name, ["uuid"], isRequired: true) }
+        column("deleted_at", ["timestamp(3) with time zone"], isRequired: false)
+        for field in definition.fields { self.field(field) }
+        constraint("pkey", "PRIMARY KEY (tenant_id, id)")
+        let known = Set(definition.columns.map(\.name) + ["tenant_id", "deleted_at", "search"])
+        for name in columns.keys.sorted() where !known.contains(name) { faults.append("The column \(name) is not declared.") }
+        for (name, _) in definition.sortable where !indexes.contains(where: { $0.contains("(tenant_id, \(name), id)") }) {
+            faults.append("No index on (tenant_id, \(name), id) serves the order by \(name).")
+        }
+        if !triggers.contains("audit") { faults.append("No trigger records changes: call audited.") }
+        if definition.planLimit != nil, !triggers.contains("enforce_limit") { faults.append("No trigger holds the plan's limit: call limited.") }
+        if definition.isSearchable { searchable() }
+    }
+
+    private mutating func column(_ name: String, _ types: [String], isRequired: Bool) {
+        guard let column = columns[name] else {
+            faults.append("The column \(name) is missing.")
+            return
+        }
+        if !types.contains(column.type) { faults.append("The column \(name) is \(column.type), not \(types.joined(separator: " or ")).") }
+        if column.isRequired != isRequired { faults.append("The column \(name) must \(isRequired ? "" : "not ")be 'not null'.") }
+    }
+
+    private mutating func field(_ field: Field) {
+        column(field.name, field.kind.columnTypes, isRequired: !field.isNullable)
+        switch field.kind {
+        case .enumeration(let values, _): enumeration(field.name, values)
+        case .integer(let range):
+            let fits: ClosedRange<Int64> =
+                switch columns[field.name]?.type {
+                case "smallint": Int64(Int16.min)...Int64(Int16.max)
+                case "integer": Int64(Int32.min)...Int64(Int32.max)
+                default: Int64.min...Int64.max
+                }
+            if !fits.contains(range.lowerBound) || !fits.contains(range.upperBound) {
+                faults.append("The column \(field.name) cannot hold the whole range.")
+            }
+        case .custom:
+            constraint("\(field.name)_check", "CHECK ((\(keyCount(field.name)) <= \(FieldKind.maximumCustomKeys)))")
+        case .reference(.resource(let target)):
+            constraint("\(field.name)_fkey", nil)
+            let definition = constraints["\(self.definition.table)_\(field.name)_fkey"] ?? ""
+            if !definition.hasPrefix("FOREIGN KEY (tenant_id, \(field.name)) REFERENCES") {
+                faults.append("The foreign key of \(field.name) to \(target) must lead with tenant_id.")
+            }
+        default: break
+        }
+    }
+
+    private func keyCount(_ name: String) -> String { "key_count(\(name))" }
+
+    private mutating func constraint(_ suffix: String, _ text: String?) {
+        let name = "\(definition.table)_\(suffix)"
+        guard let found = constraints[name] else {
+            faults.append("The constraint \(name) is missing.")
+            return
+        }
+        if let text, found != text { faults.append("The constraint \(name) says \(found), not \(text).") }
+    }
+
+    /// The check constraint lists exactly the declared values.
+    private mutating func enumeration(_ name: String, _ values: [String]) {
+        let text = constraints["\(definition.table)_\(name)_check"] ?? ""
+        let listed = text.split(separator: "'", omittingEmptySubsequences: false).enumerated().filter { $0.offset % 2 == 1 }.map {
+            String($0.element)
+        }
+        if Set(listed) != Set(values) {
+            faults.append("The constraint \(definition.table)_\(name)_check allows \(listed), the declaration \(values).")
+        }
+    }
+
+    private mutating func searchable() {
+        if columns["search"]?.type != "tsvector" { faults.append("The column search is missing or no tsvector.") }
+        if !indexes.contains(where: { $0.contains("USING gin (tenant_id, search)") }) {
+            faults.append("No gin index on (tenant_id, search) serves the search.")
+        }
+        guard let search else {
+            faults.append("There is no function \(definition.table)_search: call searchable.")
+            return
+        }
+        if search != [true, true, true] { faults.append("The function \(definition.table)_search does not run as the search role.") }
+    }
+}

@@ -1,0 +1,59 @@
+import CRM
+import Core
+import Postgres
+import Resources
+import Support
+import TestSupport
+import Testing
+
+@Suite struct DeclarationTests {
+    @Test func leadsFitTheirTable() async throws {
+        try await ResourceAPI.leads { api in
+            let faults = try await SchemaCheck.faults(of: Lead.definition, on: api.postgres)
+            #expect(faults == [])
+        }
+    }
+
+    @Test func ticketsFitTheirTable() async throws {
+        try await ResourceAPI.tickets { api in
+            let faults = try await SchemaCheck.faults(of: Ticket.definition, on: api.postgres)
+            #expect(faults == [])
+        }
+    }
+
+    @Test func eachDifferenceBetweenDeclarationAndTableIsTold() async throws {
+        try await ResourceAPI.leads { api in
+            try await api.database.asOwner([
+                "alter table lead drop column phone cascade", "alter table lead alter column score type smallint",
+                "alter table lead add column secret text", "alter table lead drop constraint lead_status_check",
+                "alter table lead add constraint lead_status_check check (status in ('new', 'old'))", "drop trigger audit on lead",
+                "alter table lead no force row level security", "drop index lead_company", "alter table lead alter column company set not null",
+                "drop trigger plan_limit on lead",
+            ])
+            let faults = try await SchemaCheck.faults(of: Lead.definition, on: api.postgres).joined(separator: "\n")
+            for part in [
+                "column phone is missing", "column secret is not declared", "lead_status_check allows", "No trigger records changes",
+                "Row security is not", "(tenant_id, company, id)", "company must not be 'not null'", "plan's limit", "gin index",
+            ] { #expect(faults.contains(part), "\(part) in \(faults)") }
+        }
+    }
+
+    @Test func theDocumentNamesEachRouteWithItsSchemas() async throws {
+        try await ResourceAPI.leads { api in
+            let document = OpenAPI.document(routes: api.resource.routes, schemas: api.resource.schemas)
+            let paths = try #require(document["paths"]?.object)
+            #expect(paths.names.sorted() == ["/v1/leads", "/v1/leads/batch", "/v1/leads/{id}", "/v1/leads/{id}/restore"])
+            let schemas = try #require(document["components"]?["schemas"]?.object)
+            // Every reference leads somewhere.
+            let text = document.description
+            for part in text.split(separator: "#/components/schemas/").dropFirst() {
+                let name = String(part.prefix { $0.isLetter || $0.isNumber })
+                #expect(schemas[name] != nil, "\(name)")
+            }
+            #expect(schemas["LeadCreate"]?["required"] == ["last_name"])
+            #expect(schemas["LeadPatch"]?["properties"]?["status"]?["enum"] == ["new", "contacted", "qualified", "unqualified"])
+            let reply = try await api.send(.post, "/v1/leads", #"{"last_name":"A"}"#, as: api.member())
+            #expect(try reply.json.object?.names == schemas["Lead"]?["properties"]?.object?.names)
+        }
+    }
+}

@@ -1,0 +1,98 @@
+import Core
+import Testing
+
+@Suite struct ListTests {
+    @Test(arguments: ["score", "-score", "company", "-company", "created_at", "-created_at", "-updated_at", "last_name"])
+    func pagesShowEachRowOnceWhileRowsAreInserted(sort: String) async throws {
+        try await ResourceAPI.leads { api in
+            let admin = api.member()
+            let bodies = (0..<23).map { index in
+                // Every third without a value, and values that repeat.
+                let value = index % 3 == 0 ? "" : #","score":\#(index % 4),"company":"C\#(index % 4)""#
+                return #"{"op":"create","body":{"last_name":"L\#(index)"\#(value)}}"#
+            }
+            let made = try await api.send(
+                .post, "/v1/leads/batch", #"{"atomic":true,"operations":[\#(bodies.joined(separator: ","))]}"#, as: admin)
+            try #require(made.status == 200, "\(made.text)")
+            let before = try await api.send(.get, "/v1/leads?limit=200&sort=\(sort)", as: admin)
+            let whole = try before.column("id")
+            #expect(whole.count == 23)
+            #expect(try before.next == nil)
+
+            var seen: [JSON] = []
+            var target = "/v1/leads?limit=4&sort=\(sort)"
+            for page in 0..<50 {
+                let reply = try await api.send(.get, target, as: admin)
+                try #require(reply.status == 200, "\(reply.text)")
+                seen += try reply.column("id")
+                guard let next = try reply.next else { break }
+                target = "/v1/leads?limit=4&sort=\(sort)&after=\(next)"
+                _ = try await api.create(#"{"last_name":"New\#(page)","score":\#(page % 5)}"#, as: admin)
+                _ = try await api.create(#"{"last_name":"New\#(page)"}"#, as: admin)
+            }
+            #expect(Set(seen).count == seen.count, "a row was shown twice")
+            #expect(seen.filter(Set(whole).contains) == whole, "a row was left out or out of order")
+        }
+    }
+
+    @Test func filtersNarrowTheList() async throws {
+        try await ResourceAPI.leads { api in
+            let admin = api.member()
+            for body in [
+                #"{"last_name":"A","status":"new","score":1,"company":"X","tags":["hot","eu"],"custom":{"size":5,"vip":true}}"#,
+                #"{"last_name":"B","status":"contacted","score":2,"email":"b@example.com","tags":["cold"],"custom":{"size":"5"}}"#,
+                #"{"last_name":"C","status":"qualified","owner_id":"\#(api.colleague)"}"#,
+            ] { _ = try await api.create(body, as: admin) }
+            let first = try await api.send(.get, "/v1/leads?sort=created_at&limit=1", as: admin).column("created_at")[0].string ?? ""
+            for (query, names) in [
+                ("status=new,qualified", "AC"), ("score=1,2", "AB"), ("company=X", "A"), ("email=b@example.com", "B"),
+                ("owner_id=\(api.colleague)", "C"), ("tag=hot,cold", "AB"), ("tag=warm", ""), ("custom.size=5", "AB"), ("custom.vip=true", "A"),
+                ("created_before=\(first)", ""), ("updated_after=2020-01-01T00:00:00Z", "ABC"), ("status=new&tag=eu&score=1", "A"),
+                ("created_after=2020-01-01T00:00:00%2B02:00&created_before=2999-01-01T00:00:00Z&q=a", "A"),
+            ] {
+                let reply = try await api.send(.get, "/v1/leads?sort=last_name&\(query)", as: admin)
+                try #require(reply.status == 200, "\(query): \(reply.text)")
+                #expect(try reply.column("last_name").compactMap(\.string).joined() == names, "\(query)")
+            }
+        }
+    }
+
+    @Test func countsAndSparseFieldsAreAnsweredOnDemand() async throws {
+        try await ResourceAPI.leads { api in
+            let admin = api.member()
+            for index in 0..<3 { _ = try await api.create(#"{"last_name":"L\#(index)"}"#, as: admin) }
+            let exact = try await api.send(.get, "/v1/leads?limit=1&count=exact&fields=last_name&sort=last_name", as: admin)
+            #expect(try exact.json["data"] == [["last_name": "L0"]])
+            #expect(try exact.json["page"]?["total"] == 3)
+            let estimate = try await api.send(.get, "/v1/leads?count=estimate&status=new", as: admin)
+            #expect(try estimate.json["page"]?["total"] == 3)
+            #expect(try estimate.json["page"]?["total_relation"] == "exact")
+            let plain = try await api.send(.get, "/v1/leads", as: admin)
+            #expect(try plain.json["page"] == ["next": nil, "limit": 50])
+        }
+    }
+
+    @Test func aCursorServesOnlyTheListThatItCameFrom() async throws {
+        try await ResourceAPI.leads { api in
+            let admin = api.member()
+            for index in 0..<3 { _ = try await api.create(#"{"last_name":"L\#(index)"}"#, as: admin) }
+            let cursor = try #require(try await api.send(.get, "/v1/leads?limit=1&status=new", as: admin).next)
+            #expect(try await api.send(.get, "/v1/leads?limit=2&status=new&after=\(cursor)", as: admin).status == 200)
+            #expect(try await api.send(.get, "/v1/leads?status=new&after=\(cursor)", as: api.member(.manager)).status == 200)
+
+            var tampered = Array(cursor)
+            tampered[10] = tampered[10] == "A" ? "B" : "A"
+            let sales = api.member(.sales)
+            for (query, caller) in [
+                ("limit=1&after=\(cursor)", admin), ("status=contacted&after=\(cursor)", admin), ("status=new&sort=score&after=\(cursor)", admin),
+                ("status=new&deleted=only&after=\(cursor)", admin), ("status=new&q=x&after=\(cursor)", admin),
+                ("status=new&after=\(String(tampered))", admin), ("status=new&after=\(cursor.dropLast(4))", admin),
+                ("status=new&after=\(cursor)", api.member(tenant: TenantID())), ("status=new&after=\(cursor)", sales), ("after=", admin),
+            ] {
+                let reply = try await api.send(.get, "/v1/leads?\(query)", as: caller)
+                #expect(reply.status == 400, "\(query)")
+                #expect(try reply.code == "invalid_cursor", "\(query)")
+            }
+        }
+    }
+}

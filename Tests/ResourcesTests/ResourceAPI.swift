@@ -1,0 +1,140 @@
+import CRM
+import Core
+import Crypto
+import Foundation
+import Postgres
+import Resources
+import Support
+import TestSupport
+import Testing
+
+/// The routes of one resource on a schema of its own, called as the service's server would call them.
+struct ResourceAPI: Sendable {
+    let resource: Resource
+    let postgres: PostgresClient
+    let database: TestPostgres
+    let tenant = TenantID()
+    /// Members besides the caller, as the service of members would know them.
+    let colleague = UserID()
+
+    static func leads<T>(_ body: (ResourceAPI) async throws -> T) async throws -> T {
+        try await run(Lead.definition, service: "CRM", body)
+    }
+
+    static func tickets<T>(_ body: (ResourceAPI) async throws -> T) async throws -> T {
+        try await run(Ticket.definition, service: "Support", body)
+    }
+
+    static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        .path(percentEncoded: false)
+
+    private static func run<T>(
+        _ definition: ResourceDefinition, service: String, _ body: (ResourceAPI) async throws -> T
+    ) async throws -> T {
+        try await TestPostgres.run { database in
+            let sets = [
+                try MigrationSet.load("foundation", from: "\(root)/Shared/ServiceRuntime/Foundation"),
+                try MigrationSet.load("service", from: "\(root)/Services/\(service)/Migrations"),
+            ]
+            try await Migrator(configuration: database.owner, schema: database.schema).apply(sets, logger: TestPostgres.logger)
+            var configuration = database.runtime
+            // Writers that wait for each other's locks hold the connection, so they need several.
+            configuration.fastConnections = 4
+            return try await TestPostgres.withClient(configuration) { postgres in
+                try await body(ResourceAPI(definition, postgres: postgres, database: database))
+            }
+        }
+    }
+
+    private init(_ definition: ResourceDefinition, postgres: PostgresClient, database: TestPostgres) {
+        let colleague = colleague
+        self.postgres = postgres
+        self.database = database
+        resource = Resource(
+            definition, postgres: postgres, references: ReferenceResolvers { _, user in user == colleague },
+            cursors: CursorSigner(key: SymmetricKey(data: Array(repeating: UInt8(7), count: 32))))
+    }
+
+    // MARK: Callers
+
+    func member(
+        _ role: BuiltInRole = .tenantAdmin, tenant: TenantID? = nil, user: UserID = UserID(), limits: [String: Int] = [:]
+    ) -> RequestContext {
+        RequestContext(
+            tenant: tenant ?? self.tenant, user: user, role: role.rawValue, permissions: role.permissions, scopes: role.scopes,
+            plan: "free", limits: limits,
+            edge: EdgeContext(requestID: "test", deadline: Timestamp.now.advanced(by: .seconds(30))))
+    }
+
+    // MARK: Calls
+
+    /// Calls the route of the target; a problem becomes its answer.
+    func send(
+        _ method: Core.Method, _ target: String, _ body: String? = nil, as context: RequestContext, headers: [String: String] = [:]
+    ) async throws -> Reply {
+        let parts = target.split(separator: "?", maxSplits: 1)
+        let path = String(parts[0])
+        let segments = path.split(separator: "/")
+        for route in resource.routes where route.method == method {
+            let template = route.path.split(separator: "/")
+            guard template.count == segments.count else { continue }
+            var parameters: [String: String] = [:]
+            let matches = zip(template, segments).allSatisfy { part, segment in
+                guard part.hasPrefix("{") else { return part == segment }
+                parameters[String(part.dropFirst().dropLast())] = String(segment)
+                return true
+            }
+            // A literal segment goes before a parameter, as in the server's router.
+            guard matches, !(parameters["id"] == "batch") else { continue }
+            do {
+                let call = Call(
+                    method: method, route: route.path, path: path, parameters: parameters,
+                    query: try Query(parts.count > 1 ? String(parts[1]) : ""),
+                    headers: headers.map { ($0.key.lowercased(), $0.value) } + (body == nil ? [] : [("content-type", "application/json")]),
+                    body: Array((body ?? "").utf8), caller: .member(context))
+                return try await route.handler(call)
+            } catch let problem as Problem {
+                if problem.code == .internal { Issue.record("\(problem.context ?? "") \(String(reflecting: problem.underlying))") }
+                return Reply(
+                    status: problem.code.status, headers: [("content-type", "application/problem+json")],
+                    body: problem.body(requestID: context.requestID))
+            }
+        }
+        throw NoRoute(target: "\(method.rawValue) \(target)")
+    }
+
+    struct NoRoute: Error { var target: String }
+
+    /// Creates a record and gives its object.
+    func create(_ body: String, as context: RequestContext, headers: [String: String] = [:]) async throws -> JSON {
+        let reply = try await send(.post, resource.definition.path, body, as: context, headers: headers)
+        try #require(reply.status == 201, "\(reply.text)")
+        return try reply.json
+    }
+
+    /// The outbox's types of events, in order.
+    func events() async throws -> [String] {
+        try await TestPostgres.withClient(database.system) { client in
+            try await client.batch(as: SystemContext(service: "test"), ["select type from outbox order by id"])[0].map { try $0.decode(0) }
+        }
+    }
+}
+
+extension Reply {
+    var text: String { String(decoding: body, as: UTF8.self) }
+    var json: JSON { get throws { try JSONParser.parse(body) } }
+    func header(_ name: String) -> String? { headers.first { $0.name == name }?.value }
+
+    var code: String? { get throws { try json["code"]?.string } }
+    /// Pointer and code of each fault, sorted.
+    var faults: [String] {
+        get throws { (try json["errors"]?.array ?? []).map { "\($0["pointer"]?.string ?? "") \($0["code"]?.string ?? "")" }.sorted() }
+    }
+    /// A list's records, by one member.
+    func column(_ name: String) throws -> [JSON] { try json["data"]?.array?.map { $0[name] ?? .null } ?? [] }
+    var next: String? { get throws { try json["page"]?["next"]?.string } }
+}
+
+extension JSON {
+    var id: String { self["id"]?.string ?? "" }
+}
