@@ -34,7 +34,7 @@ import Testing
             #expect(try reply.code == "unknown_member")
             #expect(
                 try reply.faults == [
-                    "/a~1b unknown_member", "/address/town unknown_member", "/last_nam unknown_member", "/last_name required",
+                    "/address/town unknown_member", "/a~1b unknown_member", "/last_nam unknown_member", "/last_name required",
                     "/score invalid_type",
                 ])
             #expect(reply.text.contains("Did you mean 'last_name'?"))

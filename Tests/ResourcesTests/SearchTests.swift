@@ -11,7 +11,7 @@ import Testing
             _ = try await api.create(#"{"first_name":"Boris","last_name":"Berger","description":"met at the fair"}"#, as: admin)
             for (query, found) in [
                 ("anna", ["Berg"]), ("ber", ["Berg", "Berger"]), ("berg%20nord", ["Berg"]), ("anna.berg@example.com", ["Berg"]),
-                ("exampl", ["Berg"]), ("%22the+fair%22", ["Berger"]), ("%22fair+the%22", []), ("berg+-anna", ["Berger"]), ("ANNA", ["Berg"]),
+                ("exampl", ["Berg"]), ("%22the+fair%22", ["Berger"]), ("%22fair+the%22", []), ("berger+-anna", ["Berger"]), ("ANNA", ["Berg"]),
                 ("anna+or+boris", ["Berg", "Berger"]), ("rg", []), ("%27%3A*", []), ("-foo-bar", ["Berg", "Berger"]), ("%26+%7C+!", []),
             ] {
                 let reply = try await api.send(.get, "/v1/leads?sort=last_name&q=\(query)", as: admin)
@@ -26,22 +26,12 @@ import Testing
     /// Method: the plan of the function's own statement, as its owner, with one tenant's rows among many.
     @Test func theSearchReadsItsIndex() async throws {
         try await ResourceAPI.leads { api in
+            try await api.fill()
             let schema = api.database.schema
-            let table: SQL = "\(unescaped: schema).lead"
-            let plan = try await TestPostgres.withClient(TestPostgres.superuser()) { client in
-                let fill: [SQL] = [
-                    """
-                    insert into \(table) (tenant_id, id, last_name, created_by, updated_by) \
-                    select case when n % 100 = 0 then \(api.tenant)::uuid else gen_random_uuid() end, gen_random_uuid(), 'name' || n, \
-                    gen_random_uuid(), gen_random_uuid() from generate_series(1, 20000) as n
-                    """,
-                    "analyze \(table)",
-                ]
+            let plan = try await api.asSuperuser { client in
                 let system = SystemContext(service: "test")
-                // The superuser's search path has neither the audit trigger's table nor its functions.
-                _ = try await client.batch(as: system, ["select set_config('search_path', \(schema + ", extensions"), true)"] + fill)
                 let source: String = try await client.batch(
-                    as: system, ["select prosrc from pg_proc where oid = \(schema + ".lead_search(text)")::regprocedure"])[0][0].decode(0)
+                    as: system, ["select prosrc from pg_proc where oid = \(schema + ".lead_search(text)")::text::regprocedure"])[0][0].decode(0)
                 return try await client.batch(
                     as: system,
                     [
@@ -86,34 +76,19 @@ import Testing
     func aPageIsReadInTheOrderOfAnIndex(query: String, index: String) async throws {
         try await ResourceAPI.leads { api in
             let admin = api.member()
-            let schema = api.database.schema
-            try await TestPostgres.withClient(TestPostgres.superuser()) { client in
-                let system = SystemContext(service: "test")
-                _ = try await client.batch(
-                    as: system,
-                    [
-                        "select set_config('search_path', \(schema + ", extensions"), true)",
-                        """
-                        insert into lead (tenant_id, id, last_name, company, score, status, created_by, updated_by) \
-                        select \(api.tenant)::uuid, gen_random_uuid(), 'name' || n, 'company' || n, n % 100, \
-                        case when n % 50 = 0 then 'new' else 'contacted' end, gen_random_uuid(), gen_random_uuid() \
-                        from generate_series(1, 20000) as n
-                        """,
-                        "analyze lead",
-                    ])
-            }
+            try await api.fill()
             let page = try await api.send(.get, "/v1/leads?\(query)", as: admin)
             let cursor = try #require(try page.next)
             let second = try await api.send(.get, "/v1/leads?\(query)&after=\(cursor)", as: admin)
             #expect(try second.column("id").count == 50)
-            try await TestPostgres.withClient(TestPostgres.superuser()) { client in
+            try await api.asSuperuser { client in
                 try await eventually {
                     let used = try await client.batch(
                         as: SystemContext(service: "test"),
                         [
                             """
                             select coalesce(sum(idx_scan), 0)::bigint, coalesce(sum(idx_tup_read), 0)::bigint from pg_stat_user_indexes \
-                            where schemaname = \(schema) and indexrelname = \(index)
+                            where schemaname = \(api.database.schema) and indexrelname = \(index)
                             """
                         ])[0][0]
                     return try used.decode(0, as: Int.self) >= 1 && used.decode(1, as: Int.self) <= 1000
@@ -129,5 +104,33 @@ import Testing
             try await Task.sleep(for: .milliseconds(50))
         }
         Issue.record("the index was not used, or read far more than the pages")
+    }
+}
+
+extension ResourceAPI {
+    fileprivate func asSuperuser<T>(_ body: (PostgresClient) async throws -> T) async throws -> T {
+        var configuration = try TestPostgres.superuser()
+        configuration.statementTimeout = .seconds(25)
+        return try await TestPostgres.withClient(configuration, body)
+    }
+
+    /// Fills the table past the API: 10,000 leads, every tenth of the tenant, the others of tenants of their own.
+    fileprivate func fill() async throws {
+        try await asSuperuser { client in
+            _ = try await client.batch(
+                as: SystemContext(service: "test"),
+                [
+                    "select set_config('search_path', \(database.schema + ", extensions"), true)",
+                    // No trigger runs: the outbox is of no interest here.
+                    "set local session_replication_role = replica",
+                    """
+                    insert into lead (tenant_id, id, last_name, company, score, status, created_by, updated_by) \
+                    select case when n % 10 = 0 then \(tenant)::uuid else gen_random_uuid() end, gen_random_uuid(), 'name' || n, \
+                    'company' || n, n % 97, case when n % 70 = 0 then 'new' else 'contacted' end, gen_random_uuid(), gen_random_uuid() \
+                    from generate_series(1, 10000) as n
+                    """,
+                    "analyze lead",
+                ])
+        }
     }
 }
