@@ -34,11 +34,11 @@ func shared(_ name: String, _ dependencies: [Target.Dependency], resources: [Res
 }
 
 /// A service: the library with everything it does, and the thin executable `martlet-<name>`.
-func service(_ name: String, _ dependencies: [Target.Dependency] = []) -> [Target] {
+func service(_ name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource] = []) -> [Target] {
     [
         .target(
             name: name, dependencies: ["Core", "Postgres", "Resources", "ServiceRuntime", "Contracts", logging] + dependencies,
-            path: "Services/\(name)", exclude: ["Main"], resources: [.copy("Migrations")], swiftSettings: settings),
+            path: "Services/\(name)", exclude: ["Main"], resources: [.copy("Migrations")] + resources, swiftSettings: settings),
         .executableTarget(
             name: "martlet-\(name.lowercased())", dependencies: [.target(name: name), "ServiceRuntime", argumentParser],
             path: "Services/\(name)/Main", swiftSettings: settings),
@@ -85,8 +85,8 @@ let package = Package(
                 unixSignals, logging, argumentParser, systemPackage, .product(name: "NIOHTTP1", package: "swift-nio"),
             ] + nio, resources: [.copy("Foundation")]),
     ]
-        + service("Identity", ["COpenSSL", "Redis", jwt, crypto])
-        + service("Tenant", ["Redis"])
+        + service("Identity", ["COpenSSL", "Redis", jwt, crypto, argumentParser, asyncHTTPClient] + nio)
+        + service("Tenant", ["Redis", crypto], resources: [.copy("Plans/plans.json")])
         + service("CRM")
         + service("Activity", [crypto])
         + service("Support")

@@ -1,1 +1,7 @@
-@main enum TenantMain { static func main() {} }
+import ServiceRuntime
+import Tenant
+
+@main
+struct TenantMain {
+    static func main() async { await ServiceMain.run(TenantService.definition) }
+}

@@ -1,0 +1,51 @@
+import Contracts
+import Core
+
+/// `/v1/sessions`: where the user is signed in, and how to end it.
+struct SessionRoutes: Sendable {
+    let sessions: SessionStore
+    let revoker: SessionRevoker
+
+    var routes: [Route] { [list, delete, gatewayState] }
+
+    private var list: Route {
+        .member(
+            .get, "/v1/sessions",
+            Operation(
+                id: "listSessions", summary: "Your running sessions, the newest first", tag: "sessions",
+                parameters: Paging.parameters,
+                responses: [
+                    .init(200, "The sessions.", schema: Paging.schema(of: ["$ref": "#/components/schemas/Session"]))
+                ],
+                errors: [.invalidParameter, .unknownParameter, .invalidCursor])
+        ) { call, member in
+            let paging = try Paging(call)
+            let before = try paging.cursor(for: member.tenant) { SessionID($0) }
+            let found = try await sessions.list(of: member.user, before: before, limit: paging.limit + 1, as: call.systemContext)
+            return paging.reply(found, for: member.tenant, cursor: \.id.description) { $0.json(isCurrent: $0.id == member.session) }
+        }
+    }
+
+    private var delete: Route {
+        .member(
+            .delete, "/v1/sessions/{id}",
+            Operation(
+                id: "deleteSession", summary: "End one of your sessions everywhere", tag: "sessions", responses: [.init(204, "Ended.")],
+                errors: [.notFound])
+        ) { call, member in
+            try call.query.allowOnly([String]())
+            let ended = try await sessions.end(.one(call.id()), of: member.user, as: call.systemContext)
+            guard !ended.isEmpty else { throw Problem.notFound }
+            revoker.announce(ended)
+            return .noContent
+        }
+    }
+
+    /// What gateways poll: sessions ended so lately that an access token of theirs may still live.
+    private var gatewayState: Route {
+        .service(.get, "/internal/gateway-state") { _, context in
+            let ended = try await sessions.recentlyEnded(as: context)
+            return .json(["revoked_sessions": .array(ended.map { .string($0.description) })])
+        }
+    }
+}

@@ -1,0 +1,177 @@
+import Core
+import Postgres
+
+/// Sessions and their refresh tokens.
+struct SessionStore: Sendable {
+    let postgres: PostgresClient
+
+    /// The statements that begin a session, to be sent with whatever else belongs to the sign-in.
+    func beginning(
+        _ id: SessionID, of user: UserID, in tenant: TenantID, from client: Client, token: OpaqueToken, now: Timestamp = .now
+    ) -> [SQL] {
+        let expiry = now.advanced(by: Session.lifetime)
+        return [
+            """
+            insert into session (id, user_id, tenant, device, address, expires_at)
+            values (\(id), \(user), \(tenant), \(client.device), \(client.address), \(expiry))
+            """,
+            "insert into refresh_token (token_hash, session_id, expires_at) values (\(token.hash), \(id), \(expiry))",
+        ]
+    }
+
+    /// A refresh token as it was found, with its session.
+    struct Found: Sendable {
+        let session: Session
+        let isUsed: Bool
+        /// Whether the session is neither ended nor expired.
+        let isLive: Bool
+    }
+
+    func find(_ token: OpaqueToken, as context: SystemContext) async throws -> Found? {
+        let rows = try await postgres.batch(
+            as: context,
+            [
+                """
+                select \(Session.columns), refresh_token.used_at is not null as is_used,
+                       session.revoked_at is null and session.expires_at > now() and refresh_token.expires_at > now() as is_live
+                from refresh_token join session on session.id = refresh_token.session_id
+                where token_hash = \(token.hash)
+                """
+            ])[0]
+        return try rows.first.map {
+            Found(session: try Session(row: $0), isUsed: try $0.decode("is_used"), isLive: try $0.decode("is_live"))
+        }
+    }
+
+    /// Exchanges a token for the next one, in one statement: of two that come with the same token at once, the row lets the
+    /// second find it used.
+    ///
+    /// - Returns: whether this call was the one.
+    func rotate(_ old: OpaqueToken, to new: OpaqueToken, as context: SystemContext, now: Timestamp = .now) async throws -> Bool {
+        let expiry = now.advanced(by: Session.lifetime)
+        let result = try await postgres.batch(
+            as: context,
+            [
+                """
+                with spent as (
+                    update refresh_token set used_at = now()
+                    from session
+                    where session.id = refresh_token.session_id and refresh_token.token_hash = \(old.hash)
+                      and refresh_token.used_at is null and refresh_token.expires_at > now()
+                      and session.revoked_at is null and session.expires_at > now()
+                    returning refresh_token.session_id
+                ), seen as (
+                    update session set last_seen_at = now(), expires_at = \(expiry)
+                    from spent where session.id = spent.session_id
+                )
+                insert into refresh_token (token_hash, session_id, expires_at)
+                select \(new.hash), session_id, \(expiry) from spent
+                """
+            ])[0]
+        return result.affectedRows == 1
+    }
+
+    /// Ends a session whose token came a second time, and tells its tenant's audit trail.
+    ///
+    /// - Returns: whether it was still running.
+    func endForReuse(_ session: Session, edge: EdgeContext) async throws -> Bool {
+        let context = RequestContext(
+            tenant: session.tenant, user: session.user, session: session.id, role: "", permissions: PermissionSet(), scopes: RowScopes(),
+            plan: "", edge: edge)
+        let event: JSON = ["session_id": .string(session.id.description), "address": .string(edge.address)]
+        let result = try await postgres.batch(
+            as: context,
+            [
+                """
+                with ended as (
+                    update session set revoked_at = now() where id = \(session.id) and revoked_at is null returning id
+                )
+                select emit_event('security.refresh_reused', 'session', id::text, \(event)::jsonb) from ended
+                """
+            ])[0]
+        return !result.isEmpty
+    }
+
+    /// Ends sessions of the user: the one, or all, or all but one.
+    ///
+    /// - Returns: those that were running.
+    func end(_ choice: Choice, of user: UserID, as context: SystemContext) async throws -> [SessionID] {
+        let rows = try await postgres.batch(as: context, [ending(choice, of: user)])[0]
+        return try rows.map { try $0.decode("id") }
+    }
+
+    /// Which of a user's sessions.
+    enum Choice: Sendable {
+        case one(SessionID)
+        case all
+        case allBut(SessionID?)
+    }
+
+    /// The statement of ``end(_:of:as:)``; it returns the ids.
+    func ending(_ choice: Choice, of user: UserID) -> SQL {
+        let condition: SQL =
+            switch choice {
+            case .one(let id): "and id = \(id)"
+            case .allBut(let id?): "and id <> \(id)"
+            case .all, .allBut(nil): ""
+            }
+        return "update session set revoked_at = now() where user_id = \(user) and revoked_at is null \(condition) returning id"
+    }
+
+    func isLive(_ session: SessionID, of user: UserID, as context: SystemContext) async throws -> Bool {
+        let rows = try await postgres.batch(
+            as: context,
+            ["select from session where id = \(session) and user_id = \(user) and revoked_at is null and expires_at > now()"])[0]
+        return !rows.isEmpty
+    }
+
+    /// The running sessions of the user, the newest first, those before `cursor`.
+    func list(of user: UserID, before cursor: SessionID?, limit: Int, as context: SystemContext) async throws -> [Session] {
+        let rows = try await postgres.batch(
+            as: context,
+            [
+                """
+                select \(Session.columns) from session
+                where user_id = \(user) and revoked_at is null and expires_at > now()
+                  and (\(cursor.map(\.sqlValue) ?? .null)::uuid is null or id < \(cursor.map(\.sqlValue) ?? .null)::uuid)
+                order by id desc limit \(limit)
+                """
+            ])[0]
+        return try rows.map { try Session(row: $0) }
+    }
+
+    /// The tenant that the user signed in to last, if ever.
+    func lastTenant(of user: UserID, as context: SystemContext) async throws -> TenantID? {
+        let rows = try await postgres.batch(
+            as: context, ["select tenant from session where user_id = \(user) order by last_seen_at desc limit 1"])[0]
+        return try rows.first?.decode("tenant")
+    }
+
+    /// Sessions ended within the period: longer than any access token of theirs lives.
+    func recentlyEnded(within period: Duration = .seconds(660), as context: SystemContext) async throws -> [SessionID] {
+        let rows = try await postgres.batch(
+            as: context, ["select id from session where revoked_at > \(Timestamp.now.advanced(by: .zero - period))"])[0]
+        return try rows.map { try $0.decode("id") }
+    }
+
+    /// Removes what is of no use any longer, a thousand rows a table at most.
+    ///
+    /// - Returns: whether there may be more.
+    func removeExpired(as context: SystemContext) async throws -> Bool {
+        let results = try await postgres.batch(
+            as: context,
+            [
+                """
+                delete from refresh_token where token_hash = any (array(
+                    select token_hash from refresh_token where expires_at < now() limit 1000))
+                """,
+                // An ended session stays a day: its tokens, used again, still tell a theft from a mistake.
+                """
+                delete from session where id = any (array(
+                    select id from session
+                    where expires_at < now() - interval '1 day' or revoked_at < now() - interval '1 day' limit 1000))
+                """,
+            ])
+        return results.contains { $0.affectedRows == 1000 }
+    }
+}

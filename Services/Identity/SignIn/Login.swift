@@ -1,0 +1,68 @@
+import Contracts
+import Core
+
+/// `POST /v1/auth/login`.
+struct Login: Sendable {
+    let users: UserStore
+    let hasher: PasswordHasher
+    let policy: PasswordPolicy
+    let attempts: SignInAttempts
+    let signIn: SignIn
+
+    var route: Route {
+        .anonymous(
+            .post, "/v1/auth/login",
+            Operation(
+                id: "login", summary: "Sign in", tag: "auth",
+                body: [
+                    "type": "object", "required": ["email", "password"], "additionalProperties": false,
+                    "properties": [
+                        "email": ["type": "string", "format": "email"], "password": ["type": "string"],
+                        "tenant": ["type": "string", "description": "Slug; default the tenant used last."],
+                    ],
+                ],
+                responses: [.init(200, "Signed in.", schema: TokenAnswer.schema)],
+                errors: [
+                    .unauthenticated, .forbidden, .tenantSuspended, .validationFailed, .unknownMember, .invalidJSON, .overloaded,
+                    .invalidParameter,
+                ]),
+            bodyLimit: 16 << 10
+        ) { call, _ in
+            try call.query.allowOnly([String]())
+            try call.refuseIdempotencyKey()
+            let body = BodyReader(try call.json(), members: ["email", "password", "tenant"])
+            let email = body.email("email")
+            let password = body.string("password")
+            let tenant = body.text("tenant", maximum: 40, isRequired: false)
+            return try await login(
+                email: try body.require(email), password: try body.require(password), tenant: tenant, call: call
+            ).reply()
+        }
+    }
+
+    private func login(email: EmailAddress, password: String, tenant: String?, call: Call) async throws -> TokenAnswer {
+        let context = call.systemContext
+        let user = try await verifiedUser(email: email, password: password, address: call.caller.edge.address, as: context)
+        let membership = try await signIn.membership(of: user.id, slug: tenant, as: context)
+        return try await signIn.begin(user, membership, from: Client(call), as: context)
+    }
+
+    /// The user, if the password is his. An unknown address takes the same way and the same time, and gets the same answer.
+    private func verifiedUser(email: EmailAddress, password: String, address: String, as context: SystemContext) async throws -> User {
+        var account: UserStore.Account?
+        let isRight = try await attempts.attempt(account: email, address: address, as: context) {
+            account = try await users.findAccount(email: email, as: context)
+            // A password that no account can have is not worth the work, whatever the address.
+            guard policy.isPlausible(password) else { return false }
+            let isRight = try await hasher.verify(password, against: account?.passwordHash)
+            return isRight && account?.user.status == .active && policy.accepts(password)
+        }
+        guard isRight, let account, let hash = account.passwordHash else {
+            throw Problem(.unauthenticated, "The e-mail address or the password is wrong.")
+        }
+        if hasher.isOutdated(hash) {
+            _ = try await users.replaceHash(hash, by: hasher.hash(password), of: account.user.id, as: context)
+        }
+        return account.user
+    }
+}

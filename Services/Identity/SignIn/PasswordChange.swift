@@ -1,0 +1,82 @@
+import Contracts
+import Core
+import Postgres
+
+/// `POST /v1/auth/password/change`: a new password for who knows the present one; the user's other sessions end.
+struct PasswordChange: Sendable {
+    let users: UserStore
+    let sessions: SessionStore
+    let hasher: PasswordHasher
+    let policy: PasswordPolicy
+    let attempts: SignInAttempts
+    let revoker: SessionRevoker
+
+    var route: Route {
+        .member(
+            .post, "/v1/auth/password/change",
+            Operation(
+                id: "changePassword", summary: "Change the password and end all other sessions", tag: "auth",
+                body: [
+                    "type": "object", "required": ["current_password", "new_password"], "additionalProperties": false,
+                    "properties": [
+                        "current_password": ["type": "string"],
+                        "new_password": [
+                            "type": "string", "minLength": .number(PasswordPolicy.length.lowerBound),
+                            "maxLength": .number(PasswordPolicy.length.upperBound),
+                        ],
+                    ],
+                ],
+                responses: [.init(204, "Changed.")],
+                errors: [.tokenStale, .conflict, .validationFailed, .unknownMember, .invalidJSON, .overloaded, .invalidParameter]),
+            bodyLimit: 16 << 10
+        ) { call, member in
+            try call.query.allowOnly([String]())
+            try call.refuseIdempotencyKey()
+            let context = call.systemContext
+            guard let account = try await users.findAccount(member.user, as: context), let hash = account.passwordHash,
+                let email = EmailAddress(account.user.email)
+            else { throw Problem(.tokenStale, "The account is no longer there.") }
+            let body = BodyReader(try call.json(), members: ["current_password", "new_password"])
+            let current = body.string("current_password")
+            let new = body.string("new_password")
+            if let new, let fault = policy.fault(of: new, email: email) { body.fault("new_password", fault.code, fault.detail) }
+            let (currentPassword, newPassword) = (try body.require(current), try body.require(new))
+            let isRight = try await attempts.attempt(account: email, address: call.caller.edge.address, as: context) {
+                guard policy.isPlausible(currentPassword) else { return false }
+                return try await hasher.verify(currentPassword, against: hash)
+            }
+            guard isRight else {
+                throw Problem.invalid([.init(pointer: "/current_password", code: "wrong_password", detail: "It is another one.")])
+            }
+            let ended = try await change(hash, to: hasher.hash(newPassword), of: account.user.id, keeping: member.session, as: context)
+            revoker.announce(ended)
+            return .noContent
+        }
+    }
+
+    private func change(
+        _ old: PasswordHash, to new: PasswordHash, of user: UserID, keeping session: SessionID?, as context: SystemContext
+    ) async throws -> [SessionID] {
+        // One statement: sessions end if and only if this change is the one that took effect.
+        let results = try await users.postgres.batch(
+            as: context,
+            [
+                """
+                with changed as (
+                    update credential set password_hash = \(new.description), changed_at = now()
+                    where user_id = \(user) and password_hash = \(old.description) returning user_id
+                ), ended as (
+                    update session set revoked_at = now() from changed
+                    where session.user_id = changed.user_id and revoked_at is null
+                      and session.id is distinct from \(session.map(\.sqlValue) ?? .null)::uuid
+                    returning session.id
+                )
+                select (select count(*) from changed) as changes, array(select id from ended) as sessions
+                """
+            ])
+        guard let row = results[0].first, try row.decode("changes", as: Int.self) == 1 else {
+            throw Problem(.conflict, "The password was changed by another request at the same time.")
+        }
+        return try row.decode("sessions")
+    }
+}

@@ -1,0 +1,75 @@
+import Contracts
+import Core
+import Postgres
+
+/// What every way of signing in ends with: a session, its tokens, and the answer.
+struct SignIn: Sendable {
+    let sessions: SessionStore
+    let tenants: TenantDirectory
+    let tokens: AccessTokenIssuer
+
+    /// Begins a session for the membership.
+    ///
+    /// - Parameter further: statements that take effect with it or not at all.
+    func begin(
+        _ user: User, _ membership: Membership, from client: Client, with further: [SQL] = [], as context: SystemContext
+    ) async throws -> TokenAnswer {
+        let session = SessionID()
+        let refresh = OpaqueToken(prefix: OpaqueToken.refreshPrefix)
+        let access = try await tokens.token(user: user.id, session: session, membership: membership)
+        _ = try await sessions.postgres.batch(
+            as: context,
+            further + sessions.beginning(session, of: user.id, in: membership.tenant.id, from: client, token: refresh))
+        return TokenAnswer(accessToken: access, refreshToken: refresh.text, user: user, membership: membership)
+    }
+
+    /// The membership to sign in to: of the tenant named, or else the one used last, or else the oldest.
+    ///
+    /// - Throws: ``Problem`` `forbidden` when there is none, `tenant_suspended`.
+    func membership(of user: UserID, slug: String?, as context: SystemContext) async throws -> Membership {
+        let all = try await tenants.memberships(of: user, as: context)
+        if let slug {
+            guard let membership = all.first(where: { $0.tenant.slug == slug }) else {
+                throw Problem(.forbidden, "You are not a member of the tenant '\(slug)'.")
+            }
+            return try Self.active(membership)
+        }
+        guard let oldest = all.first else { throw Problem(.forbidden, "You are not a member of any tenant.") }
+        guard all.count > 1 else { return try Self.active(oldest) }
+        let last = try await sessions.lastTenant(of: user, as: context)
+        let active = all.filter(\.tenant.isActive)
+        return try Self.active(active.first { $0.tenant.id == last } ?? active.first ?? oldest)
+    }
+
+    /// The present membership of a session's tenant.
+    ///
+    /// - Throws: ``Problem`` `forbidden` when it has ended, `tenant_suspended`.
+    func membership(of user: UserID, in tenant: TenantID, as context: SystemContext) async throws -> Membership {
+        guard let membership = try await tenants.memberships(of: user, as: context).first(where: { $0.tenant.id == tenant }) else {
+            throw Problem(.forbidden, "You are no longer a member of this tenant.")
+        }
+        return try Self.active(membership)
+    }
+
+    private static func active(_ membership: Membership) throws(Problem) -> Membership {
+        guard membership.tenant.isActive else {
+            throw Problem(.tenantSuspended, "The tenant '\(membership.tenant.slug)' is suspended.")
+        }
+        return membership
+    }
+}
+
+extension Call {
+    /// The service's own context for what this call needs of others.
+    var systemContext: SystemContext { SystemContext(service: "identity", edge: caller.edge) }
+
+    /// Refuses an `Idempotency-Key` where the answer holds secrets: to replay it would mean to store them.
+    ///
+    /// - Throws: ``Problem`` `invalid_parameter`.
+    func refuseIdempotencyKey() throws(Problem) {
+        guard header("idempotency-key") != nil else { return }
+        let detail = "This route takes no Idempotency-Key: its answer holds secrets, which are not kept for a replay."
+        throw Problem(
+            .invalidParameter, detail, faults: [.init(pointer: "Idempotency-Key", code: "not_allowed", detail: detail)])
+    }
+}

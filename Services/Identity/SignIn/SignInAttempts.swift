@@ -1,0 +1,87 @@
+import Contracts
+import Core
+import Crypto
+import Postgres
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// Holds guessing to the limits of api.md, section 3: failed sign-ins per account and per address.
+///
+/// An attempt is counted before the password is looked at, and given back when it was right: however many guesses come at the
+/// same moment, and to however many processes, no more of them are looked at than the limit.
+struct SignInAttempts: Sendable {
+    let postgres: PostgresClient
+    /// Failures of one account, whether it exists or not.
+    let accountLimit: Int
+    /// Failures from one address.
+    let addressLimit: Int
+
+    static let period: Duration = .seconds(900)
+
+    /// Runs a check of a password, counted as a failure unless it says yes (or could not be made at all).
+    ///
+    /// - Throws: ``Problem`` `rate_limited` with the seconds until there is an attempt again; and what the check throws.
+    func attempt(
+        account: EmailAddress, address: String, as context: SystemContext, check: () async throws -> Bool
+    ) async throws -> Bool {
+        let id = Identifier<Never>()
+        let results = try await postgres.batch(
+            as: context,
+            [
+                """
+                select reserve_sign_in(
+                    \(id), \(Hex.encode(SHA256.hash(data: Array(account.key.utf8)))), \(Self.network(of: address)), \(accountLimit),
+                    \(addressLimit), make_interval(secs => \(Int(Self.period.components.seconds)))) as wait
+                """
+            ])
+        let wait = try results[0].first?.decode("wait", as: Int.self) ?? 0
+        guard wait == 0 else {
+            throw Problem(.rateLimited, "Too many failed sign-ins. Try again in \(wait) seconds.", retryAfter: wait)
+        }
+        do {
+            guard try await check() else { return false }
+        } catch {
+            try? await release(id, as: context)
+            throw error
+        }
+        try await release(id, as: context)
+        return true
+    }
+
+    private func release(_ id: Identifier<Never>, as context: SystemContext) async throws {
+        _ = try await postgres.batch(as: context, ["delete from sign_in_attempt where id = \(id)"])
+    }
+
+    /// What counts as one address: an IPv4 address, or the /64 network of an IPv6 one, which is what one customer gets.
+    static func network(of address: String) -> String {
+        var bytes = in6_addr()
+        guard inet_pton(AF_INET6, address, &bytes) == 1 else { return address }
+        return withUnsafeBytes(of: &bytes) { raw in
+            // ::ffff:a.b.c.d is an IPv4 address in other clothes.
+            if raw[..<10].allSatisfy({ $0 == 0 }), raw[10] == 0xFF, raw[11] == 0xFF {
+                return raw[12...].map(String.init).joined(separator: ".")
+            }
+            return Hex.encode(raw[..<8]) + "/64"
+        }
+    }
+
+    /// Forgets attempts that no longer count.
+    ///
+    /// - Returns: whether there may be more.
+    func removeOld(as context: SystemContext) async throws -> Bool {
+        let result = try await postgres.batch(
+            as: context,
+            [
+                """
+                delete from sign_in_attempt where id = any (array(
+                    select id from sign_in_attempt
+                    where occurred_at < \(Timestamp.now.advanced(by: .zero - Self.period)) limit 1000))
+                """
+            ])[0]
+        return result.affectedRows == 1000
+    }
+}

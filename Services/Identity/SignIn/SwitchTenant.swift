@@ -1,0 +1,36 @@
+import Contracts
+import Core
+
+/// `POST /v1/auth/switch`: tokens for another membership, in a session of its own; the present one goes on.
+struct SwitchTenant: Sendable {
+    let users: UserStore
+    let signIn: SignIn
+
+    var route: Route {
+        .member(
+            .post, "/v1/auth/switch",
+            Operation(
+                id: "switchTenant", summary: "Get tokens for another of your tenants", tag: "auth",
+                body: [
+                    "type": "object", "required": ["tenant"], "additionalProperties": false,
+                    "properties": ["tenant": ["type": "string", "description": "Slug."]],
+                ],
+                responses: [.init(200, "Tokens of a new session.", schema: TokenAnswer.schema)],
+                errors: [.tenantSuspended, .tokenStale, .validationFailed, .unknownMember, .invalidJSON, .invalidParameter]),
+            bodyLimit: 1 << 10
+        ) { call, member in
+            try call.query.allowOnly([String]())
+            try call.refuseIdempotencyKey()
+            let body = BodyReader(try call.json(), members: ["tenant"])
+            let tenant = body.text("tenant", maximum: 40)
+            let slug = try body.require(tenant)
+            let context = call.systemContext
+            // An ended session must not beget another, however little of its access token's time is left.
+            guard let session = member.session, try await signIn.sessions.isLive(session, of: member.user, as: context),
+                let user = try await users.find(member.user, as: context)
+            else { throw Problem(.tokenStale, "The session has ended.") }
+            let membership = try await signIn.membership(of: user.id, slug: slug, as: context)
+            return try await signIn.begin(user, membership, from: Client(call), as: context).reply()
+        }
+    }
+}

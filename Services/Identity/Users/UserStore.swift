@@ -1,0 +1,70 @@
+import Contracts
+import Core
+import Postgres
+
+/// People and their credentials. They belong to no tenant, so each query runs without one.
+struct UserStore: Sendable {
+    let postgres: PostgresClient
+
+    /// A user with the hash that a sign-in is checked against.
+    struct Account: Sendable {
+        let user: User
+        let passwordHash: PasswordHash?
+    }
+
+    func findAccount(email: EmailAddress, as context: SystemContext) async throws -> Account? {
+        try await findAccount(where: "email_key = \(email.key)", as: context)
+    }
+
+    func findAccount(_ id: UserID, as context: SystemContext) async throws -> Account? {
+        try await findAccount(where: "user_account.id = \(id)", as: context)
+    }
+
+    private func findAccount(where condition: SQL, as context: SystemContext) async throws -> Account? {
+        let rows = try await postgres.batch(
+            as: context,
+            [
+                """
+                select \(User.columns), credential.password_hash
+                from user_account left join credential on credential.user_id = user_account.id where \(condition)
+                """
+            ])[0]
+        return try rows.first.map { row in
+            Account(
+                user: try User(row: row),
+                passwordHash: try row.decode("password_hash", as: String?.self).flatMap { PasswordHash($0) })
+        }
+    }
+
+    func find(_ id: UserID, as context: SystemContext) async throws -> User? {
+        let rows = try await postgres.batch(as: context, ["select \(User.columns) from user_account where id = \(id)"])[0]
+        return try rows.first.map(User.init)
+    }
+
+    /// Changes the name, unless the user has another version than the one expected.
+    func rename(_ id: UserID, to name: String, ifVersion version: Int64?, as context: SystemContext) async throws -> User? {
+        let rows = try await postgres.batch(
+            as: context,
+            [
+                """
+                update user_account set name = \(name), version = version + 1, updated_at = now()
+                where id = \(id) and version = coalesce(\(version.map(\.sqlValue) ?? .null)::bigint, version)
+                returning \(User.columns)
+                """
+            ])[0]
+        return try rows.first.map(User.init)
+    }
+
+    /// Stores a new hash if the old one is still there: a re-hash does not undo a change of password made meanwhile.
+    func replaceHash(_ old: PasswordHash, by new: PasswordHash, of id: UserID, as context: SystemContext) async throws -> Bool {
+        let result = try await postgres.batch(
+            as: context,
+            [
+                """
+                update credential set password_hash = \(new.description)
+                where user_id = \(id) and password_hash = \(old.description)
+                """
+            ])[0]
+        return result.affectedRows == 1
+    }
+}

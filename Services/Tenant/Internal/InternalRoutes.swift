@@ -1,0 +1,110 @@
+import Contracts
+import Core
+
+/// What other services and the gateway ask of tenant.
+struct InternalRoutes: Sendable {
+    let tenants: TenantStore
+    let members: MemberStore
+    let memberships: MembershipStore
+    let acceptance: InvitationAcceptance
+    let platform: PlatformOperators
+
+    /// Longer than any access token lives.
+    private static let tokenLifetime: Duration = .seconds(900)
+
+    var routes: [Route] { [create, listMemberships, acceptInvitation, appointOperator, isMember, gatewayState] }
+
+    /// Makes a tenant with its first administrator. Idempotent by id: identity asks again after a crash.
+    private var create: Route {
+        .service(.post, "/internal/tenants") { call, context in
+            let body = BodyReader(try call.json(), members: ["id", "name", "slug", "owner"])
+            let id = body.id("id", of: TenantID.self)
+            let name = body.text("name", maximum: 200)
+            let slug = body.slug("slug")
+            let owner = body.person("owner")
+            let tenant = try body.require(id)
+            let person = try body.require(owner)
+            try await tenants.create(
+                name: body.require(name), slug: body.require(slug), plan: PlanCatalogue.initialPlan, owner: person, role: .tenantAdmin,
+                as: .creating(tenant, by: person.id, edge: context.edge))
+            return .json(try await memberships.require(person.id, in: tenant, as: context).json)
+        }
+    }
+
+    private var listMemberships: Route {
+        .service(.get, "/internal/users/{id}/memberships") { call, context in
+            let list = try await memberships.list(of: call.id(), as: context)
+            return .json(["data": .array(list.map(\.json))])
+        }
+    }
+
+    private var acceptInvitation: Route {
+        .service(.post, "/internal/invitations/accept") { call, context in
+            let body = BodyReader(try call.json(), members: ["token", "user"])
+            let token = body.string("token")
+            let user = body.person("user")
+            let person = try body.require(user)
+            let member = try await acceptance.accept(body.require(token), person: person, edge: context.edge)
+            return .json(try await memberships.require(person.id, in: member.tenant, as: context).json)
+        }
+    }
+
+    private var appointOperator: Route {
+        .service(.post, "/internal/platform/operators") { call, context in
+            let body = BodyReader(try call.json(), members: ["user"])
+            let user = body.person("user")
+            let person = try body.require(user)
+            let tenant = try await platform.appoint(person, as: context)
+            return .json(try await memberships.require(person.id, in: tenant, as: context).json)
+        }
+    }
+
+    /// Whether a user can own a record: 204, or 404.
+    private var isMember: Route {
+        .service(.get, "/internal/tenants/{tenant}/members/{user}") { call, context in
+            let isMember = try await members.isActiveMember(call.id("user"), of: call.id("tenant"), as: context)
+            guard isMember else { throw Problem.notFound }
+            return .noContent
+        }
+    }
+
+    /// What gateways poll: the epochs under which tokens that may still live are stale, and who is suspended.
+    private var gatewayState: Route {
+        .service(.get, "/internal/gateway-state") { _, context in
+            let tenantEpochs = try await tenants.epochs(changedWithin: Self.tokenLifetime, as: context)
+            let memberEpochs = try await members.epochs(changedWithin: Self.tokenLifetime, as: context)
+            return .json([
+                "tenants": .array(
+                    tenantEpochs.map {
+                        [
+                            "id": .string($0.id.description), "epoch": .number($0.epoch), "status": $0.isActive ? "active" : "suspended",
+                        ]
+                    }),
+                "members": .array(
+                    memberEpochs.map {
+                        [
+                            "tenant": .string($0.tenant.description), "user": .string($0.user.description), "epoch": .number($0.epoch),
+                        ]
+                    }),
+            ])
+        }
+    }
+}
+
+extension BodyReader {
+    /// A user as ``Person/json`` writes it.
+    fileprivate func person(_ name: String) -> Person? {
+        guard let object = object(name, members: ["id", "email", "name"]) else { return nil }
+        guard let id = object.id("id", of: UserID.self), let email = object.email("email"), let name = object.text("name", maximum: 200)
+        else { return nil }
+        return Person(id: id, email: email.text, name: name)
+    }
+}
+
+extension RequestContext {
+    /// Somebody who acts in a tenant that is only now made for him.
+    static func creating(_ tenant: TenantID, by user: UserID, edge: EdgeContext) -> RequestContext {
+        RequestContext(
+            tenant: tenant, user: user, role: "", permissions: PermissionSet(), scopes: RowScopes(), plan: "", edge: edge)
+    }
+}

@@ -1,0 +1,75 @@
+import Contracts
+import Core
+import Postgres
+
+/// Turns an invitation into a membership, once.
+struct InvitationAcceptance: Sendable {
+    let postgres: PostgresClient
+    let plans: PlanCatalogue
+    let announcer: EpochAnnouncer
+
+    /// Makes the person a member of the tenant that the token names. Who accepted it already gets the same answer again.
+    ///
+    /// - Throws: ``Problem`` `not_found` for a token that is unknown, withdrawn, expired or used by another; `forbidden` when it is
+    ///   for another address; `tenant_suspended`, `already_exists` for a member, `plan_limit_reached`.
+    func accept(_ text: String, person: Person, edge: EdgeContext) async throws -> Member {
+        guard let token = InvitationToken(text), let email = EmailAddress(person.email) else { throw Problem.notFound }
+        // The token is what lets the person act in this tenant, for this one transaction.
+        let context = RequestContext(
+            tenant: token.tenant, user: person.id, role: "", permissions: PermissionSet(), scopes: RowScopes(), plan: "", edge: edge)
+        do {
+            let (member, isNew) = try await postgres.transaction(as: context) { transaction in
+                try await accept(token, person, email, in: transaction, as: context)
+            }
+            // A member who was removed and is back has tokens of an older epoch.
+            if isNew, member.epoch > 1 { announcer.announce(member) }
+            return member
+        } catch let error as PostgresError where error.constraint == "plan_limit_users" {
+            throw Problem(.planLimitReached, "The tenant's plan has no room for another member.", underlying: error)
+        }
+    }
+
+    private func accept(
+        _ token: InvitationToken, _ person: Person, _ email: EmailAddress, in transaction: PostgresTransaction, as context: RequestContext
+    ) async throws -> (Member, isNew: Bool) {
+        let found = try await transaction.batch([
+            """
+            select \(Invitation.columns) from invitation
+            where tenant_id = \(context.tenant) and token_hash = \(token.hash) and deleted_at is null for update
+            """,
+            "select \(Tenant.columns) from tenant where tenant_id = \(context.tenant)",
+        ])
+        guard let invitationRow = found[0].first, let tenantRow = found[1].first else { throw Problem.notFound }
+        let invitation = try Invitation(row: invitationRow)
+        let tenant = try Tenant(row: tenantRow)
+        if let accepter = invitation.acceptedBy {
+            guard accepter == person.id, let member = try await self.member(person.id, in: transaction, as: context) else {
+                throw Problem.notFound
+            }
+            return (member, isNew: false)
+        }
+        guard invitation.expiresAt > .now else { throw Problem.notFound }
+        guard invitation.emailKey == email.key else { throw Problem(.forbidden, "The invitation is for another e-mail address.") }
+        guard tenant.isActive else { throw Problem(.tenantSuspended, "The tenant '\(tenant.slug)' is suspended.") }
+        if let seats = try plans.plan(of: tenant).limits(with: tenant.overrides)["users"] {
+            // The person's own context carries the limits of another tenant, or none.
+            try await transaction.query("select set_config('app.limits', \("users=\(seats)"), true)")
+        }
+        let joined = try await transaction.query(
+            MemberStore.joining(person, role: invitation.role, invitedBy: invitation.createdBy, as: context))
+        guard let row = joined.first else { throw Problem(.alreadyExists, "You are a member of this tenant already.") }
+        try await transaction.query(
+            """
+            update invitation set accepted_at = now(), accepted_by = \(person.id), updated_at = now(), updated_by = \(person.id),
+                   version = version + 1
+            where tenant_id = \(context.tenant) and id = \(invitation.id)
+            """)
+        return (try Member(row: row), isNew: true)
+    }
+
+    private func member(_ id: UserID, in transaction: PostgresTransaction, as context: RequestContext) async throws -> Member? {
+        let rows = try await transaction.query(
+            "select \(Member.columns) from member where tenant_id = \(context.tenant) and user_id = \(id) and deleted_at is null")
+        return try rows.first.map { try Member(row: $0) }
+    }
+}

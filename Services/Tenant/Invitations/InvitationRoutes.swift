@@ -1,0 +1,133 @@
+import Contracts
+import Core
+import Resources
+
+/// `/v1/invitations`: how a tenant gets further members.
+///
+/// The token is in the answer that creates an invitation, for the inviter to pass on; mail comes later. It is kept as a hash only,
+/// so the route takes no `Idempotency-Key`: a repeat is refused as `already_exists`.
+struct InvitationRoutes: Sendable {
+    let invitations: InvitationStore
+    let members: MemberStore
+    let acceptance: InvitationAcceptance
+
+    var routes: [Route] { [create, list, read, delete, accept] }
+
+    private var create: Route {
+        .permitted(
+            Permission(.members, .create), .post, "/v1/invitations",
+            Operation(
+                id: "createInvitation", summary: "Invite somebody; the token is shown once", tag: "invitations",
+                body: [
+                    "type": "object", "required": ["email", "role"], "additionalProperties": false,
+                    "properties": ["email": ["type": "string", "format": "email"], "role": BuiltInRole.schema],
+                ],
+                responses: [.init(201, "The invitation with its token.", schema: ["$ref": "#/components/schemas/Invitation"])],
+                errors: [.alreadyExists, .validationFailed, .unknownMember, .invalidJSON, .invalidParameter, .unknownParameter])
+        ) { call, member in
+            try call.query.allowOnly([String]())
+            if call.header("idempotency-key") != nil {
+                let detail = "This route takes no Idempotency-Key: its answer holds a secret, which is not kept for a replay."
+                throw Problem(
+                    .invalidParameter, detail,
+                    faults: [.init(pointer: Idempotency.headerName, code: "not_allowed", detail: detail)])
+            }
+            let body = BodyReader(try call.json(), members: ["email", "role"])
+            let email = body.email("email")
+            let role = body.choice("role", of: BuiltInRole.allCases.map(\.rawValue)).flatMap(BuiltInRole.init)
+            let (address, invitedRole) = (try body.require(email), try body.require(role))
+            try member.requireCanGrant(invitedRole)
+            let token = InvitationToken(tenant: member.tenant)
+            let invitation = try await invitations.create(address, role: invitedRole, token: token, as: member)
+            var object = invitation.object
+            object["token"] = .string(token.text)
+            return .json(
+                .object(object), status: 201,
+                headers: [
+                    ("location", "/v1/invitations/\(invitation.id)"), ("etag", EntityTag.of(invitation.version)),
+                    ("cache-control", "no-store"),
+                ])
+        }
+    }
+
+    private var list: Route {
+        .permitted(
+            Permission(.members, .read), .get, "/v1/invitations",
+            Operation(
+                id: "listInvitations", summary: "The invitations of your tenant, the newest first", tag: "invitations",
+                parameters: Paging.parameters,
+                responses: [.init(200, "The invitations.", schema: Paging.schema(of: ["$ref": "#/components/schemas/Invitation"]))],
+                errors: [.invalidParameter, .unknownParameter, .invalidCursor])
+        ) { call, member in
+            let paging = try Paging(call)
+            let before = try paging.cursor(for: member.tenant) { RecordID($0) }
+            let found = try await invitations.list(before: before, limit: paging.limit + 1, as: member)
+            return paging.reply(found, for: member.tenant, cursor: \.id.description, json: \.json)
+        }
+    }
+
+    private var read: Route {
+        .permitted(
+            Permission(.members, .read), .get, "/v1/invitations/{id}",
+            Operation(
+                id: "getInvitation", summary: "An invitation", tag: "invitations",
+                responses: [.init(200, "The invitation.", schema: ["$ref": "#/components/schemas/Invitation"])],
+                errors: [.notFound, .unknownParameter])
+        ) { call, member in
+            try call.query.allowOnly([String]())
+            guard let invitation = try await invitations.find(call.id(), as: member) else { throw Problem.notFound }
+            return EntityTag.reply(to: call, invitation.json, version: invitation.version)
+        }
+    }
+
+    private var delete: Route {
+        .permitted(
+            Permission(.members, .delete), .delete, "/v1/invitations/{id}",
+            Operation(
+                id: "deleteInvitation", summary: "Withdraw an invitation", tag: "invitations", responses: [.init(204, "Withdrawn.")],
+                errors: [
+                    .notFound, .conflict, .versionMismatch, .invalidParameter, .unknownParameter, .idempotencyKeyReused,
+                    .idempotencyInProgress,
+                ])
+        ) { call, member in
+            try call.query.allowOnly([String]())
+            let id = try call.id(of: RecordID.self)
+            let version = try EntityTag.expected(by: call)
+            let key = try Idempotency(call)
+            return try await Idempotency.guarding(key, as: member, on: invitations.postgres) {
+                try await invitations.delete(id, ifVersion: version, key: key, as: member)
+                return .noContent
+            }
+        }
+    }
+
+    private var accept: Route {
+        .member(
+            .post, "/v1/invitations/accept",
+            Operation(
+                id: "acceptInvitation", summary: "Become a member of the tenant that invited you", tag: "invitations",
+                body: [
+                    "type": "object", "required": ["token"], "additionalProperties": false, "properties": ["token": ["type": "string"]],
+                ],
+                responses: [
+                    .init(
+                        200, "You as a member; sign in to that tenant with /v1/auth/switch.",
+                        schema: ["$ref": "#/components/schemas/Member"])
+                ],
+                errors: [
+                    .notFound, .alreadyExists, .planLimitReached, .tenantSuspended, .validationFailed, .unknownMember, .invalidJSON,
+                    .unknownParameter,
+                ])
+        ) { call, context in
+            try call.query.allowOnly([String]())
+            let body = BodyReader(try call.json(), members: ["token"])
+            let token = body.string("token")
+            let text = try body.require(token)
+            // The caller's address, as his present tenant knows it.
+            guard let present = try await members.find(context.user, as: context) else { throw Problem.notFound }
+            let person = Person(id: present.id, email: present.email, name: present.name)
+            // A repeat by the same person is answered the same by itself, with and without an Idempotency-Key.
+            return .json(try await acceptance.accept(text, person: person, edge: context.edge).json)
+        }
+    }
+}

@@ -1,0 +1,94 @@
+import Contracts
+import Core
+import Postgres
+import Resources
+
+/// The table of invitations.
+struct InvitationStore: Sendable {
+    let postgres: PostgresClient
+
+    /// Writes an invitation; an expired one to the same address makes room.
+    ///
+    /// - Throws: ``Problem`` `already_exists` at `/email` when the address is a member's or has an open invitation.
+    func create(_ email: EmailAddress, role: BuiltInRole, token: InvitationToken, as context: RequestContext) async throws -> Invitation {
+        let expiry = Timestamp.now.advanced(by: Invitation.lifetime)
+        let results: [PostgresResult]
+        do {
+            results = try await postgres.batch(
+                as: context,
+                [
+                    """
+                    update invitation set deleted_at = now(), updated_at = now(), updated_by = \(context.user), version = version + 1
+                    where tenant_id = \(context.tenant) and email_key = \(email.key) and deleted_at is null and accepted_at is null
+                      and expires_at <= now()
+                    """,
+                    """
+                    insert into invitation (tenant_id, email, email_key, role, token_hash, expires_at, created_by, updated_by)
+                    select \(context.tenant)::uuid, \(email.text), \(email.key), \(role.rawValue), \(token.hash), \(expiry)::timestamptz,
+                           \(context.user)::uuid, \(context.user)::uuid
+                    where not exists (
+                        select from member where tenant_id = \(context.tenant)::uuid and lower(email) = \(email.key) and deleted_at is null)
+                    returning \(Invitation.columns)
+                    """,
+                ])
+        } catch let error as PostgresError where error.isUniqueViolation && error.constraint == "invitation_email_unique" {
+            throw Self.exists("There is an open invitation to this address.")
+        }
+        guard let row = results[1].first else { throw Self.exists("There is a member with this address.") }
+        return try Invitation(row: row)
+    }
+
+    private static func exists(_ detail: String) -> Problem {
+        Problem(.alreadyExists, detail, faults: [.init(pointer: "/email", code: "already_exists", detail: detail)])
+    }
+
+    func find(_ id: RecordID, as context: RequestContext) async throws -> Invitation? {
+        let rows = try await postgres.batch(
+            as: context,
+            [
+                """
+                select \(Invitation.columns) from invitation
+                where tenant_id = \(context.tenant) and id = \(id) and deleted_at is null
+                """
+            ])[0]
+        return try rows.first.map { try Invitation(row: $0) }
+    }
+
+    /// Invitations that were not withdrawn, the newest first, those before the cursor.
+    func list(before cursor: RecordID?, limit: Int, as context: RequestContext) async throws -> [Invitation] {
+        let rows = try await postgres.batch(
+            as: context,
+            [
+                """
+                select \(Invitation.columns) from invitation
+                where tenant_id = \(context.tenant) and deleted_at is null
+                  and (\(cursor.map(\.sqlValue) ?? .null)::uuid is null or id < \(cursor.map(\.sqlValue) ?? .null)::uuid)
+                order by id desc limit \(limit)
+                """
+            ])[0]
+        return try rows.map { try Invitation(row: $0) }
+    }
+
+    /// Withdraws an invitation that was not accepted.
+    ///
+    /// - Throws: ``Problem`` `not_found`, `version_mismatch`, `conflict` when it was accepted.
+    func delete(_ id: RecordID, ifVersion version: Int64?, key: Idempotency?, as context: RequestContext) async throws {
+        try await postgres.transaction(as: context) { transaction in
+            let rows = try await transaction.query(
+                """
+                select \(Invitation.columns) from invitation
+                where tenant_id = \(context.tenant) and id = \(id) and deleted_at is null for update
+                """)
+            guard let row = rows.first else { throw Problem.notFound }
+            let invitation = try Invitation(row: row)
+            if let version, version != invitation.version { throw EntityTag.mismatch(current: invitation.version) }
+            guard invitation.acceptedAt == nil else { throw Problem(.conflict, "The invitation was accepted. Remove the member instead.") }
+            try await transaction.query(
+                """
+                update invitation set deleted_at = now(), updated_at = now(), updated_by = \(context.user), version = version + 1
+                where tenant_id = \(context.tenant) and id = \(id)
+                """)
+            if let key { try await transaction.query(key.insertion(as: context, status: 204, body: [])) }
+        }
+    }
+}

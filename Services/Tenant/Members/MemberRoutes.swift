@@ -1,0 +1,130 @@
+import Contracts
+import Core
+import Resources
+
+/// `/v1/members`: who belongs to the tenant, and as what.
+struct MemberRoutes: Sendable {
+    let members: MemberStore
+    let announcer: EpochAnnouncer
+
+    var routes: [Route] { [list, read, update, delete] }
+
+    private static let writeErrors: [ErrorCode] = [
+        .notFound, .conflict, .versionMismatch, .invalidParameter, .unknownParameter, .idempotencyKeyReused, .idempotencyInProgress,
+    ]
+
+    private var list: Route {
+        .permitted(
+            Permission(.members, .read), .get, "/v1/members",
+            Operation(
+                id: "listMembers", summary: "The members of your tenant", tag: "members",
+                parameters: Paging.parameters + [
+                    .init("role", in: .query, schema: BuiltInRole.schema, "Only members with this role."),
+                    .init("status", in: .query, schema: ["enum": ["active", "disabled"]], "Only members with this status."),
+                    .init(
+                        "sort", in: .query, schema: ["enum": ["created_at", "-created_at"], "default": "created_at"],
+                        "By the time of joining."),
+                ],
+                responses: [.init(200, "The members.", schema: Paging.schema(of: ["$ref": "#/components/schemas/Member"]))],
+                errors: [.invalidParameter, .unknownParameter, .invalidCursor])
+        ) { call, member in
+            let paging = try Paging(call, further: ["role", "status", "sort"])
+            let filter = try Self.filter(call.query)
+            let scope = "\(member.tenant)/\(filter.description)"
+            let cursor = try paging.cursor(for: scope) { text -> (createdAt: Timestamp, id: UserID)? in
+                let halves = text.split(separator: ";")
+                guard halves.count == 2, let milliseconds = Int64(halves[0]), let id = UserID(halves[1]) else { return nil }
+                return (Timestamp(milliseconds: milliseconds), id)
+            }
+            let found = try await members.list(filter, after: cursor, limit: paging.limit + 1, as: member)
+            return paging.reply(found, for: scope, cursor: { "\($0.createdAt.milliseconds);\($0.id)" }, json: \.json)
+        }
+    }
+
+    private static func filter(_ query: Query) throws(Problem) -> MemberStore.Filter {
+        var filter = MemberStore.Filter()
+        if let name = query["role"] {
+            guard let role = BuiltInRole(rawValue: name) else {
+                let names = BuiltInRole.allCases.map(\.rawValue)
+                throw .invalidParameter("role", "There is no such role.\(Suggestion.hint(for: name, among: names))")
+            }
+            filter.role = role
+        }
+        switch query["status"] {
+        case nil: break
+        case "active": filter.isActive = true
+        case "disabled": filter.isActive = false
+        default: throw .invalidParameter("status", "'status' is active or disabled.")
+        }
+        switch query["sort"] {
+        case nil, "created_at": break
+        case "-created_at": filter.isDescending = true
+        default: throw .invalidParameter("sort", "'sort' is created_at or -created_at.")
+        }
+        return filter
+    }
+
+    private var read: Route {
+        .permitted(
+            Permission(.members, .read), .get, "/v1/members/{id}",
+            Operation(
+                id: "getMember", summary: "A member", tag: "members",
+                responses: [.init(200, "The member.", schema: ["$ref": "#/components/schemas/Member"])],
+                errors: [.notFound, .unknownParameter])
+        ) { call, context in
+            try call.query.allowOnly([String]())
+            guard let member = try await members.find(call.id(), as: context) else { throw Problem.notFound }
+            return EntityTag.reply(to: call, member.json, version: member.version)
+        }
+    }
+
+    private var update: Route {
+        .permitted(
+            Permission(.members, .update), .patch, "/v1/members/{id}",
+            Operation(
+                id: "updateMember", summary: "Give a member another role, disable or enable him", tag: "members",
+                body: [
+                    "type": "object", "additionalProperties": false,
+                    "properties": ["role": BuiltInRole.schema, "status": ["enum": ["active", "disabled"]]],
+                ],
+                responses: [.init(200, "The member.", schema: ["$ref": "#/components/schemas/Member"])],
+                errors: Self.writeErrors + [.validationFailed, .unknownMember, .invalidJSON])
+        ) { call, context in
+            try call.query.allowOnly([String]())
+            let body = BodyReader(try call.json(), members: ["role", "status"])
+            var change = MemberStore.Change()
+            change.role = body.choice("role", of: BuiltInRole.allCases.map(\.rawValue), isRequired: false)
+                .flatMap(BuiltInRole.init)
+            change.isActive = body.choice("status", of: ["active", "disabled"], isRequired: false).map { $0 == "active" }
+            try body.finish()
+            return try await write(change, call, as: context) { EntityTag.reply(to: call, $0.json, version: $0.version) }
+        }
+    }
+
+    private var delete: Route {
+        .permitted(
+            Permission(.members, .delete), .delete, "/v1/members/{id}",
+            Operation(
+                id: "deleteMember", summary: "Remove a member; his records stay", tag: "members", responses: [.init(204, "Removed.")],
+                errors: Self.writeErrors)
+        ) { call, context in
+            try call.query.allowOnly([String]())
+            var change = MemberStore.Change()
+            change.isRemoval = true
+            return try await write(change, call, as: context) { _ in .noContent }
+        }
+    }
+
+    private func write(
+        _ change: MemberStore.Change, _ call: Call, as context: RequestContext, reply: (Member) -> Reply
+    ) async throws -> Reply {
+        let id = try call.id(of: UserID.self)
+        let version = try EntityTag.expected(by: call)
+        let key = try Idempotency(call)
+        return try await Idempotency.guarding(key, as: context, on: members.postgres) {
+            let member = try await members.change(id, change, ifVersion: version, key: key, as: context)
+            if !change.isEmpty { announcer.announce(member) }
+            return reply(member)
+        }
+    }
+}

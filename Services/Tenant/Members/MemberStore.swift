@@ -1,0 +1,176 @@
+import Contracts
+import Core
+import Postgres
+import Resources
+
+/// The table of members.
+struct MemberStore: Sendable {
+    let postgres: PostgresClient
+    /// As the role that may look across tenants.
+    let system: PostgresClient
+
+    func find(_ id: UserID, as context: RequestContext) async throws -> Member? {
+        let rows = try await postgres.batch(
+            as: context,
+            ["select \(Member.columns) from member where tenant_id = \(context.tenant) and user_id = \(id) and deleted_at is null"])[0]
+        return try rows.first.map { try Member(row: $0) }
+    }
+
+    /// Seats taken: of all who were not removed.
+    func count(as context: RequestContext) async throws -> Int {
+        let rows = try await postgres.batch(
+            as: context,
+            ["select count(*) as members from member where tenant_id = \(context.tenant) and deleted_at is null"])[0]
+        return try rows.first?.decode("members") ?? 0
+    }
+
+    /// Which members, and in what order.
+    struct Filter: Sendable {
+        var role: BuiltInRole?
+        var isActive: Bool?
+        var isDescending = false
+
+        /// Differs for each filter: a cursor serves the list that it was made in.
+        var description: String { "\(role?.rawValue ?? "*")/\(isActive.map(String.init) ?? "*")/\(isDescending)" }
+    }
+
+    /// Members by the time they joined, from behind the cursor.
+    func list(
+        _ filter: Filter, after cursor: (createdAt: Timestamp, id: UserID)?, limit: Int, as context: RequestContext
+    ) async throws -> [Member] {
+        var conditions: [SQL] = ["tenant_id = \(context.tenant)", "deleted_at is null"]
+        if let role = filter.role { conditions.append("role = \(role.rawValue)") }
+        if let isActive = filter.isActive { conditions.append("status = \(isActive ? "active" : "disabled")") }
+        if let cursor {
+            let order = filter.isDescending ? "<" : ">"
+            conditions.append(
+                "(created_at, user_id) \(unescaped: order) (\(cursor.createdAt)::timestamptz, \(cursor.id)::uuid)")
+        }
+        let direction = filter.isDescending ? "desc" : "asc"
+        let rows = try await postgres.batch(
+            as: context,
+            [
+                """
+                select \(Member.columns) from member where \(SQL.joined(conditions, separator: " and "))
+                order by created_at \(unescaped: direction), user_id \(unescaped: direction) limit \(limit)
+                """
+            ])[0]
+        return try rows.map { try Member(row: $0) }
+    }
+
+    /// What is done to a member.
+    struct Change: Sendable {
+        var role: BuiltInRole?
+        var isActive: Bool?
+        var isRemoval = false
+
+        var isEmpty: Bool { role == nil && isActive == nil && !isRemoval }
+    }
+
+    /// Changes or removes a member. The tenant's row is locked first, so of two changes at once the second sees the first:
+    /// two administrators cannot remove each other.
+    ///
+    /// - Throws: ``Problem`` `not_found`, `version_mismatch`, `forbidden` when a role beyond the caller's is involved, `conflict`
+    ///   when no administrator would be left.
+    func change(
+        _ id: UserID, _ change: Change, ifVersion version: Int64?, key: Idempotency?, as context: RequestContext
+    ) async throws -> Member {
+        try await postgres.transaction(as: context) { transaction in
+            let results = try await transaction.batch([
+                "select from tenant where tenant_id = \(context.tenant) for no key update",
+                """
+                select \(Member.columns) from member
+                where tenant_id = \(context.tenant) and user_id = \(id) and deleted_at is null for no key update
+                """,
+            ])
+            guard let row = results[1].first else { throw Problem.notFound }
+            var member = try Member(row: row)
+            if let version, version != member.version { throw EntityTag.mismatch(current: member.version) }
+            if !change.isEmpty {
+                try context.requireCanGrant(member.role)
+                if let role = change.role { try context.requireCanGrant(role) }
+                try await Self.requireAdministrator(besides: member, after: change, in: transaction, as: context)
+                member = try await Self.apply(change, to: member, in: transaction, as: context)
+            }
+            if let key {
+                let status = change.isRemoval ? 204 : 200
+                try await transaction.query(
+                    key.insertion(as: context, status: status, body: change.isRemoval ? [] : member.json.bytes))
+            }
+            return member
+        }
+    }
+
+    private static func requireAdministrator(
+        besides member: Member, after change: Change, in transaction: PostgresTransaction, as context: RequestContext
+    ) async throws {
+        let stays = !change.isRemoval && change.isActive ?? member.isActive && (change.role ?? member.role).isAdministrator
+        guard member.isActive, member.role.isAdministrator, !stays else { return }
+        let others = try await transaction.query(
+            """
+            select from member
+            where tenant_id = \(context.tenant) and user_id <> \(member.id) and status = 'active' and deleted_at is null
+              and role = any (\(BuiltInRole.administrators.map(\.rawValue))) limit 1
+            """)
+        guard !others.isEmpty else {
+            throw Problem(.conflict, "The last administrator of a tenant cannot be removed, disabled or given another role.")
+        }
+    }
+
+    private static func apply(
+        _ change: Change, to member: Member, in transaction: PostgresTransaction, as context: RequestContext
+    ) async throws -> Member {
+        let status = (change.isActive ?? member.isActive) ? "active" : "disabled"
+        let removal: SQL = change.isRemoval ? ", deleted_at = now()" : ""
+        let rows = try await transaction.query(
+            """
+            update member set role = \((change.role ?? member.role).rawValue), status = \(status)\(removal),
+                   epoch = epoch + 1, epoch_changed_at = now(), version = version + 1, updated_at = now(), updated_by = \(context.user)
+            where tenant_id = \(context.tenant) and user_id = \(member.id) returning \(Member.columns)
+            """)
+        guard let row = rows.first else { throw Problem.notFound }
+        return try Member(row: row)
+    }
+
+    /// The statement that makes a person a member, or one again who was removed. It returns no row for one who is a member.
+    static func joining(_ person: Person, role: BuiltInRole, invitedBy inviter: UserID, as context: RequestContext) -> SQL {
+        """
+        insert into member (tenant_id, user_id, email, name, role, created_by, updated_by)
+        values (\(context.tenant), \(person.id), \(person.email), \(person.name), \(role.rawValue), \(inviter), \(inviter))
+        on conflict on constraint member_pkey do update
+        set email = excluded.email, name = excluded.name, role = excluded.role, status = 'active', deleted_at = null,
+            epoch = member.epoch + 1, epoch_changed_at = now(), version = member.version + 1, updated_at = now(),
+            updated_by = excluded.updated_by
+        where member.deleted_at is not null
+        returning \(Member.columns)
+        """
+    }
+
+    // Across tenants.
+
+    /// The epochs of members changed while a token made before may live.
+    func epochs(changedWithin period: Duration, as context: SystemContext) async throws -> [(tenant: TenantID, user: UserID, epoch: Int64)]
+    {
+        let rows = try await system.batch(
+            as: context,
+            [
+                """
+                select tenant_id, user_id, epoch from member
+                where epoch > 1 and epoch_changed_at > \(Timestamp.now.advanced(by: .zero - period))
+                """
+            ])[0]
+        return try rows.map { (try $0.decode("tenant_id"), try $0.decode("user_id"), try $0.decode("epoch")) }
+    }
+
+    func isActiveMember(_ user: UserID, of tenant: TenantID, as context: SystemContext) async throws -> Bool {
+        let rows = try await system.batch(
+            as: context,
+            [
+                """
+                select from member
+                where tenant_id = \(tenant) and user_id = \(user) and status = 'active' and deleted_at is null
+                """
+            ])[0]
+        return !rows.isEmpty
+    }
+}

@@ -1,0 +1,33 @@
+-- Who belongs to a tenant, and as what. A member is known by its user's id.
+create table member (
+    tenant_id uuid not null,
+    user_id uuid not null,
+    id uuid not null generated always as (user_id) stored,
+    -- Copies of what identity holds, as of joining: a list of members is one query.
+    email text not null,
+    name text not null,
+    role text not null,
+    status text not null default 'active',
+    -- Raised when tokens made before must not be used any longer: another role, disabled, removed.
+    epoch bigint not null default 1,
+    epoch_changed_at timestamptz(3) not null default now(),
+    version bigint not null default 1,
+    created_at timestamptz(3) not null default now(),
+    created_by uuid not null,
+    updated_at timestamptz(3) not null default now(),
+    updated_by uuid not null,
+    deleted_at timestamptz(3),
+    constraint member_pkey primary key (tenant_id, user_id),
+    constraint member_tenant_fkey foreign key (tenant_id) references tenant (tenant_id),
+    constraint member_role_known check (role in ('super_admin', 'tenant_admin', 'manager', 'sales', 'support', 'read_only')),
+    constraint member_status_known check (status in ('active', 'disabled'))
+);
+-- To sign somebody in, before a tenant is known.
+create index member_of_user on member (user_id) where deleted_at is null;
+create index member_epoch_changed on member (epoch_changed_at);
+
+call isolate('member', 'select, insert, update');
+call audited('member', 'member');
+-- A disabled member keeps the seat, a removed one frees it.
+call limited('member', 'users');
+call open_to_system('member', 'select');

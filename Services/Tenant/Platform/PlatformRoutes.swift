@@ -1,0 +1,127 @@
+import Contracts
+import Core
+import Postgres
+import Resources
+
+/// `/v1/platform/tenants`: the operators' view of all tenants. What they do to one is in that tenant's audit trail.
+struct PlatformRoutes: Sendable {
+    let tenants: TenantStore
+    let plans: PlanCatalogue
+    let announcer: EpochAnnouncer
+
+    var routes: [Route] { [list, read, update] }
+
+    private static func system(_ context: RequestContext) -> SystemContext { SystemContext(service: "tenant", edge: context.edge) }
+
+    /// The operator, acting in a tenant that is not his: so isolation and audit treat it as any change there.
+    private static func acting(_ context: RequestContext, in tenant: TenantID) -> RequestContext {
+        var acting = context
+        acting.tenant = tenant
+        acting.limits = [:]
+        return acting
+    }
+
+    private var list: Route {
+        .permitted(
+            Permission(.platform, .read), .get, "/v1/platform/tenants",
+            Operation(
+                id: "listPlatformTenants", summary: "All tenants, the oldest first", tag: "platform",
+                parameters: Paging.parameters + [.init("q", in: .query, schema: ["type": "string"], "A part of the slug.")],
+                responses: [.init(200, "The tenants.", schema: Paging.schema(of: ["$ref": "#/components/schemas/PlatformTenant"]))],
+                errors: [.invalidParameter, .unknownParameter, .invalidCursor])
+        ) { call, member in
+            let paging = try Paging(call, further: ["q"])
+            let search = call.query["q"]
+            if let search, search.utf8.count > 40 { throw Problem.invalidParameter("q", "'q' has at most 40 characters.") }
+            let scope = "platform/\(search ?? "")"
+            let cursor = try paging.cursor(for: scope) { TenantID($0) }
+            let found = try await tenants.list(after: cursor, search: search, limit: paging.limit + 1, as: Self.system(member))
+            return paging.reply(found, for: scope, cursor: \.id.description, json: \.platformJSON)
+        }
+    }
+
+    private var read: Route {
+        .permitted(
+            Permission(.platform, .read), .get, "/v1/platform/tenants/{id}",
+            Operation(
+                id: "getPlatformTenant", summary: "A tenant; the look is recorded in its audit trail", tag: "platform",
+                responses: [.init(200, "The tenant.", schema: ["$ref": "#/components/schemas/PlatformTenant"])],
+                errors: [.notFound, .unknownParameter])
+        ) { call, member in
+            try call.query.allowOnly([String]())
+            let id = try call.id(of: TenantID.self)
+            let acting = Self.acting(member, in: id)
+            let results = try await tenants.postgres.batch(
+                as: acting,
+                [
+                    "select \(Tenant.columns) from tenant where tenant_id = \(id)",
+                    """
+                    select emit_event('platform.tenant_read', 'tenant', tenant_id::text, '{}'::jsonb) from tenant
+                    where tenant_id = \(id)
+                    """,
+                ])
+            guard let row = results[0].first else { throw Problem.notFound }
+            let tenant = try Tenant(row: row)
+            return EntityTag.reply(to: call, tenant.platformJSON, version: tenant.version)
+        }
+    }
+
+    private var update: Route {
+        .permitted(
+            Permission(.platform, .update), .patch, "/v1/platform/tenants/{id}",
+            Operation(
+                id: "updatePlatformTenant", summary: "Change a tenant's plan, status or overrides", tag: "platform",
+                body: [
+                    "type": "object", "additionalProperties": false,
+                    "properties": [
+                        "plan": ["type": "string"], "status": ["enum": ["active", "suspended"]], "overrides": Tenant.overridesSchema,
+                    ],
+                ],
+                responses: [.init(200, "The tenant.", schema: ["$ref": "#/components/schemas/PlatformTenant"])],
+                errors: [
+                    .notFound, .conflict, .versionMismatch, .validationFailed, .unknownMember, .invalidJSON, .invalidParameter,
+                    .unknownParameter, .idempotencyKeyReused, .idempotencyInProgress,
+                ])
+        ) { call, member in
+            try call.query.allowOnly([String]())
+            let id = try call.id(of: TenantID.self)
+            let change = try change(call)
+            let version = try EntityTag.expected(by: call)
+            let key = try Idempotency(call)
+            let acting = Self.acting(member, in: id)
+            return try await Idempotency.guarding(key, as: acting, on: tenants.postgres) {
+                let tenant = try await tenants.update(change, ifVersion: version, as: acting) { transaction, tenant in
+                    if tenant.slug == Slug.platform, !tenant.isActive {
+                        throw Problem(.conflict, "The platform's own tenant cannot be suspended: nobody could undo it.")
+                    }
+                    if let key {
+                        try await transaction.query(key.insertion(as: acting, status: 200, body: tenant.platformJSON.bytes))
+                    }
+                }
+                if change.makesTokensStale { announcer.announce(tenant) }
+                return EntityTag.reply(to: call, tenant.platformJSON, version: tenant.version)
+            }
+        }
+    }
+
+    private func change(_ call: Call) throws -> TenantStore.Change {
+        let body = BodyReader(try call.json(), members: ["plan", "status", "overrides"])
+        var change = TenantStore.Change()
+        change.plan = body.choice("plan", of: plans.plans.map(\.name), isRequired: false)
+        change.isActive = body.choice("status", of: ["active", "suspended"], isRequired: false).map { $0 == "active" }
+        if let overrides = body.object("overrides", members: PlanOverrides.names, isRequired: false) {
+            var patch = JSONObject()
+            for name in PlanOverrides.names where overrides.has(name) {
+                if overrides.isNull(name) {
+                    patch[name] = .null
+                } else {
+                    let lowest = name == "requests_per_second" ? 1 : 0
+                    patch[name] = overrides.integer(name, in: lowest...1_000_000_000).map { .number($0) }
+                }
+            }
+            if !patch.isEmpty { change.overrides = .object(patch) }
+        }
+        try body.finish()
+        return change
+    }
+}

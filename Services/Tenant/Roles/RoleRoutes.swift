@@ -1,0 +1,105 @@
+import Contracts
+import Core
+
+/// `/v1/roles`, `/v1/permissions`, `/v1/authorize/explain`: who may do what, and why.
+struct RoleRoutes: Sendable {
+    var routes: [Route] { [roles, permissions, explain] }
+
+    private static func page(_ elements: [JSON]) -> Reply {
+        .json(["data": .array(elements), "page": ["next": .null, "limit": .number(Paging.maximumLimit)]])
+    }
+
+    private var roles: Route {
+        .permitted(
+            Permission(.roles, .read), .get, "/v1/roles",
+            Operation(
+                id: "listRoles", summary: "The roles that a member can have", tag: "roles",
+                responses: [.init(200, "All roles.", schema: Paging.schema(of: ["$ref": "#/components/schemas/Role"]))],
+                errors: [.unknownParameter])
+        ) { call, _ in
+            try call.query.allowOnly([String]())
+            return Self.page(BuiltInRole.allCases.map(\.json))
+        }
+    }
+
+    private var permissions: Route {
+        .member(
+            .get, "/v1/permissions",
+            Operation(
+                id: "listPermissions", summary: "The catalogue of permissions", tag: "roles",
+                responses: [
+                    .init(
+                        200, "All permissions.",
+                        schema: Paging.schema(of: [
+                            "type": "object", "required": ["name", "resource", "action"],
+                            "properties": [
+                                "name": ["type": "string"], "resource": ["type": "string"], "action": ["type": "string"],
+                            ],
+                        ]))
+                ], errors: [.unknownParameter])
+        ) { call, _ in
+            try call.query.allowOnly([String]())
+            return Self.page(
+                Permission.catalogue.map {
+                    [
+                        "name": .string($0.description), "resource": .string($0.resource.rawValue),
+                        "action": .string($0.action.rawValue),
+                    ]
+                })
+        }
+    }
+
+    private var explain: Route {
+        .member(
+            .post, "/v1/authorize/explain",
+            Operation(
+                id: "explainAuthorization", summary: "Whether you may do something, and the rule that says so", tag: "roles",
+                body: [
+                    "type": "object", "required": ["permission"], "additionalProperties": false,
+                    "properties": [
+                        "permission": ["type": "string", "description": "Such as leads.update."],
+                        "resource_id": ["type": "string", "format": "uuid"],
+                    ],
+                ],
+                responses: [
+                    .init(
+                        200, "The decision.",
+                        schema: [
+                            "type": "object", "required": ["permission", "allowed", "role", "scope", "reason"],
+                            "properties": [
+                                "permission": ["type": "string"], "allowed": ["type": "boolean"], "role": ["type": "string"],
+                                "scope": ["enum": ["none", "own", "team", "all"]], "reason": ["type": "string"],
+                            ],
+                        ])
+                ], errors: [.validationFailed, .unknownMember, .invalidJSON])
+        ) { call, member in
+            try call.query.allowOnly([String]())
+            let body = BodyReader(try call.json(), members: ["permission", "resource_id"])
+            let name = body.string("permission")
+            if body.has("resource_id") { _ = body.id("resource_id", of: RecordID.self) }
+            let permission = name.flatMap { Permission($0) }
+            if let name, permission == nil {
+                let hint = Suggestion.hint(for: name, among: Permission.catalogue.map(\.description))
+                body.fault("permission", "invalid_value", "There is no such permission.\(hint)")
+            }
+            return .json(Self.explanation(of: try body.require(permission), for: member))
+        }
+    }
+
+    private static func explanation(of permission: Permission, for member: RequestContext) -> JSON {
+        let isAllowed = member.permissions.contains(permission)
+        let scope = isAllowed ? member.scopes[permission.resource] : .none
+        let reason =
+            switch (isAllowed, scope) {
+            case (false, _): "The role \(member.role) does not have \(permission)."
+            case (true, .all): "The role \(member.role) has \(permission) on every record of the tenant."
+            case (true, .team): "The role \(member.role) has \(permission) on your own records and your team's."
+            case (true, .own): "The role \(member.role) has \(permission) on your own records."
+            case (true, .none): "The role \(member.role) has \(permission), but on no record."
+            }
+        return [
+            "permission": .string(permission.description), "allowed": .bool(isAllowed), "role": .string(member.role),
+            "scope": .string(scope.name), "reason": .string(reason),
+        ]
+    }
+}

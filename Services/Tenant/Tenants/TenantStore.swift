@@ -1,0 +1,162 @@
+import Contracts
+import Core
+import Postgres
+
+/// The table of tenants.
+struct TenantStore: Sendable {
+    let postgres: PostgresClient
+    /// As the role that may look across tenants.
+    let system: PostgresClient
+
+    /// The caller's own tenant.
+    ///
+    /// - Throws: ``Problem`` `not_found`.
+    func require(as context: RequestContext) async throws -> Tenant {
+        let rows = try await postgres.batch(
+            as: context, ["select \(Tenant.columns) from tenant where tenant_id = \(context.tenant)"])[0]
+        guard let row = rows.first else { throw Problem.notFound }
+        return try Tenant(row: row)
+    }
+
+    /// Writes a new tenant and its first member; a tenant that is there already under this id stays as it is.
+    ///
+    /// - Throws: ``Problem`` `already_exists` when another one has the slug.
+    func create(name: String, slug: String, plan: String, owner: Person, role: BuiltInRole, as context: RequestContext) async throws {
+        do {
+            _ = try await postgres.batch(
+                as: context,
+                [
+                    """
+                    insert into tenant (tenant_id, name, slug, plan, created_by, updated_by)
+                    values (\(context.tenant), \(name), \(slug), \(plan), \(owner.id), \(owner.id))
+                    on conflict on constraint tenant_pkey do nothing
+                    """,
+                    """
+                    insert into member (tenant_id, user_id, email, name, role, created_by, updated_by)
+                    values (\(context.tenant), \(owner.id), \(owner.email), \(owner.name), \(role.rawValue), \(owner.id), \(owner.id))
+                    on conflict on constraint member_pkey do nothing
+                    """,
+                ])
+        } catch let error as PostgresError where error.isUniqueViolation && error.constraint == "tenant_slug_unique" {
+            throw Problem(.alreadyExists, "Another tenant has this slug.", underlying: error)
+        }
+    }
+
+    /// The fields of a tenant that a change can set; those that are `nil` stay.
+    struct Change: Sendable {
+        var name: String?
+        var slug: String?
+        var locale: String?
+        var timeZone: String?
+        var currency: String?
+        /// A merge patch: members of null are removed.
+        var settings: JSON?
+        var plan: String?
+        var isActive: Bool?
+        /// A merge patch too, of ``PlanOverrides``.
+        var overrides: JSON?
+
+        init() {}
+
+        var isEmpty: Bool { assignments.isEmpty }
+
+        /// Whether tokens made before must not be used any longer.
+        var makesTokensStale: Bool { slug != nil || plan != nil || isActive != nil || overrides != nil }
+
+        fileprivate var assignments: [SQL] {
+            var list: [SQL] = []
+            if let name { list.append("name = \(name)") }
+            if let slug { list.append("slug = \(slug)") }
+            if let locale { list.append("locale = \(locale)") }
+            if let timeZone { list.append("time_zone = \(timeZone)") }
+            if let currency { list.append("currency = \(currency)") }
+            if let settings { list.append("settings = jsonb_strip_nulls(settings || \(settings)::jsonb)") }
+            if let plan { list.append("plan = \(plan)") }
+            if let isActive { list.append("status = \(isActive ? "active" : "suspended")") }
+            if let overrides { list.append("overrides = jsonb_strip_nulls(overrides || \(overrides)::jsonb)") }
+            if makesTokensStale { list.append("epoch = epoch + 1, epoch_changed_at = now()") }
+            return list
+        }
+    }
+
+    /// Changes the tenant of the context.
+    ///
+    /// An empty change leaves all as it is.
+    ///
+    /// - Throws: ``Problem`` `already_exists` at `/slug`, `version_mismatch`, `not_found`; and what `further` throws, which then
+    ///   undoes the change.
+    func update(
+        _ change: Change, ifVersion version: Int64?, as context: RequestContext,
+        further: @Sendable (PostgresTransaction, Tenant) async throws -> Void = { _, _ in }
+    ) async throws -> Tenant {
+        do {
+            return try await postgres.transaction(as: context) { transaction in
+                let found = try await transaction.query(
+                    "select \(Tenant.columns) from tenant where tenant_id = \(context.tenant) for no key update")
+                guard let row = found.first else { throw Problem.notFound }
+                var tenant = try Tenant(row: row)
+                if let version, version != tenant.version { throw EntityTag.mismatch(current: tenant.version) }
+                if !change.isEmpty {
+                    let changed = try await transaction.query(
+                        """
+                        update tenant set \(SQL.joined(change.assignments, separator: ", ")),
+                               version = version + 1, updated_at = now(), updated_by = \(context.user)
+                        where tenant_id = \(context.tenant) returning \(Tenant.columns)
+                        """)
+                    guard let row = changed.first else { throw Problem.notFound }
+                    tenant = try Tenant(row: row)
+                }
+                try await further(transaction, tenant)
+                return tenant
+            }
+        } catch let error as PostgresError where error.isUniqueViolation && error.constraint == "tenant_slug_unique" {
+            let detail = "Another tenant has this slug."
+            throw Problem(
+                .alreadyExists, detail, faults: [.init(pointer: "/slug", code: "already_exists", detail: detail)], underlying: error)
+        } catch let error as PostgresError where error.constraint == "tenant_settings_size" {
+            throw Problem.invalid([.init(pointer: "/settings", code: "too_long", detail: "The settings are larger than 16 KiB.")])
+        }
+    }
+
+    // Across tenants.
+
+    /// - Parameter search: a part of the slug.
+    func list(after cursor: TenantID?, search: String?, limit: Int, as context: SystemContext) async throws -> [Tenant] {
+        let rows = try await system.batch(
+            as: context,
+            [
+                """
+                select \(Tenant.columns) from tenant
+                where (\(cursor.map(\.sqlValue) ?? .null)::uuid is null or tenant_id > \(cursor.map(\.sqlValue) ?? .null)::uuid)
+                  and (\(search.map(\.sqlValue) ?? .null)::text is null or strpos(slug, \(search.map(\.sqlValue) ?? .null)::text) > 0)
+                order by tenant_id limit \(limit)
+                """
+            ])[0]
+        return try rows.map { try Tenant(row: $0) }
+    }
+
+    func find(_ id: TenantID, as context: SystemContext) async throws -> Tenant? {
+        let rows = try await system.batch(as: context, ["select \(Tenant.columns) from tenant where tenant_id = \(id)"])[0]
+        return try rows.first.map { try Tenant(row: $0) }
+    }
+
+    func find(slug: String, as context: SystemContext) async throws -> Tenant? {
+        let rows = try await system.batch(as: context, ["select \(Tenant.columns) from tenant where slug = \(slug)"])[0]
+        return try rows.first.map { try Tenant(row: $0) }
+    }
+
+    /// The epochs that gateways must know: of all suspended tenants, and of those changed while a token made before may live.
+    func epochs(changedWithin period: Duration, as context: SystemContext) async throws -> [(id: TenantID, epoch: Int64, isActive: Bool)] {
+        let rows = try await system.batch(
+            as: context,
+            [
+                """
+                select id, epoch, status from tenant
+                where status = 'suspended' or epoch_changed_at > \(Timestamp.now.advanced(by: .zero - period))
+                """
+            ])[0]
+        return try rows.map {
+            (try $0.decode("id"), try $0.decode("epoch"), try $0.decode("status", as: String.self) == "active")
+        }
+    }
+}

@@ -1,0 +1,54 @@
+public import Core
+
+/// The claims of an access token (RFC 9068): made by identity, read by the gateway.
+public struct AccessClaims: Codable, Sendable, Equatable {
+    /// The `typ` header of access tokens; no other token passes as one.
+    public static let type = "at+jwt"
+    /// How long a token is good for, in seconds.
+    public static let lifetime = 600
+
+    public var iss: String
+    public var aud: String
+    /// The user's id.
+    public var sub: String
+    /// The tenant's id.
+    public var tid: String
+    /// The session's id.
+    public var sid: String
+    /// The tenant's slug.
+    public var slug: String
+    public var role: String
+    /// ``PermissionSet/encoded``.
+    public var permissions: String
+    /// ``RowScopes/encoded``.
+    public var scopes: String
+    public var plan: String
+    /// What the plan limits, by name; what is absent is unlimited.
+    public var limits: [String: Int]
+    public var rate: RateLimits
+    /// The epoch of the tenant, then of the member.
+    public var epoch: [Int64]
+    /// Seconds since 1970.
+    public var iat: Int64
+    /// Seconds since 1970.
+    public var exp: Int64
+
+    /// The claims of a member who signs in now.
+    public init(issuer: String, audience: String, user: UserID, session: SessionID, membership: Membership, now: Timestamp = .now) {
+        iss = issuer
+        aud = audience
+        sub = user.description
+        tid = membership.tenant.id.description
+        sid = session.description
+        slug = membership.tenant.slug
+        role = membership.role
+        permissions = membership.permissions.encoded
+        scopes = membership.scopes.encoded
+        plan = membership.tenant.plan
+        limits = membership.limits
+        rate = membership.rate
+        epoch = [membership.tenant.epoch, membership.epoch]
+        iat = now.milliseconds / 1000
+        exp = iat + Int64(Self.lifetime)
+    }
+}

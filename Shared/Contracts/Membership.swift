@@ -1,0 +1,84 @@
+public import Core
+
+/// What a user may do in one tenant, as the tenant service tells it to identity: `GET /internal/users/{id}/memberships`.
+public struct Membership: Hashable, Sendable {
+    /// The tenant as its members' tokens need it.
+    public struct Tenant: Hashable, Sendable {
+        public var id: TenantID
+        public var slug: String
+        public var name: String
+        /// `false` when the operator has suspended it: nobody signs in to it.
+        public var isActive: Bool
+        /// The plan's name: `free`, `pro`, `enterprise` by default.
+        public var plan: String
+        /// Tokens made under a lower number are stale.
+        public var epoch: Int64
+
+        public init(id: TenantID, slug: String, name: String, isActive: Bool, plan: String, epoch: Int64) {
+            self.id = id
+            self.slug = slug
+            self.name = name
+            self.isActive = isActive
+            self.plan = plan
+            self.epoch = epoch
+        }
+    }
+
+    public var tenant: Tenant
+    public var role: String
+    public var permissions: PermissionSet
+    public var scopes: RowScopes
+    /// What the plan limits, by name (`leads`, `users`); what is absent is unlimited.
+    public var limits: [String: Int]
+    public var rate: RateLimits
+    /// Tokens of this member made under a lower number are stale.
+    public var epoch: Int64
+
+    public init(
+        tenant: Tenant, role: String, permissions: PermissionSet, scopes: RowScopes, limits: [String: Int], rate: RateLimits,
+        epoch: Int64
+    ) {
+        self.tenant = tenant
+        self.role = role
+        self.permissions = permissions
+        self.scopes = scopes
+        self.limits = limits
+        self.rate = rate
+        self.epoch = epoch
+    }
+}
+
+extension Membership {
+    /// The wire form; ``init(json:)`` reads it.
+    public var json: JSON {
+        var numbers = JSONObject()
+        for (name, value) in limits.sorted(by: { $0.key < $1.key }) { numbers[name] = .number(value) }
+        return [
+            "tenant": [
+                "id": .string(tenant.id.description), "slug": .string(tenant.slug), "name": .string(tenant.name),
+                "status": tenant.isActive ? "active" : "suspended", "plan": .string(tenant.plan), "epoch": .number(tenant.epoch),
+            ],
+            "role": .string(role), "permissions": .string(permissions.encoded), "scopes": .string(scopes.encoded),
+            "limits": .object(numbers), "rate": rate.json, "epoch": .number(epoch),
+        ]
+    }
+
+    /// `nil` when anything is missing or of another form.
+    public init?(json: JSON) {
+        guard let tenant = json["tenant"], let id = tenant["id"]?.string.flatMap({ TenantID($0) }), let slug = tenant["slug"]?.string,
+            let name = tenant["name"]?.string, let status = tenant["status"]?.string, let plan = tenant["plan"]?.string,
+            let tenantEpoch = tenant["epoch"]?.integer, let role = json["role"]?.string,
+            let permissions = json["permissions"]?.string.flatMap({ PermissionSet(encoded: $0) }),
+            let scopes = json["scopes"]?.string.flatMap({ RowScopes(encoded: $0) }), let limits = json["limits"]?.object,
+            let rate = RateLimits(json: json["rate"]), let epoch = json["epoch"]?.integer
+        else { return nil }
+        var numbers: [String: Int] = [:]
+        for member in limits.members {
+            guard let number = member.value.integer else { return nil }
+            numbers[member.name] = Int(number)
+        }
+        self.init(
+            tenant: Tenant(id: id, slug: slug, name: name, isActive: status == "active", plan: plan, epoch: tenantEpoch), role: role,
+            permissions: permissions, scopes: scopes, limits: numbers, rate: rate, epoch: epoch)
+    }
+}

@@ -1,0 +1,47 @@
+public import Core
+
+/// A message over Redis that makes tokens stale at once. It may be lost: gateways also poll `/internal/gateway-state`.
+public enum Revocation: Hashable, Sendable {
+    /// The Redis channel of these messages.
+    public static let channel = "martlet.revocations"
+
+    case session(SessionID)
+    case member(tenant: TenantID, user: UserID, epoch: Int64)
+    case tenant(TenantID, epoch: Int64, isActive: Bool)
+
+    public var json: JSON {
+        switch self {
+        case .session(let id):
+            ["kind": "session", "id": .string(id.description)]
+        case .member(let tenant, let user, let epoch):
+            [
+                "kind": "member", "tenant": .string(tenant.description), "user": .string(user.description), "epoch": .number(epoch),
+            ]
+        case .tenant(let id, let epoch, let isActive):
+            [
+                "kind": "tenant", "id": .string(id.description), "epoch": .number(epoch), "status": isActive ? "active" : "suspended",
+            ]
+        }
+    }
+
+    /// `nil` for a message of another form, such as one of a later release.
+    public init?(json: JSON) {
+        switch json["kind"]?.string {
+        case "session":
+            guard let id = json["id"]?.string.flatMap({ SessionID($0) }) else { return nil }
+            self = .session(id)
+        case "member":
+            guard let tenant = json["tenant"]?.string.flatMap({ TenantID($0) }), let user = json["user"]?.string.flatMap({ UserID($0) }),
+                let epoch = json["epoch"]?.integer
+            else { return nil }
+            self = .member(tenant: tenant, user: user, epoch: epoch)
+        case "tenant":
+            guard let id = json["id"]?.string.flatMap({ TenantID($0) }), let epoch = json["epoch"]?.integer,
+                let status = json["status"]?.string
+            else { return nil }
+            self = .tenant(id, epoch: epoch, isActive: status == "active")
+        default:
+            return nil
+        }
+    }
+}
