@@ -71,7 +71,9 @@ private struct TableCheck {
             faults.append("No index on (tenant_id, \(name), id) serves the order by \(name).")
         }
         if !triggers.contains("audit") { faults.append("No trigger records changes: call audited.") }
-        if definition.planLimit != nil, !triggers.contains("enforce_limit") { faults.append("No trigger holds the plan's limit: call limited.") }
+        if definition.planLimit != nil, !triggers.contains("enforce_limit") {
+            faults.append("No trigger holds the plan's limit: call limited.")
+        }
         if definition.isSearchable { searchable() }
     }
 

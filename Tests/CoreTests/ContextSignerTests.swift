@@ -58,14 +58,14 @@ import Testing
 
     @Test func aCursorOpensForItsListOnly() throws {
         let cursors = CursorSigner(signer: signer)
-        let cursor = cursors.seal(["2026-01-01", "id"], list: "leads of a")
-        #expect(try cursors.open(cursor, list: "leads of a") == ["2026-01-01", "id"])
-        #expect(throws: Problem.self) { try cursors.open(cursor, list: "leads of b") }
-        #expect(throws: Problem.self) { try cursors.open(cursor + "A", list: "leads of a") }
-        #expect(throws: Problem.self) { try cursors.open("", list: "leads of a") }
+        let cursor = cursors.seal(["2026-01-01", "id"], list: Array("leads of a".utf8))
+        #expect(try cursors.open(cursor, list: Array("leads of a".utf8)) == ["2026-01-01", "id"])
+        #expect(throws: Problem.self) { try cursors.open(cursor, list: Array("leads of b".utf8)) }
+        #expect(throws: Problem.self) { try cursors.open(cursor + "A", list: Array("leads of a".utf8)) }
+        #expect(throws: Problem.self) { try cursors.open("", list: Array("leads of a".utf8)) }
         for index in cursor.indices {
             let changed = cursor.replacingCharacter(at: index, with: cursor[index] == "A" ? "B" : "A")
-            #expect(throws: Problem.self) { try cursors.open(changed, list: "leads of a") }
+            #expect(throws: Problem.self) { try cursors.open(changed, list: Array("leads of a".utf8)) }
         }
     }
 }

@@ -52,7 +52,7 @@ struct ResourceAPI: Sendable {
         self.database = database
         resource = Resource(
             definition, postgres: postgres, references: ReferenceResolvers { _, user in user == colleague },
-            cursors: CursorSigner(key: SymmetricKey(data: Array(repeating: UInt8(7), count: 32))))
+            cursors: CursorSigner(signer: try ContextSigner(keys: "k1:" + String(repeating: "07", count: 32))))
     }
 
     // MARK: Callers

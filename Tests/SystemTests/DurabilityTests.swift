@@ -18,7 +18,14 @@ struct DurabilityTests {
         private let next = Mutex(0)
         let retries = Mutex(0)
 
-        func take() -> Int? { next.withLock { next in next < DurabilityTests.leads ? { defer { next += 1 }; return next }() : nil } }
+        func take() -> Int? {
+            next.withLock { next in
+                next < DurabilityTests.leads
+                    ? {
+                        defer { next += 1 }; return next
+                    }() : nil
+            }
+        }
         func acknowledge(_ number: Int, _ id: String) { ids.withLock { $0[number] = id } }
         var count: Int { ids.withLock { $0.count } }
         var all: [String] { ids.withLock { Array($0.values) } }

@@ -26,7 +26,7 @@ public final class ChildProcess: Sendable {
         process.executableURL = URL(fileURLWithPath: executable)
         process.arguments = arguments
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-        FileManager.default.createFile(atPath: logFile, contents: nil, attributes: nil)
+        if !FileManager.default.fileExists(atPath: logFile) { _ = FileManager.default.createFile(atPath: logFile, contents: nil) }
         let output = try FileHandle(forWritingTo: URL(fileURLWithPath: logFile))
         try output.seekToEnd()
         process.standardOutput = output

@@ -1,5 +1,6 @@
 import Core
 import Foundation
+import Testing
 
 /// The whole platform as real processes: gateway and five services on free ports of loopback, with a database of its own.
 public final class Platform: Sendable {

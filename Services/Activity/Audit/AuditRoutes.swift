@@ -93,10 +93,11 @@ struct AuditRoutes: Sendable {
         let limit = query["limit"].map { Int($0) ?? 0 } ?? 50
         guard (1...200).contains(limit) else { throw Problem.invalidParameter("limit", "The limit is a number from 1 to 200.") }
         // Everything but the position and the page's size makes the list what it is.
-        let list =
+        let text =
             "audit\n\(context.tenant)\n"
             + query.items.filter { $0.name != "after" && $0.name != "limit" }.map { "\($0.name)=\($0.value)" }.sorted().joined(
                 separator: "\n")
+        let list = Array(text.utf8)
         let position = try query["after"].map { try cursors.open($0, list: list).integer ?? 0 }
         let rows = try await store.entries(filter, beyond: position, limit: limit + 1, as: context)
 

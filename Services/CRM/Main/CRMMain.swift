@@ -1,1 +1,9 @@
-@main enum CRMMain { static func main() {} }
+import CRM
+import ServiceRuntime
+
+@main
+enum CRMMain {
+    static func main() async {
+        await ServiceMain.run(CRM.definition)
+    }
+}

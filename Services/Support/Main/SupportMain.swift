@@ -1,1 +1,9 @@
-@main enum SupportMain { static func main() {} }
+import ServiceRuntime
+import Support
+
+@main
+enum SupportMain {
+    static func main() async {
+        await ServiceMain.run(Support.definition)
+    }
+}

@@ -14,13 +14,13 @@ public struct CursorSigner: Sendable {
     /// - Parameters:
     ///   - position: the sort values of the last row sent.
     ///   - list: everything that makes the list what it is: tenant, resource, filter, sort.
-    public func seal(_ position: JSON, list: String) -> String {
+    public func seal(_ position: JSON, list: [UInt8]) -> String {
         let payload = position.bytes
         return Base64URL.encode(Self.mac(payload, list, keys[0]).prefix(16) + payload)
     }
 
     /// - Throws: ``Problem`` `invalid_cursor` when the text is no cursor of this list.
-    public func open(_ cursor: String, list: String) throws(Problem) -> JSON {
+    public func open(_ cursor: String, list: [UInt8]) throws(Problem) -> JSON {
         if cursor.utf8.count <= 4096, let bytes = Base64URL.decode(cursor), bytes.count > 16 {
             let payload = Array(bytes[16...])
             for key in keys where Self.isEqual(bytes[..<16], Self.mac(payload, list, key).prefix(16)) {
@@ -31,11 +31,13 @@ public struct CursorSigner: Sendable {
         throw Problem(.invalidCursor, detail, faults: [.init(pointer: "?after", code: "invalid_cursor", detail: detail)])
     }
 
-    private static func mac(_ payload: [UInt8], _ list: String, _ key: SymmetricKey) -> [UInt8] {
-        var input = Array(list.utf8)
-        input.append(0)
-        input.append(contentsOf: payload)
-        return Array(HMAC<SHA256>.authenticationCode(for: input, using: key))
+    private static func mac(_ payload: [UInt8], _ list: [UInt8], _ key: SymmetricKey) -> [UInt8] {
+        var authentication = HMAC<SHA256>(key: key)
+        // The length keeps the border between list and position where it is.
+        authentication.update(data: Array("\(list.count):".utf8))
+        authentication.update(data: list)
+        authentication.update(data: payload)
+        return Array(authentication.finalize())
     }
 
     /// Compares without telling by its time where the difference is.

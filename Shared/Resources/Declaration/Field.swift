@@ -37,7 +37,8 @@ public struct Field: Sendable {
     public let description: String
 
     /// - Parameter defaultValue: `.null` unless given; tags and custom fields start empty instead.
-    public init(_ name: String, _ kind: FieldKind, _ traits: Traits = [], default defaultValue: Default = .null, _ description: String = "") {
+    public init(_ name: String, _ kind: FieldKind, _ traits: Traits = [], default defaultValue: Default = .null, _ description: String = "")
+    {
         self.name = name
         self.kind = kind
         self.traits = traits

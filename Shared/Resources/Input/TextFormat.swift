@@ -46,7 +46,9 @@ enum TextFormat {
         let bytes = Array(text.utf8)
         guard bytes.count <= 2000, bytes.allSatisfy({ $0 > 0x20 && $0 != 0x7F && !forbiddenInURL.contains($0) }) else { return false }
         for scheme in ["https://", "http://"] where text.prefix(scheme.count).lowercased() == scheme {
-            let host = bytes.dropFirst(scheme.utf8.count).prefix { $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: "?") && $0 != UInt8(ascii: "#") }
+            let host = bytes.dropFirst(scheme.utf8.count).prefix {
+                $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: "?") && $0 != UInt8(ascii: "#")
+            }
             // A user part before the host serves only to deceive.
             return !host.isEmpty && !host.contains(UInt8(ascii: "@")) && host.first != UInt8(ascii: ":")
         }

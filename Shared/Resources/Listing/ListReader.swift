@@ -45,7 +45,7 @@ struct ListReader: Sendable {
         }
         if let first = faults.first { throw Problem(.invalidParameter, first.detail, faults: faults) }
         request.binding = binding(of: query, as: context)
-        if let after = query["after"] { request.cursor = try signer.verify(after, binding: request.binding) }
+        if let after = query["after"] { request.cursor = try Cursor(try signer.open(after, list: request.binding)) }
         return request
     }
 
@@ -135,7 +135,8 @@ struct ListReader: Sendable {
             let names = definition.sortable.map(\.name)
             throw ValueFault(
                 code: "not_allowed",
-                detail: "Expected one of \(names.joined(separator: ", ")), with - for descending.\(Suggestion.hint(for: name, among: names))")
+                detail:
+                    "Expected one of \(names.joined(separator: ", ")), with - for descending.\(Suggestion.hint(for: name, among: names))")
         }
         return SortOrder(column: column.name, isDescending: isDescending, isNullable: column.isNullable)
     }

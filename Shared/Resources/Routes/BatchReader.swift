@@ -31,7 +31,9 @@ struct BatchReader: Sendable {
             faults.append(.init(pointer: "/operations", code: "required", detail: "Expected an array of operations."))
         } else if let count = operations?.count, !(1...Self.maximumOperations).contains(count) {
             faults.append(
-                .init(pointer: "/operations", code: "out_of_range", detail: "Expected 1 to \(Self.maximumOperations) operations, found \(count)."))
+                .init(
+                    pointer: "/operations", code: "out_of_range",
+                    detail: "Expected 1 to \(Self.maximumOperations) operations, found \(count)."))
         }
         if !faults.isEmpty { throw .invalid(faults) }
         return Batch(
@@ -60,7 +62,8 @@ struct BatchReader: Sendable {
         return object
     }
 
-    private func write(_ json: JSON, as context: RequestContext, at pointer: String, members: inout [MemberReference]) throws(Problem) -> Write
+    private func write(_ json: JSON, as context: RequestContext, at pointer: String, members: inout [MemberReference]) throws(Problem)
+        -> Write
     {
         guard let kind = json["op"]?.string, let action = ["create", "update", "delete"].first(where: { $0 == kind }) else {
             throw .invalid([.init(pointer: "\(pointer)/op", code: "not_allowed", detail: "Expected create, update or delete.")])

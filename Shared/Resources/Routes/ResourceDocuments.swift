@@ -148,7 +148,9 @@ struct ResourceDocuments: Sendable {
     var get: Operation {
         Operation(
             id: "get\(type)", summary: "Read a \(definition.singular).", tag: definition.name,
-            parameters: [Self.fields, .init("If-None-Match", in: .header, schema: ["type": "string"], "Answers 304 when it names the version.")],
+            parameters: [
+                Self.fields, .init("If-None-Match", in: .header, schema: ["type": "string"], "Answers 304 when it names the version."),
+            ],
             responses: [.init(200, "The \(definition.singular).", schema: reference()), .init(304, "Not changed.")],
             errors: [.notFound, .invalidParameter, .unknownParameter])
     }
@@ -179,7 +181,9 @@ struct ResourceDocuments: Sendable {
         Operation(
             id: "restore\(type)", summary: "Restore a deleted \(definition.singular).", tag: definition.name,
             parameters: [Self.ifMatch, Self.key], responses: [.init(200, "The restored \(definition.singular).", schema: reference())],
-            errors: Self.keyErrors + limitErrors + [.notFound, .versionMismatch, .conflict, .alreadyExists, .unknownMember, .unknownParameter])
+            errors: Self.keyErrors + limitErrors + [
+                .notFound, .versionMismatch, .conflict, .alreadyExists, .unknownMember, .unknownParameter,
+            ])
     }
 
     var batch: Operation {

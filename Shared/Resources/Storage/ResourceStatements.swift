@@ -67,7 +67,8 @@ struct ResourceStatements: Sendable {
         let names = request.selection.map(\.name).joined(separator: ", ")
         let select: SQL = "select \(unescaped: names), id as cursor_id, \(unescaped: sort.column) as cursor_value from \(unescaped: table)"
         let direction = sort.isDescending ? "desc" : "asc"
-        let order: SQL = " order by \(unescaped: sort.column) \(unescaped: direction), id \(unescaped: direction) limit \(request.limit + 1)"
+        let order: SQL =
+            " order by \(unescaped: sort.column) \(unescaped: direction), id \(unescaped: direction) limit \(request.limit + 1)"
         let conditions = conditions(of: request, as: context)
         guard let cursor = request.cursor else { return select + conditions + order }
 
@@ -78,7 +79,9 @@ struct ResourceStatements: Sendable {
             let rest: SQL = " and id \(unescaped: sign) \(cursor.id)"
             let nulls = select + conditions + withoutValue + rest + order
             // Going down, the rows with a value follow those without.
-            return sort.isDescending ? union(nulls, select + conditions + " and \(unescaped: column) is not null" + order, order: sort, limit: request.limit) : nulls
+            return sort.isDescending
+                ? union(nulls, select + conditions + " and \(unescaped: column) is not null" + order, order: sort, limit: request.limit)
+                : nulls
         }
         let behind: SQL = " and (\(unescaped: column), id) \(unescaped: sign) (\(value), \(cursor.id))"
         let values = select + conditions + behind + order

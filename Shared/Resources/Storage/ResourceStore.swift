@@ -69,7 +69,7 @@ struct ResourceStore: Sendable {
             let last = rows[shown - 1]
             let cursor = Cursor(
                 value: last.text(request.selection.count + 1), id: try last.decode(request.selection.count))
-            output.append(contentsOf: "\"\(signer.sign(cursor, binding: request.binding))\"".utf8)
+            output.append(contentsOf: "\"\(signer.seal(cursor.json, list: request.binding))\"".utf8)
         } else {
             output.append(contentsOf: "null".utf8)
         }

@@ -1,0 +1,15 @@
+import Core
+import Foundation
+import Resources
+import ServiceRuntime
+
+/// The CRM service: the sales records.
+public enum CRM {
+    public static let definition = ServiceDefinition(
+        name: .crm,
+        // The folder is a resource of this module, so it is always there.
+        migrations: Bundle.module.resourceURL!.appendingPathComponent("Migrations")
+    ) { dependencies in
+        ServiceParts(dependencies.resources(Lead.definition))
+    }
+}

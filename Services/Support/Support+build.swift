@@ -1,0 +1,15 @@
+import Core
+import Foundation
+import Resources
+import ServiceRuntime
+
+/// The support service: helping customers.
+public enum Support {
+    public static let definition = ServiceDefinition(
+        name: .support,
+        // The folder is a resource of this module, so it is always there.
+        migrations: Bundle.module.resourceURL!.appendingPathComponent("Migrations")
+    ) { dependencies in
+        ServiceParts(dependencies.resources(Ticket.definition))
+    }
+}
