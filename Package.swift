@@ -86,7 +86,7 @@ let package = Package(
             ] + nio, resources: [.copy("Foundation")]),
     ]
         + service("Identity", ["COpenSSL", "Redis", jwt, crypto, argumentParser, asyncHTTPClient] + nio)
-        + service("Tenant", ["Redis", crypto], resources: [.copy("Plans/plans.json")])
+        + service("Tenant", ["Redis", crypto] + nio, resources: [.copy("Plans/plans.json")])
         + service("CRM")
         + service("Activity", [crypto])
         + service("Support")

@@ -1,7 +1,8 @@
+import Contracts
 import Core
 import Foundation
 import Postgres
-public import ServiceRuntime
+import ServiceRuntime
 
 /// Who someone is: users, passwords, sessions, signing keys.
 public enum Identity {

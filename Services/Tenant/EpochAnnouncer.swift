@@ -1,6 +1,7 @@
 import Contracts
 import Core
 import Logging
+import NIOCore
 import Redis
 
 /// Tells the gateways at once that tokens have become stale. They also poll, so a message that is lost costs seconds.

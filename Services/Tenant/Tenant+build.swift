@@ -1,6 +1,6 @@
 import Core
 import Foundation
-public import ServiceRuntime
+import ServiceRuntime
 
 /// Which organisations there are, who belongs to them, and who may do what.
 public enum TenantService {

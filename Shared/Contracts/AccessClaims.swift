@@ -1,4 +1,4 @@
-public import Core
+import Core
 
 /// The claims of an access token (RFC 9068): made by identity, read by the gateway.
 public struct AccessClaims: Codable, Sendable, Equatable {

@@ -1,4 +1,4 @@
-public import Core
+import Core
 
 /// Reads the members of a body that is not a resource's, such as a sign-in, and collects all faults before it complains.
 ///

@@ -1,4 +1,4 @@
-public import Core
+import Core
 
 /// The version of a record in `ETag`, `If-Match` and `If-None-Match` (RFC 9110): `"7"`.
 public enum EntityTag {

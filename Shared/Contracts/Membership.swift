@@ -1,4 +1,4 @@
-public import Core
+import Core
 
 /// What a user may do in one tenant, as the tenant service tells it to identity: `GET /internal/users/{id}/memberships`.
 public struct Membership: Hashable, Sendable {

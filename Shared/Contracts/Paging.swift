@@ -1,4 +1,4 @@
-public import Core
+import Core
 
 /// `limit` and `after` of a list (api.md, section 1), for lists that are no resource's.
 public struct Paging: Sendable {

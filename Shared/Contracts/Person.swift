@@ -1,4 +1,4 @@
-public import Core
+import Core
 
 /// A user as identity tells the tenant service who becomes a member.
 public struct Person: Hashable, Sendable {

@@ -1,4 +1,4 @@
-public import Core
+import Core
 
 /// How many requests may be made in a period: `100` in `1` s.
 public struct RateLimit: Hashable, Sendable, Codable {

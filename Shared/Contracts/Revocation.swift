@@ -1,4 +1,4 @@
-public import Core
+import Core
 
 /// A message over Redis that makes tokens stale at once. It may be lost: gateways also poll `/internal/gateway-state`.
 public enum Revocation: Hashable, Sendable {

@@ -44,4 +44,6 @@ create table registration (
 );
 create index registration_age on registration (created_at);
 
-grant select, insert, update, delete on user_account, credential, registration to martlet_identity;
+do $$ begin
+    execute format('grant select, insert, update, delete on user_account, credential, registration to %I', 'martlet_' || current_schema());
+end $$;

@@ -32,4 +32,6 @@ create table refresh_token (
 create index refresh_token_of_session on refresh_token (session_id);
 create index refresh_token_expiry on refresh_token (expires_at);
 
-grant select, insert, update, delete on session, refresh_token to martlet_identity;
+do $$ begin
+    execute format('grant select, insert, update, delete on session, refresh_token to %I', 'martlet_' || current_schema());
+end $$;

@@ -11,4 +11,6 @@ create table signing_key (
 );
 create index signing_key_age on signing_key (signs_from);
 
-grant select, insert, delete on signing_key to martlet_identity;
+do $$ begin
+    execute format('grant select, insert, delete on signing_key to %I', 'martlet_' || current_schema());
+end $$;

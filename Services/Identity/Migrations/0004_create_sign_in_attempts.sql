@@ -11,7 +11,9 @@ create index sign_in_attempt_by_account on sign_in_attempt (account, occurred_at
 create index sign_in_attempt_by_address on sign_in_attempt (address, occurred_at);
 create index sign_in_attempt_age on sign_in_attempt (occurred_at);
 
-grant select, insert, delete on sign_in_attempt to martlet_identity;
+do $$ begin
+    execute format('grant select, insert, delete on sign_in_attempt to %I', 'martlet_' || current_schema());
+end $$;
 
 -- Takes one of the attempts that are left, before the password is looked at; the row goes when the password was right. So a
 -- burst sent at once cannot have more guesses than the limit. Returns 0, or the seconds after which there is room again.

@@ -28,14 +28,12 @@ public struct Scrypt: Hashable, Sendable {
     /// - Throws: ``ScryptError`` when OpenSSL refuses the parameters or has no memory.
     func derive(password: [UInt8], salt: [UInt8], length: Int = hashLength) throws(ScryptError) -> [UInt8] {
         var key = [UInt8](repeating: 0, count: length)
-        let status = password.withUnsafeBytes { bytes in
-            EVP_PBE_scrypt(
-                // A NULL password would mean something else to OpenSSL than an empty one.
-                bytes.isEmpty ? "" : bytes.assumingMemoryBound(to: CChar.self).baseAddress, bytes.count,
-                salt, salt.count, UInt64(1) << UInt64(logN), UInt64(blockSize), UInt64(parallelization),
-                // OpenSSL counts a little more than the formula.
-                UInt64(memory) + 1 << 20, &key, length)
-        }
+        // The closing NUL is not hashed; it keeps the array from being empty, whose address could be NULL.
+        let characters = password.map { CChar(bitPattern: $0) } + [0]
+        let status = EVP_PBE_scrypt(
+            characters, password.count, salt, salt.count, UInt64(1) << UInt64(logN), UInt64(blockSize), UInt64(parallelization),
+            // OpenSSL counts a little more than the formula.
+            UInt64(memory) + 1 << 20, &key, length)
         guard status == 1 else { throw ScryptError() }
         return key
     }

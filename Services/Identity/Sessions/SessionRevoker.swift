@@ -1,6 +1,7 @@
 import Contracts
 import Core
 import Logging
+import NIOCore
 import Redis
 
 /// Tells the gateways at once which sessions have ended. They also poll, so a message that is lost costs seconds.

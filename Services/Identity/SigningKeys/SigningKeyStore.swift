@@ -1,4 +1,5 @@
 import Core
+import Crypto
 import Postgres
 
 /// The table of signing keys.

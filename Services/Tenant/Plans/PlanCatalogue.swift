@@ -19,9 +19,9 @@ struct PlanCatalogue: Sendable {
         guard let data = FileManager.default.contents(atPath: path) else {
             throw PlanFileError(path: path, faults: ["it cannot be read"])
         }
-        do {
+        do throws(Problem) {
             try self.init(json: JSONParser.parse(Array(data)))
-        } catch let problem as Problem {
+        } catch let problem {
             throw PlanFileError(
                 path: path, faults: problem.faults.isEmpty ? [problem.detail] : problem.faults.map { "\($0.pointer): \($0.detail)" })
         }

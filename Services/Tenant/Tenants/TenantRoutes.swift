@@ -1,5 +1,6 @@
 import Contracts
 import Core
+import Postgres
 import Resources
 
 /// `/v1/tenant`: the caller's own tenant.

@@ -1,0 +1,99 @@
+import AsyncHTTPClient
+import Core
+import Foundation
+import Logging
+import NIOCore
+import Postgres
+import ServiceRuntime
+import Synchronization
+import Testing
+
+/// A service that runs in the test's process, with its HTTP server, on a port of its own; and the way to call it that the
+/// gateway and other services have.
+public struct RunningService: Sendable {
+    public let name: ServiceName
+    public let port: Int
+    /// The background work, which does not run by itself here: a test runs it when it wants it.
+    public let workers: [any Worker]
+
+    /// The context keys of every service that a test runs.
+    public static let contextKeys = "t:" + String(repeating: "5a", count: 32)
+    // Safe: the text is of the form that the signer reads.
+    public static let signer = try! ContextSigner(keys: contextKeys)
+
+    public var url: String { "http://127.0.0.1:\(port)" }
+
+    /// Runs the service for the length of the closure.
+    ///
+    /// - Parameter settings: names as in the environment, beside those of database, Redis and keys.
+    public static func run<T: Sendable>(
+        _ definition: ServiceDefinition, on database: TestDatabase, settings: [String: String] = [:],
+        _ body: @escaping @Sendable (RunningService) async throws -> T
+    ) async throws -> T {
+        let host = try await ServiceHost(
+            definition, settings: Settings(values: defaults(of: definition.name, on: database).merging(settings) { $1 }),
+            logger: TestPostgres.logger)
+        let (ports, continuation) = AsyncStream.makeStream(of: Int.self)
+        return try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                defer { continuation.finish() }
+                try await host.run(signals: []) { port, _ in continuation.yield(port) }
+            }
+            var iterator = ports.makeAsyncIterator()
+            guard let port = await iterator.next() else {
+                try await group.waitForAll()
+                throw ServiceDidNotStart()
+            }
+            let service = RunningService(name: definition.name, port: port, workers: host.parts.workers)
+            let result: Result<T, any Error>
+            do { result = .success(try await body(service)) } catch { result = .failure(error) }
+            group.cancelAll()
+            // How the service ends when it is cancelled is no matter of the test.
+            while let ended = await group.nextResult() { _ = ended }
+            return try result.get()
+        }
+    }
+
+    private static func defaults(of name: ServiceName, on database: TestDatabase) -> [String: String] {
+        [
+            "MARTLET_PORT": "0", "MARTLET_ADMIN_PORT": "0", "MARTLET_WORKERS": "false",
+            "MARTLET_POSTGRES_HOST": database.superuser.host, "MARTLET_POSTGRES_PORT": String(database.superuser.port),
+            "MARTLET_POSTGRES_DATABASE": database.name, "MARTLET_POSTGRES_PASSWORD": TestDatabase.password,
+            "MARTLET_POSTGRES_SYSTEM_PASSWORD": TestDatabase.password, "MARTLET_POSTGRES_OWNER_PASSWORD": TestDatabase.password,
+            "MARTLET_POSTGRES_CONNECTIONS": "2", "MARTLET_CONTEXT_KEYS": contextKeys, "MARTLET_GRACE_SECONDS": "1",
+            "MARTLET_REDIS_URL": ProcessInfo.processInfo.environment["MARTLET_TEST_REDIS"] ?? "redis://127.0.0.1:6379",
+        ]
+    }
+
+    /// Sends a request in the name of a caller.
+    ///
+    /// - Parameter expecting: the status that the test relies on; any other is recorded with both sides of the exchange.
+    @discardableResult
+    public func send(
+        _ method: Core.Method, _ target: String, _ body: JSON? = nil, as caller: Caller, headers: [(String, String)] = [],
+        expecting: Int? = nil, sourceLocation: SourceLocation = #_sourceLocation
+    ) async throws -> APIAnswer {
+        let context = Self.signer.sign(caller, method: method.rawValue, target: target)
+        return try await APIClient(url: url).send(
+            method, target, body, headers: [(ContextSigner.headerName, context)] + headers, expecting: expecting,
+            sourceLocation: sourceLocation)
+    }
+}
+
+extension Caller {
+    /// Somebody who is not signed in, at an address.
+    public static func anybody(at address: String = "192.0.2.1") -> Caller { .anonymous(.test(at: address)) }
+
+    /// Another service.
+    public static var anotherService: Caller { .service(SystemContext(service: "test", edge: .test())) }
+}
+
+extension EdgeContext {
+    /// A request that has half a minute.
+    public static func test(at address: String = "192.0.2.1") -> EdgeContext {
+        EdgeContext(requestID: Identifier<Never>().description, deadline: Timestamp.now.advanced(by: .seconds(30)), address: address)
+    }
+}
+
+/// The service ended before it opened its port, without saying why.
+public struct ServiceDidNotStart: Error {}
