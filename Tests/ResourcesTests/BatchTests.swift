@@ -18,7 +18,8 @@ import Testing
             let results = try #require(try reply.json["results"]?.array)
             #expect(results.map { $0["status"]?.integer } == [201, 422, 200, 412, 404, 422, 204, 422, 400])
             #expect(results[0]["body"]?["last_name"] == "B")
-            #expect(results[1]["body"]?["errors"]?.array?.map { $0["pointer"] } == ["/operations/1/body/last_name", "/operations/1/body/email"])
+            #expect(
+                results[1]["body"]?["errors"]?.array?.map { $0["pointer"] } == ["/operations/1/body/last_name", "/operations/1/body/email"])
             #expect(results[3]["body"]?["current_version"] == 2)
             #expect(results[5]["body"]?["code"] == "reference_not_found")
             #expect(results[6]["body"] == nil)
@@ -39,7 +40,8 @@ import Testing
             #expect(failed.status == 404)
             #expect(try failed.json["operation"] == 2)
             let invalid = try await api.send(
-                .post, "/v1/leads/batch", #"{"atomic":true,"operations":[{"op":"create","body":{}},{"op":"create","body":{"last_name":""}}]}"#, as: admin)
+                .post, "/v1/leads/batch",
+                #"{"atomic":true,"operations":[{"op":"create","body":{}},{"op":"create","body":{"last_name":""}}]}"#, as: admin)
             #expect(invalid.status == 422)
             #expect(try invalid.faults == ["/operations/0/body/last_name required", "/operations/1/body/last_name required"])
             #expect(try await api.events() == ["lead.created"])
@@ -47,7 +49,8 @@ import Testing
 
             let done = try await api.send(
                 .post, "/v1/leads/batch",
-                #"{"atomic":true,"operations":[{"op":"create","body":{"last_name":"B"}},{"op":"delete","id":"\#(lead.id)","version":1}]}"#, as: admin)
+                #"{"atomic":true,"operations":[{"op":"create","body":{"last_name":"B"}},{"op":"delete","id":"\#(lead.id)","version":1}]}"#,
+                as: admin)
             #expect(try done.json["results"]?.array?.map { $0["status"]?.integer } == [201, 204])
         }
     }
@@ -89,7 +92,8 @@ import Testing
     }
 
     @Test(arguments: [
-        #"{}"#, #"{"operations":[]}"#, #"{"operations":{}}"#, #"{"atomic":"yes","operations":[{"op":"delete"}]}"#, #"{"operation":[]}"#, "[]",
+        #"{}"#, #"{"operations":[]}"#, #"{"operations":{}}"#, #"{"atomic":"yes","operations":[{"op":"delete"}]}"#, #"{"operation":[]}"#,
+        "[]",
     ])
     func aBodyThatIsNoBatchIsRefused(body: String) async throws {
         try await ResourceAPI.leads { api in

@@ -12,7 +12,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("{}", "[]"), ("{a}", #"["a"]"#), ("{a,\"b c\",\"\"}", #"["a","b c",""]"#), (#"{"x\"y","back\\slash","a,b"}"#, #"["x\"y","back\\slash","a,b"]"#),
+        ("{}", "[]"), ("{a}", #"["a"]"#), ("{a,\"b c\",\"\"}", #"["a","b c",""]"#),
+        (#"{"x\"y","back\\slash","a,b"}"#, #"["x\"y","back\\slash","a,b"]"#),
         ("{\"line\nbreak\",é}", #"["line\nbreak","é"]"#), (#"{"NULL"}"#, #"["NULL"]"#),
     ])
     func anArrayBecomesAnArrayOfStrings(cell: String, json: String) {

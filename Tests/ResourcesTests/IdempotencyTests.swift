@@ -38,7 +38,8 @@ import Testing
             let lead = try await api.create(#"{"last_name":"A"}"#, as: admin)
             let path = "/v1/leads/\(lead.id)"
             for (method, target, body, version, status) in [
-                (Core.Method.patch, path, #"{"title":"x"}"#, "1", 200), (.delete, path, nil, "2", 204), (.post, "\(path)/restore", nil, "3", 200),
+                (Core.Method.patch, path, #"{"title":"x"}"#, "1", 200), (.delete, path, nil, "2", 204),
+                (.post, "\(path)/restore", nil, "3", 200),
             ] {
                 let headers = ["Idempotency-Key": "k", "If-Match": "\"\(version)\""]
                 let first = try await api.send(method, target, body, as: admin, headers: headers)

@@ -98,7 +98,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("limit=0", "invalid_parameter", "?limit"), ("limit=201", "invalid_parameter", "?limit"), ("limti=5", "unknown_parameter", "?limti"),
+        ("limit=0", "invalid_parameter", "?limit"), ("limit=201", "invalid_parameter", "?limit"),
+        ("limti=5", "unknown_parameter", "?limti"),
         ("sort=first_name", "invalid_parameter", "?sort"), ("fields=id,emial", "invalid_parameter", "?fields"),
         ("status=lost", "invalid_parameter", "?status"), ("owner_id=me", "invalid_parameter", "?owner_id"),
         ("created_after=yesterday", "invalid_parameter", "?created_after"), ("after=abc", "invalid_cursor", "?after"),

@@ -30,10 +30,12 @@ import Testing
                     replies.append(
                         try await api.send(
                             .post, "/v1/leads/batch",
-                            #"{"atomic":\#(isAtomic),"operations":[{"op":"update","id":"\#(id)","version":1,"body":{"title":"x"}}]}"#, as: stranger))
+                            #"{"atomic":\#(isAtomic),"operations":[{"op":"update","id":"\#(id)","version":1,"body":{"title":"x"}}]}"#,
+                            as: stranger))
                     replies.append(
                         try await api.send(
-                            .post, "/v1/leads/batch", #"{"atomic":\#(isAtomic),"operations":[{"op":"delete","id":"\#(id)"}]}"#, as: stranger))
+                            .post, "/v1/leads/batch", #"{"atomic":\#(isAtomic),"operations":[{"op":"delete","id":"\#(id)"}]}"#, as: stranger
+                        ))
                 }
                 replies.append(try await api.send(.post, "/v1/leads", #"{"last_name":"x","owner_id":"\#(user)"}"#, as: stranger))
                 return replies
@@ -85,8 +87,10 @@ import Testing
             let sales = api.member(.sales)
             for (caller, method, target, permission) in [
                 (viewer, Core.Method.post, "/v1/leads", "leads.create"), (viewer, .patch, path, "leads.update"),
-                (viewer, .delete, path, "leads.delete"), (viewer, .post, "\(path)/restore", "leads.delete"), (sales, .delete, path, "leads.delete"),
-                (support, .get, "/v1/leads", "leads.read"), (support, .get, path, "leads.read"), (support, .post, "/v1/leads/batch", "leads.read"),
+                (viewer, .delete, path, "leads.delete"), (viewer, .post, "\(path)/restore", "leads.delete"),
+                (sales, .delete, path, "leads.delete"),
+                (support, .get, "/v1/leads", "leads.read"), (support, .get, path, "leads.read"),
+                (support, .post, "/v1/leads/batch", "leads.read"),
             ] {
                 let reply = try await api.send(method, target, "{}", as: caller)
                 #expect(reply.status == 403)

@@ -46,7 +46,8 @@ import Testing
             let first = try await api.send(.get, "/v1/leads?sort=created_at&limit=1", as: admin).column("created_at")[0].string ?? ""
             for (query, names) in [
                 ("status=new,qualified", "AC"), ("score=1,2", "AB"), ("company=X", "A"), ("email=b@example.com", "B"),
-                ("owner_id=\(api.colleague)", "C"), ("tag=hot,cold", "AB"), ("tag=warm", ""), ("custom.size=5", "AB"), ("custom.vip=true", "A"),
+                ("owner_id=\(api.colleague)", "C"), ("tag=hot,cold", "AB"), ("tag=warm", ""), ("custom.size=5", "AB"),
+                ("custom.vip=true", "A"),
                 ("created_before=\(first)", ""), ("updated_after=2020-01-01T00:00:00Z", "ABC"), ("status=new&tag=eu&score=1", "A"),
                 ("created_after=2020-01-01T00:00:00%2B02:00&created_before=2999-01-01T00:00:00Z&q=a", "A"),
             ] {
@@ -84,7 +85,8 @@ import Testing
             tampered[10] = tampered[10] == "A" ? "B" : "A"
             let sales = api.member(.sales)
             for (query, caller) in [
-                ("limit=1&after=\(cursor)", admin), ("status=contacted&after=\(cursor)", admin), ("status=new&sort=score&after=\(cursor)", admin),
+                ("limit=1&after=\(cursor)", admin), ("status=contacted&after=\(cursor)", admin),
+                ("status=new&sort=score&after=\(cursor)", admin),
                 ("status=new&deleted=only&after=\(cursor)", admin), ("status=new&q=x&after=\(cursor)", admin),
                 ("status=new&after=\(String(tampered))", admin), ("status=new&after=\(cursor.dropLast(4))", admin),
                 ("status=new&after=\(cursor)", api.member(tenant: TenantID())), ("status=new&after=\(cursor)", sales), ("after=", admin),

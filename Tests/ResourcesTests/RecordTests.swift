@@ -44,7 +44,8 @@ import Testing
         try await ResourceAPI.leads { api in
             let admin = api.member()
             let lead = try await api.create(
-                #"{"last_name":"A","company":"C","phone":"+49 30 123","address":{"city":"Köln","street":"X"},"custom":{"a":1,"b":2}}"#, as: admin)
+                #"{"last_name":"A","company":"C","phone":"+49 30 123","address":{"city":"Köln","street":"X"},"custom":{"a":1,"b":2}}"#,
+                as: admin)
             let reply = try await api.send(
                 .patch, "/v1/leads/\(lead.id)",
                 #"{"company":null,"address":{"city":null,"region":"NRW"},"custom":{"a":null,"c":"3"},"status":"contacted"}"#, as: admin)

@@ -7,11 +7,13 @@ import Testing
     @Test func wordsAreFoundFromTheirBeginning() async throws {
         try await ResourceAPI.leads { api in
             let admin = api.member()
-            _ = try await api.create(#"{"first_name":"Anna","last_name":"Berg","email":"anna.berg@example.com","company":"Nordwind GmbH"}"#, as: admin)
+            _ = try await api.create(
+                #"{"first_name":"Anna","last_name":"Berg","email":"anna.berg@example.com","company":"Nordwind GmbH"}"#, as: admin)
             _ = try await api.create(#"{"first_name":"Boris","last_name":"Berger","description":"met at the fair"}"#, as: admin)
             for (query, found) in [
                 ("anna", ["Berg"]), ("ber", ["Berg", "Berger"]), ("berg%20nord", ["Berg"]), ("anna.berg@example.com", ["Berg"]),
-                ("exampl", ["Berg"]), ("%22the+fair%22", ["Berger"]), ("%22fair+the%22", []), ("berger+-anna", ["Berger"]), ("ANNA", ["Berg"]),
+                ("exampl", ["Berg"]), ("%22the+fair%22", ["Berger"]), ("%22fair+the%22", []), ("berger+-anna", ["Berger"]),
+                ("ANNA", ["Berg"]),
                 ("anna+or+boris", ["Berg", "Berger"]), ("rg", []), ("%27%3A*", []), ("-foo-bar", ["Berg", "Berger"]), ("%26+%7C+!", []),
             ] {
                 let reply = try await api.send(.get, "/v1/leads?sort=last_name&q=\(query)", as: admin)
@@ -31,7 +33,8 @@ import Testing
             let plan = try await api.asSuperuser { client in
                 let system = SystemContext(service: "test")
                 let source: String = try await client.batch(
-                    as: system, ["select prosrc from pg_proc where oid = \(schema + ".lead_search(text)")::text::regprocedure"])[0][0].decode(0)
+                    as: system, ["select prosrc from pg_proc where oid = \(schema + ".lead_search(text)")::text::regprocedure"])[0][0]
+                    .decode(0)
                 return try await client.batch(
                     as: system,
                     [
@@ -71,7 +74,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("sort=-created_at", "lead_created_at"), ("sort=company", "lead_company"), ("sort=-score", "lead_score"), ("status=new", "lead_status"),
+        ("sort=-created_at", "lead_created_at"), ("sort=company", "lead_company"), ("sort=-score", "lead_score"),
+        ("status=new", "lead_status"),
     ])
     func aPageIsReadInTheOrderOfAnIndex(query: String, index: String) async throws {
         try await ResourceAPI.leads { api in

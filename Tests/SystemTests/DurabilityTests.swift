@@ -35,14 +35,14 @@ struct DurabilityTests {
     /// and Redis are killed (-9) ten times each and Postgres twice, spread evenly over the work.
     @Test(.timeLimit(.minutes(15)))
     func nothingAcknowledgedIsLostAndNothingIsThereTwice() async throws {
-        try await PrivatePostgres.with { postgres in
+        try await PrivatePostgres.run(connections: 200) { postgres in
             let redisPort = try FreePorts.take(1)[0]
             let redis = ChildProcess(
                 "/usr/bin/redis-server", ["--port", String(redisPort), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
                 logFile: NSTemporaryDirectory() + "martlet-redis-\(redisPort).log")
             try redis.start()
             let platform = try await Platform(
-                server: .init(port: postgres.port, user: postgres.user), redisURL: "redis://127.0.0.1:\(redisPort)")
+                server: .init(host: postgres.superuser.host, port: postgres.superuser.port), redisURL: "redis://127.0.0.1:\(redisPort)")
             do {
                 try await check(platform, postgres, redis)
             } catch {
@@ -83,7 +83,7 @@ struct DurabilityTests {
                         await redis.stop(signal: SIGKILL)
                         try redis.start()
                     case "postgres":
-                        try await postgres.kill()
+                        try postgres.kill()
                         try await postgres.start()
                     default:
                         try await platform.kill(victim)
