@@ -15,7 +15,7 @@ public struct PostgresConfiguration: Sendable {
     public var tlsMode = "prefer"
     /// A file with the certificates to trust, for `verify-ca` and `verify-full`.
     public var tlsRootCertificates: String?
-    /// The only schema on the search path; `nil` leaves the role's own.
+    /// The schema on the search path, before `extensions`, where shared extensions are; `nil` leaves the role's own path.
     public var schema: String?
     /// Shown in `pg_stat_activity`. Default `martlet`.
     public var applicationName = "martlet"
@@ -104,7 +104,8 @@ public struct PostgresConfiguration: Sendable {
         if let tlsRootCertificates { parameters.append(("sslrootcert", tlsRootCertificates)) }
         var settings = settings
         settings += [("DateStyle", "ISO"), ("TimeZone", "UTC"), ("standard_conforming_strings", "on")]
-        if let schema { settings.append(("search_path", "\"\(schema.replacing("\"", with: "\"\""))\"")) }
+        // Temporary tables last, so that none can stand in front of a real one.
+        if let schema { settings.append(("search_path", "\(History.quoted(schema)), extensions, pg_temp")) }
         let options = settings.map { name, value in
             "-c \(name)=\(value.replacing("\\", with: "\\\\").replacing(" ", with: "\\ "))"
         }

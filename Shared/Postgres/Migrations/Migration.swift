@@ -1,0 +1,48 @@
+/// One step of a schema's history. Once it has landed its text never changes; the checksum holds it to that.
+public struct Migration: Sendable, Hashable {
+    /// Which list it belongs to, such as `foundation` or `crm`; each counts for itself.
+    public var set: String
+    /// Its place in the list, from 1.
+    public var version: Int
+    /// What it does: `create_leads`.
+    public var name: String
+    /// Any number of statements, run in one transaction with the schema as the search path.
+    public var sql: String
+
+    public init(set: String, version: Int, name: String, sql: String) {
+        self.set = set
+        self.version = version
+        self.name = name
+        self.sql = sql
+    }
+}
+
+extension Migration: CustomStringConvertible {
+    /// `crm 0003_create_leads`
+    public var description: String {
+        let digits = String(version)
+        return "\(set) \(String(repeating: "0", count: max(0, 4 - digits.count)))\(digits)_\(name)"
+    }
+}
+
+/// Why migrations were not applied. Nothing was changed, except by the migrations before a ``failed(_:_:)`` one.
+public enum MigrationError: Error, CustomStringConvertible {
+    /// A folder or a list is not what it must be.
+    case malformed(String)
+    /// The database was migrated with something else than what is at hand.
+    case diverged(String)
+    /// The server could not be reached or refused what is done around the migrations.
+    case server(String)
+    /// A migration was refused by the server and rolled back.
+    case failed(Migration, String)
+
+    /// Safe for a log: migrations hold no data of a tenant.
+    public var description: String {
+        switch self {
+        case .malformed(let reason): "migrations are malformed: \(reason)"
+        case .diverged(let reason): "the database has another history: \(reason)"
+        case .server(let reason): "migrating: \(reason)"
+        case .failed(let migration, let reason): "migration \(migration) failed: \(reason)"
+        }
+    }
+}

@@ -1,0 +1,129 @@
+import Core
+import Foundation
+import Postgres
+import TestSupport
+import Testing
+
+@Suite struct MigrationTests {
+    private static let steps = [
+        ("create_item", "create table item (id uuid, constraint item_pkey primary key (id)); create index item_age on item (id desc);"),
+        ("add_name", "alter table item add column name text; insert into item values (gen_random_uuid(), 'one');"),
+        ("require_name", "update item set name = name || '$1'; alter table item alter column name set not null;"),
+    ]
+
+    private func set(_ count: Int, name: String = "crm") throws -> MigrationSet {
+        try MigrationSet(
+            name: name,
+            migrations: Self.steps.prefix(count).enumerated().map {
+                Migration(set: name, version: $0.offset + 1, name: $0.element.0, sql: $0.element.1)
+            })
+    }
+
+    private func migrator(_ database: TestPostgres) -> Migrator { Migrator(configuration: database.owner, schema: database.schema) }
+
+    private func shape(_ database: TestPostgres) async throws -> [String?] {
+        try await TestPostgres.withClient(database.owner) { client in
+            let columns: SQL = """
+                select concat_ws(' ', column_name, data_type, is_nullable) from information_schema.columns
+                where table_schema = \(database.schema) and table_name = 'item' order by 1
+                """
+            let results = try await client.batch(as: SystemContext(service: "test"), [columns, "select name from item"])
+            return results.flatMap { $0.map { $0.text(0) } }
+        }
+    }
+
+    @Test func theResultIsTheSameFromEmptyAndFromEachEarlierState() async throws {
+        var shapes: [[String?]] = []
+        for earlier in 0...3 {
+            try await TestPostgres.run { database in
+                let first = try await migrator(database).apply([set(earlier)], logger: TestPostgres.logger)
+                let second = try await migrator(database).apply([set(3)], logger: TestPostgres.logger)
+                #expect(first.count == earlier && second.count == 3 - earlier)
+                #expect(try await migrator(database).apply([set(3)], logger: TestPostgres.logger).isEmpty)
+                shapes.append(try await shape(database))
+            }
+        }
+        #expect(shapes[0] == ["id uuid NO", "name text NO", "one$1"])
+        #expect(Set(shapes).count == 1)
+    }
+
+    @Test func aMigrationThatWasChangedAfterwardsStopsEverything() async throws {
+        try await TestPostgres.run { database in
+            _ = try await migrator(database).apply([set(2)], logger: TestPostgres.logger)
+            var migrations = try set(3).migrations
+            migrations[0].sql += " "
+            let changed = try MigrationSet(name: "crm", migrations: migrations)
+            let error = await #expect(throws: MigrationError.self) {
+                try await migrator(database).apply([changed], logger: TestPostgres.logger)
+            }
+            #expect(error?.description.contains("crm 0001_create_item was changed") == true)
+            let older = await #expect(throws: MigrationError.self) {
+                try await migrator(database).apply([set(1)], logger: TestPostgres.logger)
+            }
+            #expect(older?.description.contains("2 migrations of the set crm, 1 are known") == true)
+            #expect(try await migrator(database).apply([set(3)], logger: TestPostgres.logger).map(\.version) == [3])
+        }
+    }
+
+    @Test func aFailingMigrationIsRolledBackAndThoseBeforeItStay() async throws {
+        try await TestPostgres.run { database in
+            let broken = try MigrationSet(
+                name: "crm",
+                migrations: set(1).migrations + [
+                    Migration(set: "crm", version: 2, name: "broken", sql: "create table other (id int); select 1 / 0;")
+                ])
+            let error = await #expect(throws: MigrationError.self) {
+                try await migrator(database).apply([broken], logger: TestPostgres.logger)
+            }
+            #expect(error?.description.contains("crm 0002_broken failed") == true)
+            #expect(try await migrator(database).apply([set(3)], logger: TestPostgres.logger).map(\.version) == [2, 3])
+        }
+    }
+
+    @Test func migratorsThatStartTogetherApplyEachMigrationOnce() async throws {
+        try await TestPostgres.run { database in
+            let applied = try await withThrowingTaskGroup(of: [Migration].self) { group in
+                for _ in 0..<4 {
+                    group.addTask { try await migrator(database).apply([set(3)], logger: TestPostgres.logger) }
+                }
+                return try await group.reduce(into: []) { $0 += $1 }
+            }
+            #expect(applied.map(\.version) == [1, 2, 3])
+        }
+    }
+
+    @Test func theRuntimeRoleSeesWhatIsPending() async throws {
+        try await TestPostgres.run { database in
+            let foundation = try set(1, name: "foundation")
+            let other = try MigrationSet(
+                name: "crm", migrations: [Migration(set: "crm", version: 1, name: "create_other", sql: "create table other (id int)")])
+            _ = try await migrator(database).apply([foundation], logger: TestPostgres.logger)
+            try await database.withClient { client in
+                let context = SystemContext(service: "crm")
+                let pending = try await client.pending([foundation, other], schema: database.schema, as: context)
+                #expect(pending.map(\.description) == ["crm 0001_create_other"])
+                _ = try await migrator(database).apply([foundation, other], logger: TestPostgres.logger)
+                #expect(try await client.pending([foundation, other], schema: database.schema, as: context).isEmpty)
+            }
+        }
+    }
+
+    @Test func aFolderWithAGapOrAWrongNameIsRefused() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString).path()
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        func write(_ name: String) throws { try "select 1".write(toFile: "\(folder)/\(name)", atomically: true, encoding: .utf8) }
+        try write("0001_first.sql")
+        try write("0002_second_step.sql")
+        try write(".keep")
+        let set = try MigrationSet.load("crm", from: folder)
+        #expect(set.migrations.map(\.description) == ["crm 0001_first", "crm 0002_second_step"])
+        try write("0004_late.sql")
+        #expect(throws: MigrationError.self) { try MigrationSet.load("crm", from: folder) }
+        try write("0003_between.sql")
+        #expect(try MigrationSet.load("crm", from: folder).migrations.count == 4)
+        try write("5_short.sql")
+        #expect(throws: MigrationError.self) { try MigrationSet.load("crm", from: folder) }
+        #expect(throws: MigrationError.self) { try MigrationSet.load("crm", from: folder + "/absent") }
+    }
+}
