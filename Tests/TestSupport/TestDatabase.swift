@@ -30,7 +30,7 @@ public struct TestDatabase: Sendable {
     private static func create(_ definitions: [ServiceDefinition]) async throws -> TestDatabase {
         let server = try TestPostgres.superuser()
         let name = "t_\(UUID().uuidString.lowercased().replacing("-", with: ""))"
-        try await TestPostgres.withClient(server) { client in
+        _ = try await TestPostgres.withClient(server) { client in
             try await client.session(as: context) { try await $0.query("create database \(unescaped: name)") }
         }
         var superuser = server
@@ -90,7 +90,7 @@ public struct TestDatabase: Sendable {
         var server = superuser
         server.database = try TestPostgres.superuser().database
         server.bulkConnections = 1
-        try await TestPostgres.withClient(server) { client in
+        _ = try await TestPostgres.withClient(server) { client in
             try await client.session(as: Self.context) { try await $0.query("drop database \(unescaped: name) with (force)") }
         }
     }
