@@ -110,7 +110,12 @@ struct ListReader: Sendable {
             request.filters.append("custom ->> \(String(name.dropFirst(7)))::text = any(\(values)::text[])")
         case let name:
             guard let field = definition.field(name) else { return }
-            request.filters.append("\(unescaped: field.name) = any(\(try values(value, of: field.kind)))")
+            // A single value lets an index on the field also give the order.
+            let condition: SQL =
+                value.contains(",")
+                ? "\(unescaped: field.name) = any(\(try values(value, of: field.kind)))"
+                : "\(unescaped: field.name) = \(try field.kind.scalar(text: value))"
+            request.filters.append(condition)
         }
     }
 
