@@ -112,7 +112,7 @@ let package = Package(
             tests("Postgres", ["Postgres", "CLibPQ"]),
             tests("Redis", ["Redis"] + nio),
             tests("Gateway", ["Gateway", "Redis", "Core", jwt, crypto] + nio),
-            tests("Resources", ["Resources", "Postgres", "Core", "CRM", "Support", crypto]),
+            tests("Resources", ["Resources", "Postgres", "Core", "CRM", "Support"]),
             tests("ServiceRuntime", ["ServiceRuntime"]),
             tests("Identity", ["Identity", "Tenant"]),
             tests("Tenant", ["Tenant"]),

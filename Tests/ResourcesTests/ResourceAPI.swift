@@ -41,12 +41,12 @@ struct ResourceAPI: Sendable {
             // Writers that wait for each other's locks hold the connection, so they need several.
             configuration.fastConnections = 4
             return try await TestPostgres.withClient(configuration) { postgres in
-                try await body(ResourceAPI(definition, postgres: postgres, database: database))
+                try await body(try ResourceAPI(definition, postgres: postgres, database: database))
             }
         }
     }
 
-    private init(_ definition: ResourceDefinition, postgres: PostgresClient, database: TestPostgres) {
+    private init(_ definition: ResourceDefinition, postgres: PostgresClient, database: TestPostgres) throws {
         let colleague = colleague
         self.postgres = postgres
         self.database = database

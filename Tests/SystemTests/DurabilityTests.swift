@@ -1,5 +1,6 @@
 import Core
 import Foundation
+import Postgres
 import Synchronization
 import TestSupport
 import Testing
@@ -17,6 +18,7 @@ struct DurabilityTests {
         private let ids = Mutex<[Int: String]>([:])
         private let next = Mutex(0)
         let retries = Mutex(0)
+        let kills = Mutex<[String: Int]>([:])
 
         func take() -> Int? {
             next.withLock { next in
@@ -65,7 +67,6 @@ struct DurabilityTests {
         let admin = try await World.signIn("admin@\(acme.slug).test", platform.api)
 
         let ledger = Ledger()
-        let kills = Mutex<[String: Int]>([:])
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<Self.clients {
                 group.addTask { try await Self.createLeads(admin, ledger) }
@@ -89,12 +90,12 @@ struct DurabilityTests {
                         try await platform.kill(victim)
                         try await platform.ready(victim)
                     }
-                    kills.withLock { $0[victim, default: 0] += 1 }
+                    ledger.kills.withLock { $0[victim, default: 0] += 1 }
                 }
             }
             try await group.waitForAll()
         }
-        #expect(kills.withLock { $0 } == ["crm": 10, "activity": 10, "gateway": 10, "redis": 10, "postgres": 2])
+        #expect(ledger.kills.withLock { $0 } == ["crm": 10, "activity": 10, "gateway": 10, "redis": 10, "postgres": 2])
         #expect(ledger.count == Self.leads)
 
         // The database against the ledger.
@@ -112,7 +113,7 @@ struct DurabilityTests {
             "select count(*), count(distinct aggregate_id) from activity.event where kind = 'lead.created' and tenant_id = '\(acme.id)'")
         #expect(trail.trimmingCharacters(in: .whitespacesAndNewlines) == "\(Self.leads)|\(Self.leads)")
         let fresh = try await World.signIn("admin@\(acme.slug).test", platform.api)
-        let export = try await fresh.send(.get, "/v1/audit/export", expecting: 200, timeout: .minutes(5))
+        let export = try await fresh.send(.get, "/v1/audit/export", expecting: 200, timeout: .seconds(300))
         let file = "\(platform.folder)/audit.ndjson"
         try export.text.write(toFile: file, atomically: true, encoding: .utf8)
         let verdict = try await platform.run("activity", ["verify", file])

@@ -14,9 +14,9 @@ extension SystemTests {
             let foreign = [
                 "/v1/leads": try await world.globex.create("/v1/leads", ["last_name": "Foreign"]),
                 "/v1/tickets": try await world.globex.create("/v1/tickets", ["subject": "Foreign"]),
-                "/v1/members": try #require(try await world.globex.admin.send(.get, "/v1/me").json["user"]?["id"]?.string),
+                "/v1/members": try #require(await world.globex.admin.send(.get, "/v1/me").json["user"]?["id"]?.string),
                 "/v1/invitations": try await world.globex.create("/v1/invitations", ["email": "x@globex.test", "role": "sales"]),
-                "/v1/sessions": try #require(try await world.globex.admin.send(.get, "/v1/sessions").json["data"]?[0]?["id"]?.string),
+                "/v1/sessions": try #require(await world.globex.admin.send(.get, "/v1/sessions").json["data"]?[0]?["id"]?.string),
             ]
             let document = try await world.platform.api.send(.get, "/openapi.json", expecting: 200).json
             let paths = try #require(document["paths"]?.object)
@@ -24,7 +24,7 @@ extension SystemTests {
             for path in paths.members where path.name.contains("{id}") && !path.name.hasPrefix("/v1/platform") {
                 let id = try #require(foreign.first { path.name.hasPrefix($0.key + "/") }?.value, "no foreign id for \(path.name): add one")
                 for operation in try #require(path.value.object).members {
-                    let method = try #require(Core.Method(rawValue: operation.name.uppercased()))
+                    guard let method = Core.Method(rawValue: operation.name.uppercased()) else { continue }
                     let body: JSON? = method == .patch ? .object(JSONObject()) : nil
                     for headers in [[], [("if-match", "\"1\"")], [("idempotency-key", "k-\(checked)")]] {
                         let mine = try await world.acme.admin.send(

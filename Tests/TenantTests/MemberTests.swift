@@ -1,5 +1,6 @@
 import Contracts
 import Core
+import Postgres
 import TestSupport
 import Testing
 

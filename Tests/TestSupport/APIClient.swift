@@ -38,7 +38,7 @@ public struct APIClient: Sendable {
     @discardableResult
     public func send(
         _ method: Core.Method, _ path: String, _ body: JSON? = nil, headers: [(String, String)] = [], expecting: Int? = nil,
-        timeout: TimeAmount = .seconds(30), sourceLocation: SourceLocation = #_sourceLocation
+        timeout: Duration = .seconds(30), sourceLocation: SourceLocation = #_sourceLocation
     ) async throws -> APIAnswer {
         try await send(
             method.rawValue, path, bytes: body?.bytes, headers: (body == nil ? [] : [("content-type", "application/json")]) + headers,
@@ -49,14 +49,14 @@ public struct APIClient: Sendable {
     @discardableResult
     public func send(
         _ method: String, _ path: String, bytes: [UInt8]?, headers: [(String, String)] = [], expecting: Int? = nil,
-        timeout: TimeAmount = .seconds(30), sourceLocation: SourceLocation = #_sourceLocation
+        timeout: Duration = .seconds(30), sourceLocation: SourceLocation = #_sourceLocation
     ) async throws -> APIAnswer {
         var request = HTTPClientRequest(url: url + path)
         request.method = HTTPMethod(rawValue: method)
         if let token { request.headers.add(name: "authorization", value: "Bearer \(token)") }
         for (name, value) in headers { request.headers.add(name: name, value: value) }
         if let bytes { request.body = .bytes(ByteBuffer(bytes: bytes)) }
-        let response = try await HTTPClient.shared.execute(request, timeout: timeout)
+        let response = try await HTTPClient.shared.execute(request, timeout: TimeAmount(timeout))
         let buffer = try await response.body.collect(upTo: 64 << 20)
         let answer = APIAnswer(status: Int(response.status.code), headers: response.headers, body: Array(buffer.readableBytesView))
         if let expecting, answer.status != expecting {

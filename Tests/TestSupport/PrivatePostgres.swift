@@ -10,8 +10,10 @@ public final class PrivatePostgres: Sendable {
     private let options: String
 
     /// Starts a server for the length of the closure, then stops it and removes its files, also when the closure throws.
-    public static func run<T>(_ body: (PrivatePostgres) async throws -> T) async throws -> T {
-        let server = try await PrivatePostgres()
+    ///
+    /// - Parameter connections: `max_connections` of the server.
+    public static func run<T>(connections: Int = 60, _ body: (PrivatePostgres) async throws -> T) async throws -> T {
+        let server = try await PrivatePostgres(connections: connections)
         do {
             let value = try await body(server)
             await server.remove()
@@ -22,11 +24,11 @@ public final class PrivatePostgres: Sendable {
         }
     }
 
-    private init() async throws {
+    private init(connections: Int) async throws {
         folder = "/tmp/martlet-\(UUID().uuidString.prefix(8))"
         binaries = try Self.findBinaries()
         // The port only names the socket file in the server's own folder; no network is used, so none can be taken.
-        options = "-c listen_addresses= -c unix_socket_directories=\(folder) -c fsync=off -c max_connections=60"
+        options = "-c listen_addresses= -c unix_socket_directories=\(folder) -c fsync=off -c max_connections=\(connections)"
         superuser = PostgresConfiguration(host: folder, database: "postgres", user: "postgres")
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         if geteuid() == 0, let user = getpwnam("postgres") { chown(folder, user.pointee.pw_uid, user.pointee.pw_gid) }
