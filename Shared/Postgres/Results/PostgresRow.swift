@@ -12,6 +12,12 @@ public struct PostgresRow: Sendable {
         try handle.withBytes(row: row, column: column, body)
     }
 
+    /// Gives the text formats of the first columns in their order, `nil` for NULL; the way to read a whole row, as one call crosses
+    /// the module's border instead of one for each cell. The buffers are valid only inside the closure.
+    public func withEachBytes(first count: Int, _ body: (Int, UnsafeBufferPointer<UInt8>?) -> Void) {
+        for column in 0..<count { handle.withBytes(row: row, column: column) { body(column, $0) } }
+    }
+
     /// The column's text format; `nil` for NULL.
     public func text(_ column: Int) -> String? {
         withBytes(column) { $0.map { String(decoding: $0, as: UTF8.self) } }

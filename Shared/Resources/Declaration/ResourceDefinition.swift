@@ -13,6 +13,8 @@ public struct ResourceDefinition: Sendable {
     public let owner: String
     /// The limit of the plan that live records count against, such as `leads`; `nil` when there is none.
     public let planLimit: String?
+    /// Every column of the JSON object, in its order.
+    let columns: [Column]
 
     /// - Precondition: names are not empty and no field is declared twice or under a name that every record has.
     public init(
@@ -25,6 +27,12 @@ public struct ResourceDefinition: Sendable {
         self.fields = fields
         self.owner = owner
         self.planLimit = planLimit
+        columns =
+            [Column(name: "id", format: .plain), Column(name: "version", format: .raw)]
+            + fields.map { Column(name: $0.name, format: $0.kind.format) } + [
+                Column(name: "created_at", format: .timestamp), Column(name: "updated_at", format: .timestamp),
+                Column(name: "created_by", format: .plain), Column(name: "updated_by", format: .plain),
+            ]
         let names = fields.map(\.name)
         precondition(
             Set(names + Self.commonNames).count == names.count + Self.commonNames.count, "\(name): a field is declared twice")
@@ -45,15 +53,6 @@ public struct ResourceDefinition: Sendable {
 
     /// What every record has beside its own fields.
     static let commonNames = ["id", "version", "created_at", "updated_at", "created_by", "updated_by"]
-
-    /// Every column of the JSON object, in its order.
-    var columns: [Column] {
-        [Column(name: "id", format: .plain), Column(name: "version", format: .raw)]
-            + fields.map { Column(name: $0.name, format: $0.kind.format) } + [
-                Column(name: "created_at", format: .timestamp), Column(name: "updated_at", format: .timestamp),
-                Column(name: "created_by", format: .plain), Column(name: "updated_by", format: .plain),
-            ]
-    }
 
     /// The fields that a list may be sorted by, with whether they may be null.
     var sortable: [(name: String, isNullable: Bool)] {

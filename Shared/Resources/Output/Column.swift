@@ -15,12 +15,4 @@ enum CellFormat: Sendable {
 struct Column: Sendable {
     let name: String
     let format: CellFormat
-    /// `"name":`, written as it is.
-    let prefix: [UInt8]
-
-    init(name: String, format: CellFormat) {
-        self.name = name
-        self.format = format
-        self.prefix = Array("\"\(name)\":".utf8)
-    }
 }

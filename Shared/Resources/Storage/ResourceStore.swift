@@ -43,7 +43,8 @@ struct ResourceStore: Sendable {
         // A single record is read whole: leaving out columns would make a statement for each choice and save nothing.
         var record = Record(id: row.text(0) ?? "", version: row.text(1) ?? "", body: [])
         let indexes = definition.columns.indices.filter { index in selection.contains { $0.name == definition.columns[index].name } }
-        renderer.append(row, only: indexes, to: &record.body)
+        RowRenderer(columns: selection).append(
+            cells: indexes.lazy.map { index in row.withBytes(index) { bytes in bytes.map { Array($0) } } }, to: &record.body)
         return record
     }
 
@@ -56,7 +57,7 @@ struct ResourceStore: Sendable {
         let results = try await answering { [batch] in try await postgres.batch(as: context, batch) }
         let rows = results[0]
         let shown = min(rows.count, request.limit)
-        let renderer = RowRenderer(columns: request.selection)
+        let renderer = request.selection.count == definition.columns.count ? renderer : RowRenderer(columns: request.selection)
         var output: [UInt8] = []
         output.reserveCapacity(64 + shown * (48 * request.selection.count))
         output.append(contentsOf: #"{"data":["#.utf8)
