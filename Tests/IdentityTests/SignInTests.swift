@@ -2,6 +2,8 @@ import Contracts
 import Core
 import Crypto
 import Foundation
+import Postgres
+import ServiceRuntime
 import TestSupport
 import Testing
 

@@ -1,6 +1,7 @@
 import Contracts
 import Core
 import Postgres
+import ServiceRuntime
 import TestSupport
 import Testing
 

@@ -21,6 +21,8 @@ public struct RunningService: Sendable {
     // Safe: the text is of the form that the signer reads.
     public static let signer = try! ContextSigner(keys: contextKeys)
 
+    private static var logger: Logger { Logger(label: "service", factory: { _ in FaultLog() }) }
+
     public var url: String { "http://127.0.0.1:\(port)" }
 
     /// Runs the service for the length of the closure.
@@ -32,7 +34,7 @@ public struct RunningService: Sendable {
     ) async throws -> T {
         let host = try await ServiceHost(
             definition, settings: Settings(values: defaults(of: definition.name, on: database).merging(settings) { $1 }),
-            logger: TestPostgres.logger)
+            logger: logger)
         let (ports, continuation) = AsyncStream.makeStream(of: Int.self)
         return try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
@@ -97,3 +99,20 @@ extension EdgeContext {
 
 /// The service ended before it opened its port, without saying why.
 public struct ServiceDidNotStart: Error {}
+
+/// Says on standard error what no test should bring about: faults of the service itself. How the server below it takes being
+/// cancelled is left out.
+private struct FaultLog: LogHandler {
+    var logLevel: Logger.Level = .error
+    var metadata: Logger.Metadata = [:]
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+        guard event.source == "ServiceRuntime" else { return }
+        FileHandle.standardError.write(Data("\(event.level): \(event.message) \(event.metadata ?? [:])\n".utf8))
+    }
+}

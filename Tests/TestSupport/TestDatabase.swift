@@ -31,7 +31,8 @@ public struct TestDatabase: Sendable {
         let server = try TestPostgres.superuser()
         let name = "t_\(UUID().uuidString.lowercased().replacing("-", with: ""))"
         _ = try await TestPostgres.withClient(server) { client in
-            try await client.session(as: context) { try await $0.query("create database \(unescaped: name)") }
+            _ = try await client.batch(as: context, roles(of: definitions.map(\.name)))
+            return try await client.session(as: context) { try await $0.query("create database \(unescaped: name)") }
         }
         var superuser = server
         superuser.database = name
@@ -47,29 +48,36 @@ public struct TestDatabase: Sendable {
 
     private static var context: SystemContext { SystemContext(service: "test", timeout: .seconds(60)) }
 
-    private func layOut(_ service: ServiceName) async throws {
-        let owner = "martlet_\(service.rawValue)_owner"
-        let roles = ["_owner", "", "_system", "_search"].map { "martlet_\(service.rawValue)\($0)" }
-        // Tests that begin at the same time would make the roles twice.
+    private static let roleSuffixes = ["_owner", "", "_system", "_search"]
+
+    /// Makes the roles that are missing, in the server's own database: there one lock serves all tests, which all need the same.
+    private static func roles(of services: [ServiceName]) -> [SQL] {
         var statements: [SQL] = ["select pg_advisory_xact_lock(7264)"]
-        for role in roles {
-            statements.append(
-                """
-                do $$ begin
-                    if not exists (select from pg_roles where rolname = '\(unescaped: role)') then
-                        create role \(unescaped: role) login nosuperuser nobypassrls noinherit password '\(unescaped: Self.password)';
-                    end if;
-                end $$
-                """)
+        for service in services {
+            for role in roleSuffixes.map({ "martlet_\(service.rawValue)\($0)" }) {
+                statements.append(
+                    """
+                    do $$ begin
+                        if not exists (select from pg_roles where rolname = '\(unescaped: role)') then
+                            create role \(unescaped: role) login nosuperuser nobypassrls noinherit password '\(unescaped: password)';
+                        end if;
+                    end $$
+                    """)
+            }
+            let name: SQL = "\(unescaped: service.rawValue)"
+            statements.append("grant martlet_\(name)_search to martlet_\(name)_owner")
         }
-        statements += [
-            "grant martlet_\(unescaped: service.rawValue)_search to \(unescaped: owner)",
-            "create schema \(unescaped: service.rawValue) authorization \(unescaped: owner)",
+        return statements
+    }
+
+    private func layOut(_ service: ServiceName) async throws {
+        let roles = Self.roleSuffixes.map { "martlet_\(service.rawValue)\($0)" }
+        _ = try await query([
+            "create schema \(unescaped: service.rawValue) authorization \(unescaped: roles[0])",
             "grant usage on schema \(unescaped: service.rawValue) to \(unescaped: roles.joined(separator: ", "))",
             "create schema if not exists extensions", "create extension if not exists btree_gin schema extensions",
             "grant usage on schema extensions to public",
-        ]
-        _ = try await query(statements)
+        ])
     }
 
     private func migrate(_ definition: ServiceDefinition) async throws {
