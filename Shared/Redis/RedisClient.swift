@@ -8,7 +8,8 @@ public final class RedisClient: Sendable {
     public let eventLoop: any EventLoop
     private let pipeline: NIOLoopBoundBox<RedisPipeline>
 
-    /// Makes a client on the event loop; it connects with the first command or with ``run()``.
+    /// Makes a client on the event loop; it connects with the first command or with ``run()``. Only ``run()`` closes the connection
+    /// again.
     public init(configuration: RedisConfiguration, eventLoop: any EventLoop) {
         self.eventLoop = eventLoop
         pipeline = .makeBoxSendingValue(RedisPipeline(configuration: configuration, eventLoop: eventLoop), eventLoop: eventLoop)
@@ -74,12 +75,11 @@ private final class RedisPipeline {
 
     func start() {
         guard !isStopped, link.state == .idle else { return }
+        // Weak: a client may be dropped without being stopped, and its connection outlives it then.
         link.callbacks = .init(
-            ready: { [unowned self] in
-                while let command = unsent.popFirst() { link.send(command) }
-            },
-            reply: { [unowned self] in received($0) },
-            lost: { [unowned self] in lost() })
+            ready: { [weak self] in self?.becameReady() },
+            reply: { [weak self] in self?.received($0) },
+            lost: { [weak self] in self?.lost() })
         link.start()
     }
 
@@ -98,6 +98,10 @@ private final class RedisPipeline {
         if link.state == .ready { link.send(arguments) } else { unsent.append(arguments) }
         waiting.append(Slot(promise: promise, deadline: now + configuration.commandTimeout))
         scheduleTimer(at: now + configuration.commandTimeout)
+    }
+
+    private func becameReady() {
+        while let command = unsent.popFirst() { link.send(command) }
     }
 
     private func received(_ value: RedisValue) {

@@ -61,13 +61,9 @@ private final class Listener {
 
     func start() {
         link.callbacks = .init(
-            ready: { [unowned self] in
-                confirmed = 0
-                heardSincePing = true
-                link.send(["SUBSCRIBE"] + channels)
-            },
-            reply: { [unowned self] in received($0) },
-            lost: { [unowned self] in handler(.disconnected) })
+            ready: { [weak self] in self?.becameReady() },
+            reply: { [weak self] in self?.received($0) },
+            lost: { [weak self] in self?.handler(.disconnected) })
         link.start()
         let bound = NIOLoopBound(self, eventLoop: link.eventLoop)
         pings = link.eventLoop.scheduleRepeatedTask(initialDelay: Self.pingInterval, delay: Self.pingInterval) { _ in
@@ -78,6 +74,12 @@ private final class Listener {
     func stop() {
         pings?.cancel()
         link.stop()
+    }
+
+    private func becameReady() {
+        confirmed = 0
+        heardSincePing = true
+        link.send(["SUBSCRIBE"] + channels)
     }
 
     private func ping() {

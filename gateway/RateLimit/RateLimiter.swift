@@ -28,6 +28,7 @@ final class RateLimiter {
     /// The bucket of the key. One that was forgotten starts again from Redis, which forgets nothing.
     func bucket(_ key: String, name: String, policy: RatePolicy) -> LeasedBucket {
         if let bucket = buckets[key], bucket.policy == policy { return bucket }
+        // Safe: buckets are used by connections and tokens of the worker that owns this limiter.
         let bucket = LeasedBucket(key: key, name: name, policy: policy, localShare: localShare) { [unowned self] in draw($0, for: $1) }
         buckets[key] = bucket
         return bucket

@@ -7,7 +7,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
     typealias OutboundOut = ByteBuffer
 
     let endpoint: UpstreamEndpoint
-    private unowned let pool: UpstreamPool
+    private let pool: UpstreamPool
     private var context: ChannelHandlerContext?
     private var client: (any UpstreamClient)?
     private var parser = ResponseHeadParser()

@@ -1,0 +1,96 @@
+import NIOCore
+import NIOPosix
+
+/// A client that sends exactly the bytes it is told to.
+struct TestClient {
+    struct Answer {
+        var status: Int
+        var head: String
+        var body: String
+
+        func header(_ name: String) -> String? {
+            for line in head.split(separator: "\r\n").dropFirst() {
+                let halves = line.split(separator: ":", maxSplits: 1)
+                if halves.count == 2, halves[0].lowercased() == name.lowercased() {
+                    return String(halves[1].drop { $0 == " " })
+                }
+            }
+            return nil
+        }
+    }
+
+    /// The connection ended before an answer was whole.
+    struct Ended: Error {}
+
+    private let outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
+    private var inbound: NIOAsyncChannelInboundStream<ByteBuffer>.AsyncIterator
+    private var bytes: [UInt8] = []
+
+    /// Connects, hands the client to the closure, and closes.
+    static func connect<Result>(port: Int, _ body: (inout TestClient) async throws -> Result) async throws -> Result {
+        let channel = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+            .connect(host: "127.0.0.1", port: port) { channel in
+                channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel) }
+            }
+        return try await channel.executeThenClose { inbound, outbound in
+            var client = TestClient(outbound: outbound, inbound: inbound.makeAsyncIterator())
+            return try await body(&client)
+        }
+    }
+
+    func send(_ text: String) async throws { try await outbound.write(ByteBuffer(string: text)) }
+    func send(bytes: [UInt8]) async throws { try await outbound.write(ByteBuffer(bytes: bytes)) }
+
+    private mutating func more() async throws {
+        guard let part = try await inbound.next() else { throw Ended() }
+        bytes.append(contentsOf: part.readableBytesView)
+    }
+
+    /// Reads one answer.
+    mutating func answer(hasBody: Bool = true) async throws -> Answer {
+        while true {
+            if let end = bytes.firstRange(of: Array("\r\n\r\n".utf8)) {
+                let head = String(decoding: bytes[..<end.lowerBound], as: UTF8.self)
+                var answer = Answer(status: Int(head.split(separator: " ")[1]) ?? 0, head: head, body: "")
+                bytes.removeSubrange(..<end.upperBound)
+                if !hasBody || answer.status == 204 || answer.status == 304 || answer.status < 200 { return answer }
+                if answer.header("transfer-encoding") != nil {
+                    answer.body = try await chunks()
+                } else if let length = answer.header("content-length").flatMap({ Int($0) }) {
+                    while bytes.count < length { try await more() }
+                    answer.body = String(decoding: bytes[..<length], as: UTF8.self)
+                    bytes.removeSubrange(..<length)
+                }
+                return answer
+            }
+            try await more()
+        }
+    }
+
+    private mutating func chunks() async throws -> String {
+        var content: [UInt8] = []
+        while true {
+            guard let line = bytes.firstRange(of: Array("\r\n".utf8)) else {
+                try await more()
+                continue
+            }
+            let size = Int(String(decoding: bytes[..<line.lowerBound], as: UTF8.self), radix: 16) ?? 0
+            while bytes.count < line.upperBound + size + 2 { try await more() }
+            content.append(contentsOf: bytes[line.upperBound..<line.upperBound + size])
+            bytes.removeSubrange(..<(line.upperBound + size + 2))
+            if size == 0 { return String(decoding: content, as: UTF8.self) }
+        }
+    }
+
+    /// Waits for the end of the connection and returns what came before.
+    mutating func rest() async throws -> String {
+        while let part = try await inbound.next() { bytes.append(contentsOf: part.readableBytesView) }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    mutating func get(_ target: String, token: String? = nil, headers: String = "") async throws -> Answer {
+        let authorization = token.map { "Authorization: Bearer \($0)\r\n" } ?? ""
+        try await send("GET \(target) HTTP/1.1\r\nHost: test\r\n\(authorization)\(headers)\r\n")
+        return try await answer()
+    }
+}

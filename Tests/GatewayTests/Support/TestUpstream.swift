@@ -1,0 +1,155 @@
+import Core
+import NIOCore
+import NIOPosix
+import Synchronization
+
+/// A service that does what a test tells it, on a real socket.
+final class TestUpstream: Sendable {
+    struct Request: Sendable {
+        var method: String
+        var target: String
+        var head: String
+        var body: [UInt8]
+        /// How many requests came on this connection before.
+        var number: Int
+
+        func header(_ name: String) -> String? {
+            for line in head.split(separator: "\r\n").dropFirst() {
+                let halves = line.split(separator: ":", maxSplits: 1)
+                if halves.count == 2, halves[0].lowercased() == name.lowercased() {
+                    return String(halves[1].drop { $0 == " " })
+                }
+            }
+            return nil
+        }
+    }
+
+    enum Action: Sendable {
+        /// These bytes as they are.
+        case write(String)
+        /// These bytes, and then the end of the connection.
+        case writeAndClose(String)
+        /// These bytes one at a time.
+        case drip(String)
+        /// The end of the connection without a byte.
+        case close
+        case nothing
+
+        static func ok(_ body: String = "{}", headers: String = "") -> Action {
+            .write("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\(headers)Content-Length: \(body.utf8.count)\r\n\r\n\(body)")
+        }
+    }
+
+    struct State: Sendable {
+        var requests: [Request] = []
+        var revokedSessions: [SessionID] = []
+        var tenants: [JSON] = []
+        var members: [JSON] = []
+        var keys: [JSON] = []
+        var keyFetches = 0
+        var connections = 0
+    }
+
+    let state = Mutex(State())
+    private let script: @Sendable (Request) -> Action
+    private let channel = Mutex<(any Channel)?>(nil)
+
+    /// - Parameter script: What to do with each request but those that a gateway makes itself.
+    init(keys: [TestKey], script: @escaping @Sendable (Request) -> Action) {
+        self.script = script
+        state.withLock { $0.keys = keys.map(\.jwk) }
+    }
+
+    var requests: [Request] { state.withLock { $0.requests } }
+
+    func start(port: Int = 0) async throws -> Int {
+        let channel = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelInitializer { channel in
+                self.state.withLock { $0.connections += 1 }
+                return channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(UpstreamHandler(upstream: self))
+                }
+            }
+            .bind(host: "127.0.0.1", port: port).get()
+        self.channel.withLock { $0 = channel }
+        return channel.localAddress?.port ?? 0
+    }
+
+    func stop() async { try? await channel.withLock { $0 }?.close().get() }
+
+    fileprivate func action(_ request: Request) -> Action {
+        switch request.target {
+        case "/.well-known/jwks.json":
+            return state.withLock {
+                $0.keyFetches += 1
+                return .ok(JSON.object(["keys": .array($0.keys)]).description)
+            }
+        case "/internal/gateway-state":
+            return state.withLock { state in
+                let body: JSON = [
+                    "revoked_sessions": .array(state.revokedSessions.map { .string($0.description) }), "tenants": .array(state.tenants),
+                    "members": .array(state.members),
+                ]
+                return .ok(body.description)
+            }
+        default:
+            state.withLock { $0.requests.append(request) }
+            return script(request)
+        }
+    }
+}
+
+extension JSON {
+    static func object(_ members: [String: JSON]) -> JSON {
+        var object = JSONObject()
+        for (name, value) in members.sorted(by: { $0.key < $1.key }) { object[name] = value }
+        return .object(object)
+    }
+}
+
+private final class UpstreamHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let upstream: TestUpstream
+    private var text: [UInt8] = []
+    private var number = 0
+
+    init(upstream: TestUpstream) { self.upstream = upstream }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        text.append(contentsOf: unwrapInboundIn(data).readableBytesView)
+        while let request = next() {
+            switch upstream.action(request) {
+            case .write(let answer): context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: answer)), promise: nil)
+            case .writeAndClose(let answer):
+                let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+                context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: answer))).whenComplete { _ in bound.value.close(promise: nil) }
+            case .drip(let answer):
+                for byte in answer.utf8 { context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: [byte])), promise: nil) }
+            case .close: context.close(promise: nil)
+            case .nothing: break
+            }
+        }
+    }
+
+    private func next() -> TestUpstream.Request? {
+        guard let end = text.firstRange(of: Array("\r\n\r\n".utf8)) else { return nil }
+        let head = String(decoding: text[..<end.lowerBound], as: UTF8.self)
+        let words = head.split(separator: "\r\n")[0].split(separator: " ")
+        var request = TestUpstream.Request(method: String(words[0]), target: String(words[1]), head: head, body: [], number: number)
+        var bodyEnd = end.upperBound
+        if request.header("transfer-encoding") != nil {
+            guard let last = text[end.upperBound...].firstRange(of: Array("0\r\n\r\n".utf8)) else { return nil }
+            bodyEnd = last.upperBound
+        } else {
+            bodyEnd += request.header("content-length").flatMap { Int($0) } ?? 0
+        }
+        guard text.count >= bodyEnd else { return nil }
+        request.body = Array(text[end.upperBound..<bodyEnd])
+        text.removeSubrange(..<bodyEnd)
+        number += 1
+        return request
+    }
+}

@@ -1,0 +1,118 @@
+import NIOCore
+import NIOPosix
+import Redis
+import Testing
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+private var configuration: RedisConfiguration {
+    let url = ProcessInfo.processInfo.environment["MARTLET_TEST_REDIS"] ?? "redis://127.0.0.1:6379"
+    guard let configuration = RedisConfiguration(url: url) else { fatalError("MARTLET_TEST_REDIS is wrong: \(url)") }
+    return configuration
+}
+
+@Suite struct RedisClientTests {
+    private let client = RedisClient(configuration: configuration, eventLoop: MultiThreadedEventLoopGroup.singleton.next())
+
+    @Test func pipelinedCommandsGetTheirOwnReplies() async throws {
+        let replies = try await withThrowingTaskGroup(of: (Int, String?).self) { group in
+            for index in 0..<500 { group.addTask { (index, try await client.command(["ECHO", "value \(index)"]).string) } }
+            return try await group.reduce(into: [Int: String]()) { $0[$1.0] = $1.1 }
+        }
+        #expect(replies.count == 500)
+        #expect(replies.allSatisfy { $0.value == "value \($0.key)" })
+    }
+
+    @Test func repliesOfAllKindsAreRead() async throws {
+        let script = "return {1, 'text', false, {2, {3}}, redis.status_reply('FINE'), redis.error_reply('BAD luck')}"
+        let value = try await client.command(["EVAL", script, "0"])
+        #expect(
+            value
+                == .array([
+                    .integer(1), .bytes(Array("text".utf8)), .null, .array([.integer(2), .array([.integer(3)])]), .status("FINE"),
+                    .error("BAD luck"),
+                ]))
+    }
+
+    @Test func anErrorOfTheServerIsThrownAndLeavesTheConnectionInOrder() async throws {
+        await #expect(throws: RedisError.self) { try await client.command(["NOSUCHCOMMAND"]) }
+        #expect(try await client.command(["PING"]).string == "PONG")
+    }
+
+    @Test func aCommandThatTakesTooLongFailsAndItsLateReplyGoesToNobodyElse() async throws {
+        var configuration = configuration
+        configuration.commandTimeout = .milliseconds(50)
+        let client = RedisClient(configuration: configuration, eventLoop: MultiThreadedEventLoopGroup.singleton.next())
+        #expect(try await client.command(["PING"]).string == "PONG")
+        await #expect(throws: RedisError.timeout) { try await client.command(["BLPOP", "martlet.test.no.such.list", "0.2"]) }
+        // Behind the blocked command these time out too, until Redis answers again; none gets a reply that is not its own.
+        for attempt in 0..<100 {
+            do {
+                #expect(try await client.command(["ECHO", "number \(attempt)"]).string == "number \(attempt)")
+                return
+            } catch let error as RedisError where error == .timeout || error == .unavailable || error == .connectionLost {
+                try await Task.sleep(for: .milliseconds(20))
+            }
+        }
+        Issue.record("the client never recovered")
+    }
+
+    @Test func withoutAServerCommandsFailAtOnce() async throws {
+        var configuration = RedisConfiguration(host: "127.0.0.1", port: 1)
+        configuration.commandTimeout = .milliseconds(250)
+        let client = RedisClient(configuration: configuration, eventLoop: MultiThreadedEventLoopGroup.singleton.next())
+        await #expect(throws: RedisError.self) { try await client.command(["PING"]) }
+        let clock = ContinuousClock()
+        let elapsed = await clock.measure {
+            for _ in 0..<100 { _ = try? await client.command(["PING"]) }
+        }
+        #expect(elapsed < .seconds(2))
+    }
+
+    @Test func aKilledConnectionIsReplaced() async throws {
+        let id = try await client.command(["CLIENT", "ID"]).integer ?? 0
+        let other = RedisClient(configuration: configuration, eventLoop: MultiThreadedEventLoopGroup.singleton.next())
+        _ = try await other.command(["CLIENT", "KILL", "ID", String(id)])
+        for _ in 0..<200 {
+            if let value = try? await client.command(["PING"]), value.string == "PONG" { return }
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        Issue.record("the client never recovered")
+    }
+
+    @Test func aSubscriberHearsMessagesAndSubscribesAgainAfterItsConnectionIsKilled() async throws {
+        let channel = "martlet.test.\(UInt64.random(in: 0...UInt64.max))"
+        let (events, continuation) = AsyncStream.makeStream(of: RedisSubscriber.Event.self)
+        let subscriber = RedisSubscriber(
+            configuration: configuration, channels: [channel], eventLoop: MultiThreadedEventLoopGroup.singleton.next()
+        ) { continuation.yield($0) }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await subscriber.run() }
+            var iterator = events.makeAsyncIterator()
+            #expect(await iterator.next() == .subscribed)
+            _ = try await client.command(["PUBLISH", channel, "one"])
+            #expect(await iterator.next() == .message(channel: channel, payload: Array("one".utf8)))
+            _ = try await client.command(["CLIENT", "KILL", "TYPE", "pubsub"])
+            #expect(await iterator.next() == .disconnected)
+            #expect(await iterator.next() == .subscribed)
+            group.cancelAll()
+        }
+    }
+
+    @Test(arguments: [
+        ("redis://localhost", "localhost", 6379, nil, 0), ("redis://:secret@10.0.0.1:7000/3", "10.0.0.1", 7000, "secret", 3),
+        ("redis://[::1]:6380/", "::1", 6380, nil, 0),
+    ])
+    func addressesAreRead(url: String, host: String, port: Int, password: String?, database: Int) throws {
+        let configuration = try #require(RedisConfiguration(url: url))
+        #expect(configuration.host == host && configuration.port == port)
+        #expect(configuration.password == password && configuration.database == database)
+    }
+
+    @Test(arguments: ["", "localhost:6379", "http://localhost", "redis://", "redis://host:port", "redis://host:70000", "redis://host/x"])
+    func otherTextsAreNoAddress(url: String) { #expect(RedisConfiguration(url: url) == nil) }
+}
