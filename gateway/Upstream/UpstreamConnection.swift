@@ -105,7 +105,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
                 inbound = buffer
                 return
             }
-            guard parser.head.status < 200 else {
+            guard parser.head.status >= 200 else {
                 // An interim answer; the gateway has given its own.
                 buffer.moveReaderIndex(forwardBy: parser.head.length)
                 parser.reset()

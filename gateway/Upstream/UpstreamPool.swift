@@ -94,7 +94,7 @@ final class UpstreamPool {
         let bound = NIOLoopBound((pool: self, endpoint: endpoint), eventLoop: eventLoop)
         ClientBootstrap(group: eventLoop)
             .connectTimeout(Self.connectTimeout)
-            .channelOption(.socketOption(.tcp_nodelay), value: 1)
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let (pool, endpoint) = bound.value

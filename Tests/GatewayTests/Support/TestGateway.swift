@@ -33,7 +33,8 @@ struct TestGateway: Sendable {
         let upstream = TestUpstream(keys: [key], script: script)
         let upstreamPort = try await upstream.start()
         do {
-            try await with(key: key, upstream: upstream, upstreamPort: upstreamPort, waitsForReady: waitsForReady, configure: configure, body)
+            try await with(
+                key: key, upstream: upstream, upstreamPort: upstreamPort, waitsForReady: waitsForReady, configure: configure, body)
         } catch {
             await upstream.stop()
             throw error
@@ -57,7 +58,7 @@ struct TestGateway: Sendable {
         configure(&configuration)
         let (started, start) = AsyncStream.makeStream(of: Gateway.Addresses.self)
         var logger = Logger(label: "test")
-        logger.logLevel = .error
+        logger.logLevel = .warning
         let gateway = Gateway(configuration: configuration, logger: logger) { start.yield($0) }
         let group = ServiceGroup(services: [gateway], logger: logger)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
