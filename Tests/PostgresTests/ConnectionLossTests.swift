@@ -48,7 +48,7 @@ import Testing
                     for _ in 0..<3 {
                         let before = ledger.outcomes.withLock { $0.kept.count }
                         try await eventually("rows are written") { ledger.outcomes.withLock { $0.kept.count } >= before + 200 }
-                        try server.kill()
+                        try await server.kill()
                         try await server.start()
                     }
                     let before = ledger.outcomes.withLock { $0.kept.count }

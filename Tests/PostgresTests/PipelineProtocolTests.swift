@@ -47,6 +47,7 @@ import Testing
                             case .failure(let result): throw PostgresError(result: result, statementIndex: nil)
                             case .sync: open -= 1
                             case .end, .skipped: break
+                            case .broken: throw ConnectFailure(reason: "lost")
                             }
                         }
                         return rows

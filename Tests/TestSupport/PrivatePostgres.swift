@@ -47,7 +47,7 @@ public final class PrivatePostgres: Sendable {
     }
 
     /// Kills all of the server's processes with SIGKILL and returns when they are gone.
-    public func kill() throws {
+    public func kill() async throws {
         let file = try String(contentsOfFile: "\(folder)/data/postmaster.pid", encoding: .utf8)
         guard let line = file.split(separator: "\n").first, let server = pid_t(line) else { throw PrivatePostgresError(reason: file) }
         // Stopped first, so that it starts no process while its children are listed.
@@ -55,6 +55,16 @@ public final class PrivatePostgres: Sendable {
         let list = try String(contentsOfFile: "/proc/\(server)/task/\(server)/children", encoding: .utf8)
         let processes = list.split(separator: " ").compactMap { pid_t($0) } + [server]
         for process in processes { Glibc.kill(process, SIGKILL) }
+        while processes.contains(where: Self.isRunning) { try await Task.sleep(for: .milliseconds(2)) }
+        // Where nobody has collected the dead server yet, the next one would take it for running.
+        for file in ["data/postmaster.pid", ".s.PGSQL.5432.lock"] { try? FileManager.default.removeItem(atPath: "\(folder)/\(file)") }
+    }
+
+    private static func isRunning(_ process: pid_t) -> Bool {
+        guard let stat = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8), let name = stat.lastIndex(of: ")") else {
+            return false
+        }
+        return !stat[name...].hasPrefix(") Z")
     }
 
     private func remove() async {
@@ -74,20 +84,29 @@ public final class PrivatePostgres: Sendable {
 
     /// Runs one of Postgres's programs, as the user postgres when the tests run as root, which Postgres refuses.
     private func command(_ name: String, _ arguments: String...) async throws {
-        let process = Process()
-        let isRoot = geteuid() == 0
-        process.executableURL = URL(fileURLWithPath: isRoot ? "/usr/bin/setpriv" : "\(binaries)/\(name)")
-        process.arguments =
-            (isRoot ? ["--reuid=postgres", "--regid=postgres", "--clear-groups", "\(binaries)/\(name)"] : []) + arguments
-        process.currentDirectoryURL = URL(fileURLWithPath: folder)
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = FileHandle.nullDevice
-        let status: Int32 = try await withCheckedThrowingContinuation { continuation in
-            process.terminationHandler = { continuation.resume(returning: $0.terminationStatus) }
-            do { try process.run() } catch { continuation.resume(throwing: error) }
+        let path = geteuid() == 0 ? "/usr/bin/setpriv" : "\(binaries)/\(name)"
+        let prefix = geteuid() == 0 ? [path, "--reuid=postgres", "--regid=postgres", "--clear-groups", "\(binaries)/\(name)"] : [path]
+        let line = prefix + arguments
+        let status = await withCheckedContinuation { continuation in
+            // Waits for the program on a thread of its own. Foundation's Process would wait for the server that pg_ctl leaves, too.
+            Thread.detachNewThread { continuation.resume(returning: Self.spawn(path, line)) }
         }
         if status != 0 { throw PrivatePostgresError(reason: "\(name) \(arguments) ended with \(status)") }
+    }
+
+    /// Runs a program without input and output; gives its wait status, -1 when it could not be started.
+    private static func spawn(_ path: String, _ arguments: [String]) -> Int32 {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        for descriptor: Int32 in 0...2 { posix_spawn_file_actions_addopen(&actions, descriptor, "/dev/null", O_RDWR, 0) }
+        var strings = arguments.map { strdup($0) } + [nil]
+        defer { for string in strings { free(string) } }
+        var process = pid_t()
+        guard posix_spawn(&process, path, &actions, nil, &strings, environ) == 0 else { return -1 }
+        var status: Int32 = 0
+        while waitpid(process, &status, 0) < 0, errno == EINTR {}
+        return status
     }
 }
 

@@ -98,6 +98,7 @@ final class Connection {
             var result: ResultHandle?
             switch answer {
             case .wait: return true
+            case .broken: return false
             case .end:
                 event = .end
                 // libpq puts one or two marks between answers; more mean that it expects nothing.

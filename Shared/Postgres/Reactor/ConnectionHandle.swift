@@ -70,6 +70,8 @@ final class ConnectionHandle: @unchecked Sendable {
         case skipped
         case success(ResultHandle)
         case failure(ResultHandle)
+        /// libpq's own word that the connection is of no more use.
+        case broken
     }
 
     /// The next answer out of what was read. When none is expected, it only has libpq take in what the server says unasked.
@@ -81,7 +83,9 @@ final class ConnectionHandle: @unchecked Sendable {
         case PGRES_PIPELINE_SYNC: return .sync
         case PGRES_PIPELINE_ABORTED: return .skipped
         case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY: return .success(result)
-        default: return .failure(result)
+        default:
+            // 67 is "C", libpq's code for the SQLSTATE, which every failure that the server reports has.
+            return PQresultErrorField(pointer, 67) == nil ? .broken : .failure(result)
         }
     }
 
