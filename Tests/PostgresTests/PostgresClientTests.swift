@@ -1,5 +1,6 @@
 import Core
 import Postgres
+import ServiceLifecycle
 import TestSupport
 import Testing
 
@@ -232,6 +233,54 @@ func member(of tenant: TenantID = TenantID(), limits: [String: Int] = [:], timeo
                 #expect(client.statistics.overloads == 5)
                 #expect(try await client.batch(as: member(), ["select 1"])[0].count == 1)
             }
+        }
+    }
+
+    @Test func severalThreadsShareTheConnections() async throws {
+        try await TestPostgres.run { database in
+            var configuration = database.runtime
+            configuration.fastConnections = 3
+            configuration.bulkConnections = 1
+            configuration.reactorThreads = 2
+            try await TestPostgres.withClient(configuration) { client in
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for number in 0..<100 {
+                        group.addTask {
+                            let answer: Int = try await client.batch(as: member(), ["select \(number)::int"])[0][0].decode(0)
+                            #expect(answer == number)
+                        }
+                    }
+                    for _ in 0..<4 {
+                        group.addTask { try await client.transaction(as: member()) { _ = try await $0.query("select 1") } }
+                    }
+                    try await group.waitForAll()
+                }
+                try await eventually("all connections are up") {
+                    client.statistics.fastConnections == 3 && client.statistics.bulkConnections == 1
+                }
+            }
+        }
+    }
+
+    @Test func aGracefulStopLetsCallersFinish() async throws {
+        try await TestPostgres.run { database in
+            let client = PostgresClient(configuration: database.runtime, logger: TestPostgres.logger)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                let services = ServiceGroup(services: [client], logger: TestPostgres.logger)
+                group.addTask { try await services.run() }
+                try await client.ready()
+                for _ in 0..<10 {
+                    group.addTask {
+                        let answers = try await client.batch(as: member(), ["select pg_sleep(0.1)", "select 'done'"])
+                        #expect(answers[1][0].text(0) == "done")
+                    }
+                }
+                try await eventually("the callers wait") { client.statistics.inFlight == 10 }
+                await services.triggerGracefulShutdown()
+                try await group.waitForAll()
+            }
+            let error = await #expect(throws: PostgresError.self) { try await client.batch(as: member(), ["select 1"]) }
+            #expect(error?.kind == .notConnected)
         }
     }
 

@@ -50,6 +50,7 @@ final class Connection {
             guard send(statement, handle, &table, buffer) else { return false }
         }
         machine.didSend(.sync)
+        request.hasSync = true
         return handle.sendSync()
     }
 
@@ -148,7 +149,8 @@ final class Connection {
             }
             // A failure that comes instead of the sync's answer, or of `commit`'s, may come after the commit.
             let isKnownRolledBack = isFailed && !request.failedAtSync && request.lease == nil
-            request.finish(throwing: PostgresError(.connectionLost(mayHaveCommitted: request.commits && !isKnownRolledBack)))
+            let mayHaveCommitted = request.hasSync && request.commits && !isKnownRolledBack
+            request.finish(throwing: PostgresError(.connectionLost(mayHaveCommitted: mayHaveCommitted)))
         }
         lease?.isSpoilt = true
         lease?.connection = nil

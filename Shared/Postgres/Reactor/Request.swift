@@ -37,6 +37,8 @@ final class Request: @unchecked Sendable {
     var continuation: Continuation?
     var results: [PostgresResult] = []
     var failure: PostgresError?
+    /// Its sync was handed to libpq, so the server may come to commit it.
+    var hasSync = false
     /// The failure came as the sync's answer.
     var failedAtSync = false
 
