@@ -84,7 +84,7 @@ struct DurabilityTests {
                         await redis.stop(signal: SIGKILL)
                         try redis.start()
                     case "postgres":
-                        try postgres.kill()
+                        try await postgres.kill()
                         try await postgres.start()
                     default:
                         try await platform.kill(victim)
