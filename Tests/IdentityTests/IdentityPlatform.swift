@@ -40,12 +40,14 @@ struct IdentityPlatform: Sendable {
     }
 
     /// Registers somebody with an organisation `company-<name>`.
+    @discardableResult
     func register(_ name: String) async throws -> SignedIn {
         let answer = try await identity.send(
             .post, "/v1/auth/register", Self.registration(name), as: .anybody(), expecting: 201)
         return try SignedIn(answer.json)
     }
 
+    @discardableResult
     func login(
         _ name: String, password: String = password, tenant: String? = nil, address: String = "192.0.2.1", expecting: Int? = nil
     ) async throws -> APIAnswer {
@@ -56,15 +58,18 @@ struct IdentityPlatform: Sendable {
         return try await identity.send(.post, "/v1/auth/login", .object(object), as: .anybody(at: address), expecting: expecting)
     }
 
+    @discardableResult
     func refresh(_ token: String, expecting: Int? = nil) async throws -> APIAnswer {
         try await identity.send(.post, "/v1/auth/refresh", ["refresh_token": .string(token)], as: .anybody(), expecting: expecting)
     }
 
     /// The kinds of events in a service's outbox that belong to the tenant.
     func events(of service: ServiceName, in tenant: TenantID) async throws -> [String] {
-        let rows = try await database.query([
-            "select type from \(unescaped: service.rawValue).outbox where tenant_id = \(tenant) order by id"
-        ])
+        let rows = try await database.query(
+            in: service,
+            [
+                "select type from outbox where tenant_id = \(tenant) order by id"
+            ])
         return try rows[0].map { try $0.decode("type") }
     }
 }
@@ -94,3 +99,34 @@ struct SignedIn: Sendable {
             scopes: try #require(RowScopes(encoded: claims.scopes)), plan: claims.plan, limits: claims.limits, edge: .test())
     }
 }
+
+extension IdentityPlatform {
+    /// Has a tenant invite `<name>@example.test`, on a plan with room for him.
+    func invite(
+        _ name: String, role: String, to admin: SignedIn, accept: @Sendable (_ token: String) async throws -> Void
+    ) async throws {
+        try await database.query(in: .tenant, ["update tenant set plan = 'enterprise' where tenant_id = \(admin.member.tenant)"])
+        let invitation = try await tenant.send(
+            .post, "/v1/invitations", ["email": .string("\(name)@example.test"), "role": .string(role)], as: admin.caller, expecting: 201)
+        try await accept(try #require(invitation.json["token"]?.string))
+    }
+
+    /// Registers somebody by an invitation.
+    func join(_ name: String, role: String, by admin: SignedIn) async throws -> SignedIn {
+        let (tokens, continuation) = AsyncStream.makeStream(of: SignedIn.self)
+        try await invite(name, role: role, to: admin) { token in
+            let answer = try await identity.send(
+                .post, "/v1/auth/register",
+                [
+                    "email": .string("\(name)@example.test"), "password": .string(Self.password), "name": .string(name),
+                    "invitation_token": .string(token),
+                ], as: .anybody(), expecting: 201)
+            continuation.yield(try SignedIn(answer.json))
+        }
+        var iterator = tokens.makeAsyncIterator()
+        return try #require(await iterator.next())
+    }
+}
+
+let identityDefinition = Identity.definition
+let tenantDefinition = TenantService.definition

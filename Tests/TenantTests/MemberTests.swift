@@ -140,12 +140,14 @@ import Testing
                     : platform.service.send(.patch, "/v1/members/\(first.person.id)", ["role": "sales"], as: second.caller)
                 let statuses = try await [one.status, other.status].sorted()
                 #expect(statuses == [round.isMultiple(of: 2) ? 204 : statuses[0], 409])
-                let left = try await platform.database.query([
-                    """
-                    select from tenant.member where tenant_id = \(first.tenant) and role = 'tenant_admin' and status = 'active'
-                    and deleted_at is null
-                    """
-                ])[0]
+                let left = try await platform.database.query(
+                    in: .tenant,
+                    [
+                        """
+                        select from member where tenant_id = \(first.tenant) and role = 'tenant_admin' and status = 'active'
+                        and deleted_at is null
+                        """
+                    ])[0]
                 #expect(left.count == 1)
             }
             let alone = try await platform.organization("alone")

@@ -29,7 +29,7 @@ struct TenantPlatform: Sendable {
             ["id": .string(id.description), "name": .string(slug), "slug": .string(slug), "owner": owner.json],
             as: .anotherService, expecting: 200)
         if plan != "free" {
-            try await database.query(["update tenant.tenant set plan = \(plan) where slug = \(slug)"])
+            try await database.query(in: .tenant, ["update tenant set plan = \(plan) where slug = \(slug)"])
         }
         return try await member(owner, in: id)
     }
@@ -62,7 +62,7 @@ struct TenantPlatform: Sendable {
 
     /// The kinds of events in the outbox that belong to the tenant.
     func events(in tenant: TenantID) async throws -> [String] {
-        let rows = try await database.query(["select type from tenant.outbox where tenant_id = \(tenant) order by id"])
+        let rows = try await database.query(in: .tenant, ["select type from outbox where tenant_id = \(tenant) order by id"])
         return try rows[0].map { try $0.decode("type") }
     }
 }

@@ -89,9 +89,15 @@ public struct TestDatabase: Sendable {
     }
 
     /// Runs statements as the superuser, in one transaction: to look at what no role of a service can see, or to age a row.
+    ///
+    /// - Parameter service: whose schema is searched, so that triggers find what they need.
     @discardableResult
-    public func query(_ statements: [SQL]) async throws -> [PostgresResult] {
-        try await TestPostgres.withClient(superuser) { try await $0.batch(as: Self.context, statements) }
+    public func query(in service: ServiceName? = nil, _ statements: [SQL]) async throws -> [PostgresResult] {
+        let path = service?.rawValue ?? "public"
+        let results = try await TestPostgres.withClient(superuser) { client in
+            try await client.batch(as: Self.context, ["select set_config('search_path', \(path), true)"] + statements)
+        }
+        return Array(results.dropFirst())
     }
 
     private func drop() async throws {

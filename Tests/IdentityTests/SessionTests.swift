@@ -1,0 +1,133 @@
+import Contracts
+import Core
+import Postgres
+import ServiceRuntime
+import TestSupport
+import Testing
+
+@Suite struct SessionTests {
+    @Test func loggingOutEndsTheSessionAtOnce() async throws {
+        try await IdentityPlatform.run { platform in
+            let anna = try await platform.register("anna")
+            let other = try SignedIn(try await platform.login("anna", expecting: 200).json)
+            let session = try #require(anna.member.session)
+            try await RevocationListener.run { listener in
+                try await platform.identity.send(.post, "/v1/auth/logout", as: anna.caller, expecting: 204)
+                await listener.expect(.session(session))
+            }
+            try await platform.refresh(anna.refreshToken, expecting: 401)
+            try await platform.identity.send(
+                .post, "/v1/auth/switch", ["tenant": "company-anna"], as: anna.caller, expecting: 401)
+            try await platform.refresh(other.refreshToken, expecting: 200)
+            // An ended session is no theft.
+            #expect(try await platform.events(of: .identity, in: anna.member.tenant).isEmpty)
+        }
+    }
+
+    @Test func loggingOutEverywhereEndsAllSessionsOfTheUserOnly() async throws {
+        try await IdentityPlatform.run { platform in
+            let anna = try await platform.register("anna")
+            let second = try SignedIn(try await platform.login("anna", expecting: 200).json)
+            let ben = try await platform.register("ben")
+            try await platform.identity.send(.post, "/v1/auth/logout", ["all": true], as: anna.caller, expecting: 204)
+            for token in [anna.refreshToken, second.refreshToken] { try await platform.refresh(token, expecting: 401) }
+            try await platform.refresh(ben.refreshToken, expecting: 200)
+            let state = try await platform.identity.send(.get, "/internal/gateway-state", as: .anotherService, expecting: 200)
+            #expect(state.json["revoked_sessions"]?.array?.count == 2)
+            let wrong = try await platform.identity.send(.post, "/v1/auth/logout", ["all": "yes"], as: anna.caller, expecting: 422)
+            #expect(wrong.json["errors"]?[0]?["pointer"]?.string == "/all")
+        }
+    }
+
+    @Test func sessionsAreListedAndEndedByTheirUserOnly() async throws {
+        try await IdentityPlatform.run { platform in
+            let anna = try await platform.register("anna")
+            try await platform.login("anna", address: "192.0.2.9", expecting: 200)
+            let ben = try await platform.register("ben")
+            let list = try await platform.identity.send(.get, "/v1/sessions?limit=1", as: anna.caller, expecting: 200).json
+            #expect(list["data"]?[0]?["address"]?.string == "192.0.2.9")
+            #expect(list["data"]?[0]?["current"]?.bool == false)
+            let next = try #require(list["page"]?["next"]?.string)
+            let rest = try await platform.identity.send(.get, "/v1/sessions?after=\(next)", as: anna.caller, expecting: 200).json
+            #expect(rest["data"]?.array?.map { $0["current"]?.bool } == [true])
+            #expect(rest["page"]?["next"] == .null)
+            try await platform.identity.send(.get, "/v1/sessions?after=\(next)", as: ben.caller, expecting: 400)
+
+            let other = try #require(list["data"]?[0]?["id"]?.string)
+            try await platform.identity.send(.delete, "/v1/sessions/\(other)", as: ben.caller, expecting: 404)
+            try await platform.identity.send(.delete, "/v1/sessions/\(SessionID())", as: anna.caller, expecting: 404)
+            try await platform.identity.send(.delete, "/v1/sessions/\(other)", as: anna.caller, expecting: 204)
+            try await platform.identity.send(.delete, "/v1/sessions/\(other)", as: anna.caller, expecting: 404)
+        }
+    }
+
+    @Test func switchingGivesTokensOfTheOtherTenant() async throws {
+        try await IdentityPlatform.run { platform in
+            let anna = try await platform.register("anna")
+            let ben = try await platform.register("ben")
+            try await platform.invite("anna", role: "manager", to: ben) { token in
+                try await platform.tenant.send(
+                    .post, "/v1/invitations/accept", ["token": .string(token)], as: anna.caller, expecting: 200)
+            }
+            let answer = try await platform.identity.send(
+                .post, "/v1/auth/switch", ["tenant": "company-ben"], as: anna.caller, expecting: 200)
+            let there = try SignedIn(answer.json)
+            #expect(there.claims.slug == "company-ben")
+            #expect(there.claims.role == "manager")
+            #expect(there.claims.sid != anna.claims.sid)
+            try await platform.refresh(anna.refreshToken, expecting: 200)
+            let me = try await platform.identity.send(.get, "/v1/me", as: there.caller, expecting: 200).json
+            #expect(me["memberships"]?.array?.count == 2)
+
+            try await platform.identity.send(.post, "/v1/auth/switch", ["tenant": "nowhere"], as: anna.caller, expecting: 403)
+            // Without a tenant the one used last is taken.
+            #expect(
+                try SignedIn(try await platform.login("anna", tenant: "company-anna", expecting: 200).json).claims.slug == "company-anna")
+            #expect(try SignedIn(try await platform.login("anna", expecting: 200).json).claims.slug == "company-anna")
+            try await platform.login("anna", tenant: "company-nobody", expecting: 403)
+        }
+    }
+
+    @Test func changingThePasswordEndsTheOtherSessions() async throws {
+        try await IdentityPlatform.run { platform in
+            let anna = try await platform.register("anna")
+            let other = try SignedIn(try await platform.login("anna", expecting: 200).json)
+            let path = "/v1/auth/password/change"
+            let wrong = try await platform.identity.send(
+                .post, path, ["current_password": "wrong horse battery", "new_password": "another long secret"], as: anna.caller,
+                expecting: 422)
+            #expect(wrong.json["errors"]?[0]?["pointer"]?.string == "/current_password")
+            let weak = try await platform.identity.send(
+                .post, path, ["current_password": .string(IdentityPlatform.password), "new_password": "short"], as: anna.caller,
+                expecting: 422)
+            #expect(weak.json["errors"]?[0]?["code"]?.string == "too_short")
+            try await platform.identity.send(
+                .post, path, ["current_password": .string(IdentityPlatform.password), "new_password": "another long secret"],
+                as: anna.caller, expecting: 204)
+            try await platform.refresh(other.refreshToken, expecting: 401)
+            try await platform.refresh(anna.refreshToken, expecting: 200)
+            try await platform.login("anna", expecting: 401)
+            try await platform.login("anna", password: "another long secret", expecting: 200)
+        }
+    }
+
+    @Test func aUserChangesHisName() async throws {
+        try await IdentityPlatform.run { platform in
+            let anna = try await platform.register("anna")
+            let me = try await platform.identity.send(.get, "/v1/me", as: anna.caller, expecting: 200)
+            let tag = try #require(me.header("etag"))
+            let changed = try await platform.identity.send(
+                .patch, "/v1/me", ["name": "Anna Ω"], as: anna.caller, headers: [("if-match", tag)], expecting: 200)
+            #expect(changed.json["user"]?["name"]?.string == "Anna Ω")
+            let stale = try await platform.identity.send(
+                .patch, "/v1/me", ["name": "Anne"], as: anna.caller, headers: [("if-match", tag)], expecting: 412)
+            #expect(stale.json["current_version"]?.integer == 2)
+            for (body, status) in [
+                (["name": ""], 422), (["name": nil], 422), (["name": "a\u{0}b"], 422), (["name": "a\nb"], 422), (["email": "x@y.zz"], 400),
+                (["role": "super_admin"], 400),
+            ] as [(JSON, Int)] {
+                try await platform.identity.send(.patch, "/v1/me", body, as: anna.caller, expecting: status)
+            }
+        }
+    }
+}

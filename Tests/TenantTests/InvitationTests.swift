@@ -1,0 +1,138 @@
+import Contracts
+import Core
+import Postgres
+import ServiceRuntime
+import TestSupport
+import Testing
+
+@Suite struct InvitationTests {
+    @Test func anInvitationLivesItsLife() async throws {
+        try await TenantPlatform.run { platform in
+            let admin = try await platform.organization("acme")
+            let created = try await platform.service.send(
+                .post, "/v1/invitations", ["email": "Ben@Acme.test", "role": "sales"], as: admin.caller, expecting: 201)
+            let id = try #require(created.json["id"]?.string)
+            #expect(created.header("location") == "/v1/invitations/\(id)")
+            #expect(created.json["token"]?.string?.hasPrefix("mi_") == true)
+            let again = try await platform.service.send(
+                .post, "/v1/invitations", ["email": "ben@acme.test", "role": "support"], as: admin.caller, expecting: 409)
+            #expect(again.json["errors"]?[0]?["pointer"]?.string == "/email")
+            let member = try await platform.service.send(
+                .post, "/v1/invitations", ["email": "ADMIN@acme.test", "role": "sales"], as: admin.caller, expecting: 409)
+            #expect(member.code == "already_exists")
+            let read = try await platform.service.send(.get, "/v1/invitations/\(id)", as: admin.caller, expecting: 200)
+            #expect(read.json["status"]?.string == "open")
+            #expect(read.json["token"] == nil)
+            let list = try await platform.service.send(.get, "/v1/invitations", as: admin.caller, expecting: 200)
+            #expect(list.json["data"]?.array?.count == 1)
+            #expect(list.json["data"]?[0]?["token"] == nil)
+            try await platform.service.send(.delete, "/v1/invitations/\(id)", as: admin.caller, expecting: 204)
+            try await platform.service.send(.get, "/v1/invitations/\(id)", as: admin.caller, expecting: 404)
+            let withdrawn = try await platform.accept(created, "ben@acme.test")
+            #expect(withdrawn.status == 404)
+            // Neither the token nor its hash is in what others can read.
+            let events = try await platform.database.query(in: .tenant, ["select payload::text from outbox"])[0]
+            #expect(try events.allSatisfy { try !$0.decode(0, as: String.self).contains("token") })
+            let keyed = try await platform.service.send(
+                .post, "/v1/invitations", ["email": "x@acme.test", "role": "sales"], as: admin.caller, headers: [("idempotency-key", "k")],
+                expecting: 400)
+            #expect(keyed.code == "invalid_parameter")
+        }
+    }
+
+    @Test func aTokenIsForItsAddressForOnceAndForAWeek() async throws {
+        try await TenantPlatform.run { platform in
+            let admin = try await platform.organization("acme")
+            let invitation = try await platform.service.send(
+                .post, "/v1/invitations", ["email": "ben@acme.test", "role": "sales"], as: admin.caller, expecting: 201)
+            #expect(try await platform.accept(invitation, "carl@acme.test").status == 403)
+            let ben = UserID()
+            #expect(try await platform.accept(invitation, "BEN@acme.test", user: ben).status == 200)
+            // The same person asking again, as after a crash, gets the same answer; nobody else does.
+            #expect(try await platform.accept(invitation, "ben@acme.test", user: ben).status == 200)
+            #expect(try await platform.accept(invitation, "ben@acme.test").status == 404)
+            let id = try #require(invitation.json["id"]?.string)
+            let read = try await platform.service.send(.get, "/v1/invitations/\(id)", as: admin.caller, expecting: 200)
+            #expect(read.json["status"]?.string == "accepted")
+            try await platform.service.send(.delete, "/v1/invitations/\(id)", as: admin.caller, expecting: 409)
+
+            let late = try await platform.service.send(
+                .post, "/v1/invitations", ["email": "dora@acme.test", "role": "sales"], as: admin.caller, expecting: 201)
+            try await platform.database.query(
+                in: .tenant, ["update invitation set expires_at = now() - interval '1 second' where email_key = 'dora@acme.test'"])
+            #expect(try await platform.accept(late, "dora@acme.test").status == 404)
+            // An expired one makes room for the next.
+            let next = try await platform.service.send(
+                .post, "/v1/invitations", ["email": "dora@acme.test", "role": "sales"], as: admin.caller, expecting: 201)
+            #expect(try await platform.accept(next, "dora@acme.test").status == 200)
+        }
+    }
+
+    @Test func aForgedTokenOpensNothing() async throws {
+        try await TenantPlatform.run { platform in
+            let acme = try await platform.organization("acme")
+            let globex = try await platform.organization("globex")
+            let invitation = try await platform.service.send(
+                .post, "/v1/invitations", ["email": "ben@acme.test", "role": "tenant_admin"], as: acme.caller, expecting: 201)
+            let token = try #require(invitation.json["token"]?.string)
+            var bytes = try #require(Base64URL.decode(token.dropFirst(3)))
+            // The secret of one tenant with the id of another.
+            let other = try #require(Hex.decode(globex.tenant.description.replacing("-", with: "")))
+            bytes.replaceSubrange(0..<16, with: other)
+            for text in ["mi_" + Base64URL.encode(bytes), "mi_", "", token + "A", String(token.dropLast(4)), "mr_" + token.dropFirst(3)] {
+                try await platform.service.send(
+                    .post, "/internal/invitations/accept",
+                    ["token": .string(text), "user": Person(id: UserID(), email: "ben@acme.test", name: "B").json],
+                    as: .anotherService, expecting: 404)
+            }
+        }
+    }
+
+    @Test func whoIsSignedInElsewhereAcceptsWithHisOwnAddress() async throws {
+        try await TenantPlatform.run { platform in
+            let acme = try await platform.organization("acme")
+            let globex = try await platform.organization("globex")
+            let invitation = try await platform.service.send(
+                .post, "/v1/invitations", ["email": .string(globex.person.email), "role": "support"], as: acme.caller, expecting: 201)
+            let path = "/v1/invitations/accept"
+            let token = invitation.json["token"] ?? .null
+            try await platform.service.send(.post, path, ["token": token], as: acme.caller, expecting: 403)
+            let joined = try await platform.service.send(.post, path, ["token": token], as: globex.caller, expecting: 200)
+            #expect(joined.json["role"]?.string == "support")
+            #expect(try await platform.member(globex.person, in: acme.tenant).membership.role == "support")
+        }
+    }
+
+    /// A38: fifty people accept at the same moment, and the plan has room for ten.
+    @Test func seatsAreExactUnderConcurrency() async throws {
+        try await TenantPlatform.run { platform in
+            let admin = try await platform.organization("acme", plan: "pro")
+            var invitations: [APIAnswer] = []
+            for index in 0..<30 {
+                invitations.append(
+                    try await platform.service.send(
+                        .post, "/v1/invitations", ["email": .string("p\(index)@acme.test"), "role": "sales"], as: admin.caller,
+                        expecting: 201))
+            }
+            let answers = try await withThrowingTaskGroup(of: APIAnswer.self) { group in
+                for (index, invitation) in invitations.enumerated() {
+                    group.addTask { try await platform.accept(invitation, "p\(index)@acme.test") }
+                }
+                return try await group.reduce(into: [APIAnswer]()) { $0.append($1) }
+            }
+            #expect(answers.count { $0.status == 200 } == 9)
+            #expect(answers.count { $0.status == 403 && $0.code == "plan_limit_reached" } == 21)
+            let usage = try await platform.service.send(.get, "/v1/usage", as: admin.caller, expecting: 200)
+            #expect(usage.json == ["users": ["used": 10, "limit": 10]])
+        }
+    }
+}
+
+extension TenantPlatform {
+    fileprivate func accept(_ invitation: APIAnswer, _ email: String, user: UserID = UserID()) async throws -> APIAnswer {
+        try await service.send(
+            .post, "/internal/invitations/accept",
+            ["token": invitation.json["token"] ?? .null, "user": Person(id: user, email: email, name: "Somebody").json], as: .anotherService
+        )
+    }
+}

@@ -1,0 +1,43 @@
+import Contracts
+import Core
+import Postgres
+import ServiceRuntime
+import TestSupport
+import Testing
+
+@Suite struct RoleTests {
+    @Test func rolesAndPermissionsAreShown() async throws {
+        try await TenantPlatform.run { platform in
+            let admin = try await platform.organization("acme")
+            let roles = try await platform.service.send(.get, "/v1/roles", as: admin.caller, expecting: 200).json["data"]?.array ?? []
+            #expect(
+                roles.compactMap { $0["name"]?.string } == ["super_admin", "tenant_admin", "manager", "sales", "support", "read_only"])
+            #expect(roles[3]["scopes"]?["leads"]?.string == "team")
+            #expect(roles[5]["permissions"]?.array?.contains("leads.create") == false)
+            let permissions = try await platform.service.send(.get, "/v1/permissions", as: admin.caller, expecting: 200)
+            #expect(permissions.json["data"]?.array?.count == Permission.catalogue.count)
+            let sales = try await platform.join("sales", role: "sales", by: admin)
+            try await platform.service.send(.get, "/v1/roles", as: sales.caller, expecting: 403)
+        }
+    }
+
+    @Test func aDecisionIsExplained() async throws {
+        try await TenantPlatform.run { platform in
+            let admin = try await platform.organization("acme")
+            let sales = try await platform.join("sales", role: "sales", by: admin)
+            func explain(_ permission: String) async throws -> APIAnswer {
+                try await platform.service.send(
+                    .post, "/v1/authorize/explain", ["permission": .string(permission)], as: sales.caller)
+            }
+            let allowed = try await explain("leads.update").json
+            #expect(allowed["allowed"]?.bool == true)
+            #expect(allowed["scope"]?.string == "team")
+            let refused = try await explain("leads.delete").json
+            #expect(refused["allowed"]?.bool == false)
+            #expect(refused["reason"]?.string == "The role sales does not have leads.delete.")
+            let unknown = try await explain("lead.delete")
+            #expect(unknown.status == 422)
+            #expect(unknown.text.contains("leads.delete"))
+        }
+    }
+}

@@ -1,0 +1,116 @@
+import Contracts
+import Core
+import Postgres
+import ServiceRuntime
+import TestSupport
+import Testing
+
+@Suite struct TenantTests {
+    @Test func makingATenantTwiceGivesTheSame() async throws {
+        try await TenantPlatform.run { platform in
+            let owner = Person(id: UserID(), email: "a@x.test", name: "A")
+            let id = TenantID()
+            func create(_ id: TenantID, _ slug: String) async throws -> APIAnswer {
+                try await platform.service.send(
+                    .post, "/internal/tenants",
+                    ["id": .string(id.description), "name": "X", "slug": .string(slug), "owner": owner.json], as: .anotherService)
+            }
+            let answers = try await withThrowingTaskGroup(of: APIAnswer.self) { group in
+                for _ in 0..<8 {
+                    group.addTask {
+                        try await platform.service.send(
+                            .post, "/internal/tenants",
+                            ["id": .string(id.description), "name": "X", "slug": "company-x", "owner": owner.json], as: .anotherService)
+                    }
+                }
+                return try await group.reduce(into: [APIAnswer]()) { $0.append($1) }
+            }
+            #expect(answers.allSatisfy { $0.status == 200 })
+            #expect(Set(answers.map(\.body)).count == 1)
+            #expect(try await platform.events(in: id) == ["tenant.created", "member.created"])
+            let taken = try await create(TenantID(), "company-x")
+            #expect(taken.status == 409)
+            #expect(taken.code == "already_exists")
+            #expect(try await create(TenantID(), "platform").status == 422)
+        }
+    }
+
+    @Test func anAdministratorChangesTheTenant() async throws {
+        try await TenantPlatform.run { platform in
+            let admin = try await platform.organization("acme")
+            let before = try await platform.service.send(.get, "/v1/tenant", as: admin.caller, expecting: 200)
+            #expect(before.json["locale"]?.string == "en")
+            let changed = try await platform.service.send(
+                .patch, "/v1/tenant",
+                [
+                    "name": "Acme Ω", "locale": "de-AT", "time_zone": "Europe/Vienna", "currency": "EUR",
+                    "settings": ["color": "red", "rows": 25, "beta": true],
+                ], as: admin.caller, headers: [("if-match", before.header("etag") ?? "")], expecting: 200)
+            #expect(changed.json["name"]?.string == "Acme Ω")
+            #expect(changed.json["version"]?.integer == (before.json["version"]?.integer ?? 0) + 1)
+            let merged = try await platform.service.send(
+                .patch, "/v1/tenant", ["settings": ["color": nil, "size": "m"]], as: admin.caller, expecting: 200)
+            #expect(merged.json["settings"]?["color"] == nil)
+            #expect(merged.json["settings"]?["size"]?.string == "m")
+            #expect(merged.json["settings"]?["rows"]?.integer == 25)
+            let same = try await platform.service.send(.patch, "/v1/tenant", [:], as: admin.caller, expecting: 200)
+            #expect(same.header("etag") == merged.header("etag"))
+            try await platform.service.send(
+                .patch, "/v1/tenant", ["name": "X"], as: admin.caller, headers: [("if-match", "\"1\"")], expecting: 412)
+            // None of it makes tokens stale.
+            #expect(try await platform.member(admin.person, in: admin.tenant).membership.tenant.epoch == 1)
+        }
+    }
+
+    @Test func anotherSlugMakesTokensStale() async throws {
+        try await TenantPlatform.run { platform in
+            let admin = try await platform.organization("acme")
+            _ = try await platform.organization("globex")
+            let taken = try await platform.service.send(.patch, "/v1/tenant", ["slug": "globex"], as: admin.caller, expecting: 409)
+            #expect(taken.json["errors"]?[0]?["pointer"]?.string == "/slug")
+            let key = [("idempotency-key", "slug-1")]
+            try await platform.service.send(.patch, "/v1/tenant", ["slug": "acme-2"], as: admin.caller, headers: key, expecting: 200)
+            let replay = try await platform.service.send(
+                .patch, "/v1/tenant", ["slug": "acme-2"], as: admin.caller, headers: key, expecting: 200)
+            #expect(replay.header("idempotent-replayed") == "true")
+            #expect(try await platform.member(admin.person, in: admin.tenant).membership.tenant.epoch == 2)
+            let state = try await platform.service.send(.get, "/internal/gateway-state", as: .anotherService, expecting: 200)
+            let entry: JSON = ["id": .string(admin.tenant.description), "epoch": 2, "status": "active"]
+            #expect(state.json["tenants"]?.array?.contains(entry) == true)
+        }
+    }
+
+    @Test(
+        arguments: [
+            (["slug": "-a-"], "/slug"), (["slug": "admin"], "/slug"), (["locale": "german!"], "/locale"),
+            (["time_zone": "Mars/Base"], "/time_zone"),
+            (["time_zone": "GMT+2"], "/time_zone"), (["currency": "eur"], "/currency"), (["settings": [1]], "/settings"),
+            (["settings": ["A": 1]], "/settings"), (["settings": ["a": ["b": 1]]], "/settings/a"),
+            (["settings": ["a": "\u{0}"]], "/settings/a"),
+            (["name": nil], "/name"),
+        ] as [(JSON, String)])
+    func wrongValuesAreNamed(body: JSON, pointer: String) async throws {
+        try await TenantPlatform.run { platform in
+            let admin = try await platform.organization("acme")
+            let answer = try await platform.service.send(.patch, "/v1/tenant", body, as: admin.caller, expecting: 422)
+            #expect(answer.json["errors"]?[0]?["pointer"]?.string == pointer)
+        }
+    }
+
+    @Test func planAndStatusAreNotTheTenantsToChange() async throws {
+        try await TenantPlatform.run { platform in
+            let admin = try await platform.organization("acme")
+            for name in ["plan", "status", "overrides", "id", "tenant_id", "epoch", "created_at"] {
+                var body = JSONObject()
+                body[name] = "enterprise"
+                let answer = try await platform.service.send(.patch, "/v1/tenant", .object(body), as: admin.caller, expecting: 400)
+                #expect(answer.code == "unknown_member")
+            }
+            for role in ["manager", "sales", "support", "read_only"] {
+                let member = try await platform.join(role.replacing("_", with: "-"), role: role, by: admin)
+                try await platform.service.send(.patch, "/v1/tenant", ["name": "X"], as: member.caller, expecting: 403)
+                try await platform.service.send(.get, "/v1/plan", as: member.caller, expecting: 200)
+            }
+        }
+    }
+}
