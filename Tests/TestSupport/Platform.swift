@@ -55,6 +55,20 @@ public final class Platform: Sendable {
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
         let psql = ["-X", "-q", "-h", server.host, "-p", String(server.port), "-U", server.user, "-v", "ON_ERROR_STOP=1"]
         try await ChildProcess.run("/usr/bin/psql", psql + ["-d", "postgres", "-c", "create database \(database)"])
+        // Roles belong to the whole server: made under the lock that all tests take for it (TestDatabase).
+        let roles = Self.services.flatMap { service in ["_owner", "", "_system", "_search"].map { "'martlet_\(service)\($0)'" } }
+        try await ChildProcess.run(
+            "/usr/bin/psql",
+            psql + [
+                "-d", "postgres", "-1", "-c", "select pg_advisory_xact_lock(7264)", "-c",
+                """
+                do $$ declare wanted text; begin
+                    foreach wanted in array array[\(roles.joined(separator: ", "))] loop
+                        if not exists (select from pg_roles where rolname = wanted) then execute format('create role %I', wanted); end if;
+                    end loop;
+                end $$
+                """,
+            ])
         for service in Self.services {
             try await ChildProcess.run(
                 "/usr/bin/psql",
