@@ -181,10 +181,10 @@ func member(of tenant: TenantID = TenantID(), limits: [String: Int] = [:], timeo
                 let clock = ContinuousClock()
                 let start = clock.now
                 let error = await #expect(throws: PostgresError.self) {
-                    try await client.batch(as: member(timeout: .milliseconds(200)), ["select pg_sleep(1), 'late'"])
+                    try await client.batch(as: member(timeout: .milliseconds(200)), ["select pg_sleep(3), 'late'"])
                 }
                 #expect(error?.kind == .deadlineExceeded && error?.problem.code == .deadlineExceeded)
-                #expect(clock.now - start < .milliseconds(900))
+                #expect(clock.now - start < .seconds(2))
                 // The late answer comes first on this connection, and belongs to nobody.
                 let mine = try await client.batch(as: member(), ["select 'mine'"])[0][0].text(0)
                 #expect(mine == "mine")
