@@ -14,7 +14,7 @@ struct StartGate: Sendable {
     let migrations: [MigrationSet]
     let logger: Logger
 
-    /// - Throws: ``Postgres/IsolationCheck/Fault`` when a role or a table is unsafe.
+    /// - Throws: ``Postgres/IsolationFault`` when a role or a table is unsafe.
     func pass() async throws {
         try await postgres.ready()
         try await systemPostgres.ready()

@@ -14,7 +14,7 @@ extension SystemTests {
             var status: Int
             var code: String
             var pointer: String?
-            var mentions = ""
+            var mentions: String?
         }
 
         static let faults: [Fault] = [
@@ -54,7 +54,8 @@ extension SystemTests {
             Fault(
                 description: "a limit too high", method: .get, path: "/v1/leads?limit=1000000000", status: 400, code: "invalid_parameter",
                 pointer: "?limit"),
-            Fault(description: "broken percent-encoding", method: .get, path: "/v1/leads?q=%zz", status: 400, code: "invalid_parameter"),
+            Fault(description: "a parameter that occurs twice", method: .get, path: "/v1/leads?q=a&q=b", status: 400, code: "invalid_parameter", pointer: "?q"),
+            Fault(description: "invalid UTF-8 in a parameter", method: .get, path: "/v1/leads?q=%ff", status: 400, code: "invalid_parameter"),
             Fault(description: "an unknown route", method: .get, path: "/v1/nonsense", status: 404, code: "not_found"),
             Fault(
                 description: "a method that is not there", method: .put, path: "/v1/leads", body: "{}", status: 405,
@@ -74,7 +75,7 @@ extension SystemTests {
             if let pointer = fault.pointer {
                 #expect(answer.json["errors"]?.array?.contains { $0["pointer"]?.string == pointer } == true, "\(answer.text)")
             }
-            #expect(answer.text.contains(fault.mentions))
+            if let mentioned = fault.mentions { #expect(answer.text.contains(mentioned)) }
         }
 
         @Test func allFaultsAreToldAtOnce() async throws {
