@@ -16,16 +16,23 @@ public struct TestDatabase: Sendable {
 
     /// Makes a database with the schemas of the services, migrated, for the length of the closure.
     public static func run<T>(_ definitions: [ServiceDefinition], _ body: (TestDatabase) async throws -> T) async throws -> T {
-        let database = try await create(definitions)
+        await places.take()
+        let outcome: Result<T, any Error>
         do {
-            let value = try await body(database)
+            let database = try await create(definitions)
+            let result: Result<T, any Error>
+            do { result = .success(try await body(database)) } catch { result = .failure(error) }
             try await database.drop()
-            return value
+            outcome = result
         } catch {
-            try? await database.drop()
-            throw error
+            outcome = .failure(error)
         }
+        await places.giveBack()
+        return try outcome.get()
     }
+
+    /// The test runner starts all tests at once; so many databases, each with services on it, are used at the same time.
+    private static let places = Places(4)
 
     private static func create(_ definitions: [ServiceDefinition]) async throws -> TestDatabase {
         let server = try TestPostgres.superuser()
@@ -107,5 +114,25 @@ public struct TestDatabase: Sendable {
         _ = try await TestPostgres.withClient(server) { client in
             try await client.session(as: Self.context) { try await $0.query("drop database \(unescaped: name) with (force)") }
         }
+    }
+}
+
+/// Lets in so many at a time; the others wait in the order they came.
+private actor Places {
+    private var free: Int
+    private var waiting: [CheckedContinuation<Void, Never>] = []
+
+    init(_ count: Int) { free = count }
+
+    func take() async {
+        if free > 0 {
+            free -= 1
+        } else {
+            await withCheckedContinuation { waiting.append($0) }
+        }
+    }
+
+    func giveBack() {
+        if waiting.isEmpty { free += 1 } else { waiting.removeFirst().resume() }
     }
 }
