@@ -34,11 +34,13 @@ func shared(_ name: String, _ dependencies: [Target.Dependency], resources: [Res
 }
 
 /// A service: the library with everything it does, and the thin executable `martlet-<name>`.
-func service(_ name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource] = []) -> [Target] {
+func service(
+    _ name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource] = [], exclude: [String] = []
+) -> [Target] {
     [
         .target(
             name: name, dependencies: ["Core", "Postgres", "Resources", "ServiceRuntime", "Contracts", logging] + dependencies,
-            path: "Services/\(name)", exclude: ["Main"], resources: [.copy("Migrations")] + resources, swiftSettings: settings),
+            path: "Services/\(name)", exclude: ["Main"] + exclude, resources: [.copy("Migrations")] + resources, swiftSettings: settings),
         .executableTarget(
             name: "martlet-\(name.lowercased())", dependencies: [.target(name: name), "ServiceRuntime", argumentParser],
             path: "Services/\(name)/Main", swiftSettings: settings),
@@ -85,8 +87,9 @@ let package = Package(
                 unixSignals, logging, argumentParser, systemPackage, .product(name: "NIOHTTP1", package: "swift-nio"),
             ] + nio, resources: [.copy("Foundation")]),
     ]
-        + service("Identity", ["COpenSSL", "Redis", jwt, crypto, argumentParser, asyncHTTPClient] + nio)
-        + service("Tenant", ["Redis", crypto] + nio, resources: [.copy("Plans/plans.json")])
+        + service(
+            "Identity", ["COpenSSL", "Redis", jwt, crypto, argumentParser, asyncHTTPClient] + nio, exclude: ["README.md"])
+        + service("Tenant", ["Redis", crypto] + nio, resources: [.copy("Plans/plans.json")], exclude: ["README.md"])
         + service("CRM")
         + service("Activity", [crypto])
         + service("Support")

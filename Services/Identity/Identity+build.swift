@@ -45,7 +45,8 @@ public enum Identity {
             OperatorRoute(registrations: registrations, users: users, tenants: tenants, hasher: hasher, policy: policy).route,
         ]
         return ServiceParts(
-            routes: routes + Me(users: users, tenants: tenants).routes + SessionRoutes(sessions: sessions, revoker: revoker).routes,
+            routes: routes + Me(users: users, tenants: tenants).routes
+                + SessionRoutes(sessions: sessions, revoker: revoker, cursors: CursorSigner(signer: dependencies.signer)).routes,
             schemas: [
                 ("User", User.schema), ("TenantSummary", Membership.tenantSchema), ("Me", Me.schema), ("Session", Session.schema),
             ],

@@ -20,14 +20,17 @@ public enum TenantService {
         let members = MemberStore(postgres: postgres, system: system)
         let memberships = MembershipStore(system: system, plans: plans)
         let announcer = EpochAnnouncer(redis: dependencies.redis, logger: dependencies.logger)
+        let cursors = CursorSigner(signer: dependencies.signer)
         let acceptance = InvitationAcceptance(postgres: postgres, plans: plans, announcer: announcer)
         let routes = [
             TenantRoutes(tenants: tenants, announcer: announcer).routes,
-            MemberRoutes(members: members, announcer: announcer).routes,
-            InvitationRoutes(invitations: InvitationStore(postgres: postgres), members: members, acceptance: acceptance).routes,
+            MemberRoutes(members: members, announcer: announcer, cursors: cursors).routes,
+            InvitationRoutes(
+                invitations: InvitationStore(postgres: postgres), members: members, acceptance: acceptance, cursors: cursors
+            ).routes,
             RoleRoutes().routes,
             PlanRoutes(plans: plans, tenants: tenants, members: members).routes,
-            PlatformRoutes(tenants: tenants, plans: plans, announcer: announcer).routes,
+            PlatformRoutes(tenants: tenants, plans: plans, announcer: announcer, cursors: cursors).routes,
             InternalRoutes(
                 tenants: tenants, members: members, memberships: memberships, acceptance: acceptance,
                 platform: PlatformOperators(tenants: tenants, announcer: announcer)

@@ -7,11 +7,13 @@ public struct Paging: Sendable {
 
     public let limit: Int
     private let after: String?
+    private let cursors: CursorSigner
 
     /// Reads the parameters and refuses those that neither it nor the route knows.
     ///
     /// - Throws: ``Problem`` `unknown_parameter`, `invalid_parameter`.
-    public init(_ call: Call, further names: [String] = []) throws(Problem) {
+    public init(_ call: Call, cursors: CursorSigner, further names: [String] = []) throws(Problem) {
+        self.cursors = cursors
         try call.query.allowOnly(["limit", "after"] + names)
         after = call.query["after"]
         guard let text = call.query["limit"] else {
@@ -24,28 +26,25 @@ public struct Paging: Sendable {
         limit = number
     }
 
-    /// Where to go on, or `nil` at the start. A cursor serves the scope that it was made in only: the tenant with the filter.
+    /// Where to go on, or `nil` at the start.
     ///
+    /// - Parameter list: everything that makes the list what it is: tenant, resource, filter, sort. A cursor serves no other.
     /// - Throws: ``Problem`` `invalid_cursor`.
-    public func cursor<Key>(for scope: some CustomStringConvertible, _ read: (String) -> Key?) throws(Problem) -> Key? {
+    public func cursor<Key>(in list: String, _ read: (String) -> Key?) throws(Problem) -> Key? {
         guard let after else { return nil }
-        guard let bytes = Base64URL.decode(after), let text = String(validating: bytes, as: UTF8.self) else { throw Self.invalid }
-        let prefix = "\(scope);"
-        guard text.hasPrefix(prefix), let key = read(String(text.dropFirst(prefix.count))) else { throw Self.invalid }
+        guard let key = try cursors.open(after, list: Array(list.utf8)).string.flatMap(read) else {
+            throw .internal("a sealed cursor cannot be read")
+        }
         return key
     }
 
-    private static let invalid = Problem(
-        .invalidCursor, "Use 'next' of a page of this very list as 'after'.",
-        faults: [.init(pointer: "?after", code: "invalid_cursor", detail: "It is no cursor of this list.")])
-
     /// The page: `found` has one more than ``limit`` when there is a next one.
     public func reply<Element>(
-        _ found: [Element], for scope: some CustomStringConvertible, cursor: (Element) -> String, json: (Element) -> JSON
+        _ found: [Element], in list: String, cursor: (Element) -> String, json: (Element) -> JSON
     ) -> Reply {
         let page = found.prefix(limit)
         var next = JSON.null
-        if found.count > limit, let last = page.last { next = .string(Base64URL.encode("\(scope);\(cursor(last))".utf8)) }
+        if found.count > limit, let last = page.last { next = .string(cursors.seal(.string(cursor(last)), list: Array(list.utf8))) }
         return .json(["data": .array(page.map(json)), "page": ["next": next, "limit": .number(limit)]])
     }
 

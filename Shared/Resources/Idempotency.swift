@@ -127,8 +127,18 @@ public struct Idempotency: Sendable {
             return try await write()
         } catch let error as PostgresError {
             guard let stored = try await idempotency?.recover(from: error, as: context, on: postgres) else { throw error }
-            guard let body = stored.cells.first, let body else { return Reply(status: stored.status, headers: [replayed]) }
-            return .json(body, status: stored.status, headers: [replayed])
+            return replay(stored)
+        } catch let problem as Problem {
+            // A repeat may be refused because the first took effect: what it removed is no longer there.
+            guard let idempotency, problem.code.status < 500,
+                let stored = try idempotency.stored(in: try await postgres.batch(as: context, [idempotency.lookup(as: context)])[0])
+            else { throw problem }
+            return replay(stored)
         }
+    }
+
+    private static func replay(_ stored: Stored) -> Reply {
+        guard let body = stored.cells.first, let body, !body.isEmpty else { return Reply(status: stored.status, headers: [replayed]) }
+        return .json(body, status: stored.status, headers: [replayed])
     }
 }

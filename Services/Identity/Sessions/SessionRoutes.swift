@@ -1,10 +1,12 @@
 import Contracts
 import Core
+import Resources
 
 /// `/v1/sessions`: where the user is signed in, and how to end it.
 struct SessionRoutes: Sendable {
     let sessions: SessionStore
     let revoker: SessionRevoker
+    let cursors: CursorSigner
 
     var routes: [Route] { [list, delete, gatewayState] }
 
@@ -19,10 +21,11 @@ struct SessionRoutes: Sendable {
                 ],
                 errors: [.invalidParameter, .unknownParameter, .invalidCursor])
         ) { call, member in
-            let paging = try Paging(call)
-            let before = try paging.cursor(for: member.tenant) { SessionID($0) }
+            let paging = try Paging(call, cursors: cursors)
+            let name = "sessions of \(member.user)"
+            let before = try paging.cursor(in: name) { SessionID($0) }
             let found = try await sessions.list(of: member.user, before: before, limit: paging.limit + 1, as: call.systemContext)
-            return paging.reply(found, for: member.tenant, cursor: \.id.description) { $0.json(isCurrent: $0.id == member.session) }
+            return paging.reply(found, in: name, cursor: \.id.description) { $0.json(isCurrent: $0.id == member.session) }
         }
     }
 
@@ -31,13 +34,16 @@ struct SessionRoutes: Sendable {
             .delete, "/v1/sessions/{id}",
             Operation(
                 id: "deleteSession", summary: "End one of your sessions everywhere", tag: "sessions", responses: [.init(204, "Ended.")],
-                errors: [.notFound])
+                errors: [.notFound, .invalidParameter, .unknownParameter, .idempotencyKeyReused, .idempotencyInProgress])
         ) { call, member in
             try call.query.allowOnly([String]())
-            let ended = try await sessions.end(.one(call.id()), of: member.user, as: call.systemContext)
-            guard !ended.isEmpty else { throw Problem.notFound }
-            revoker.announce(ended)
-            return .noContent
+            let id = try call.id(of: SessionID.self)
+            let key = try Idempotency(call)
+            return try await Idempotency.guarding(key, as: member, on: sessions.postgres) {
+                try await sessions.end(id, key: key, as: member)
+                revoker.announce([id])
+                return .noContent
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 import Core
 import Postgres
+import Resources
 
 /// Sessions and their refresh tokens.
 struct SessionStore: Sendable {
@@ -98,6 +99,17 @@ struct SessionStore: Sendable {
     func end(_ choice: Choice, of user: UserID, as context: SystemContext) async throws -> [SessionID] {
         let rows = try await postgres.batch(as: context, [ending(choice, of: user)])[0]
         return try rows.map { try $0.decode("id") }
+    }
+
+    /// Ends one of the caller's sessions.
+    ///
+    /// - Throws: ``Problem`` `not_found` when he has no such running session.
+    func end(_ session: SessionID, key: Idempotency?, as context: RequestContext) async throws {
+        try await postgres.transaction(as: context) { transaction in
+            let ended = try await transaction.query(ending(.one(session), of: context.user))
+            guard !ended.isEmpty else { throw Problem.notFound }
+            if let key { try await transaction.query(key.insertion(as: context, status: 204, body: [])) }
+        }
     }
 
     /// Which of a user's sessions.

@@ -1,13 +1,12 @@
 import Contracts
 import Core
 import Postgres
+import Resources
 
 /// `/v1/me`: the user who asks, with what the present tenant lets him do.
 struct Me: Sendable {
     let users: UserStore
     let tenants: TenantDirectory
-
-    private static let gone = Problem(.tokenStale, "The account is no longer there.")
 
     var routes: [Route] { [read, update] }
 
@@ -19,8 +18,9 @@ struct Me: Sendable {
                 responses: [.init(200, "The user.", schema: ["$ref": "#/components/schemas/Me"])], errors: [.tokenStale])
         ) { call, member in
             try call.query.allowOnly([String]())
-            guard let user = try await users.find(member.user, as: call.systemContext) else { throw Self.gone }
-            return .json(try await json(of: user, member: member, call: call), headers: [("etag", user.etag)])
+            guard let user = try await users.find(member.user, as: call.systemContext) else { throw UserStore.gone }
+            let memberships = try await memberships(of: member, call)
+            return .json(Self.json(of: user, member: member, memberships), headers: [("etag", user.etag)])
         }
     }
 
@@ -34,36 +34,40 @@ struct Me: Sendable {
                     "properties": ["name": ["type": "string", "minLength": 1, "maxLength": 200]],
                 ],
                 responses: [.init(200, "The user.", schema: ["$ref": "#/components/schemas/Me"])],
-                errors: [.tokenStale, .versionMismatch, .validationFailed, .unknownMember, .invalidJSON, .invalidParameter])
+                errors: [
+                    .tokenStale, .versionMismatch, .validationFailed, .unknownMember, .invalidJSON, .invalidParameter, .unknownParameter,
+                    .idempotencyKeyReused, .idempotencyInProgress,
+                ])
         ) { call, member in
             try call.query.allowOnly([String]())
             let body = BodyReader(try call.json(), members: ["name"])
             let name = body.text("name", maximum: 200, isRequired: false)
             try body.finish()
-            let expected = try EntityTag.expected(by: call)
-            let context = call.systemContext
-            guard let present = try await users.find(member.user, as: context) else { throw Self.gone }
-            var user = present
-            if let name {
-                guard let renamed = try await users.rename(member.user, to: name, ifVersion: expected, as: context) else {
-                    guard let current = try await users.find(member.user, as: context) else { throw Self.gone }
-                    throw EntityTag.mismatch(current: current.version)
+            let version = try EntityTag.expected(by: call)
+            let key = try Idempotency(call)
+            let memberships = try await memberships(of: member, call)
+            return try await Idempotency.guarding(key, as: member, on: users.postgres) {
+                let user = try await users.rename(to: name, ifVersion: version, key: key, as: member) { user in
+                    Self.json(of: user, member: member, memberships)
                 }
-                user = renamed
-            } else if let expected, expected != present.version {
-                throw EntityTag.mismatch(current: present.version)
+                return .json(Self.json(of: user, member: member, memberships), headers: [("etag", user.etag)])
             }
-            return .json(try await json(of: user, member: member, call: call), headers: [("etag", user.etag)])
         }
     }
 
-    private func json(of user: User, member: RequestContext, call: Call) async throws -> JSON {
-        let memberships = try await tenants.memberships(of: user.id, as: call.systemContext)
-        guard let present = memberships.first(where: { $0.tenant.id == member.tenant }) else {
+    /// - Throws: ``Problem`` `token_stale` when the caller is no longer a member of the tenant of his token.
+    private func memberships(of member: RequestContext, _ call: Call) async throws -> [Membership] {
+        let memberships = try await tenants.memberships(of: member.user, as: call.systemContext)
+        guard memberships.contains(where: { $0.tenant.id == member.tenant }) else {
             throw Problem(.tokenStale, "You are no longer a member of this tenant.")
         }
-        return [
-            "user": user.json, "tenant": present.tenantJSON, "role": .string(member.role),
+        return memberships
+    }
+
+    private static func json(of user: User, member: RequestContext, _ memberships: [Membership]) -> JSON {
+        [
+            "user": user.json, "tenant": memberships.first { $0.tenant.id == member.tenant }?.tenantJSON ?? .null,
+            "role": .string(member.role),
             "permissions": .array(member.permissions.permissions.map { .string($0.description) }),
             "memberships": .array(memberships.map { ["tenant": $0.tenantJSON, "role": .string($0.role)] }),
         ]

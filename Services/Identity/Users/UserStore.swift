@@ -1,6 +1,7 @@
 import Contracts
 import Core
 import Postgres
+import Resources
 
 /// People and their credentials. They belong to no tenant, so each query runs without one.
 struct UserStore: Sendable {
@@ -41,19 +42,34 @@ struct UserStore: Sendable {
         return try rows.first.map(User.init)
     }
 
-    /// Changes the name, unless the user has another version than the one expected.
-    func rename(_ id: UserID, to name: String, ifVersion version: Int64?, as context: SystemContext) async throws -> User? {
-        let rows = try await postgres.batch(
-            as: context,
-            [
-                """
-                update user_account set name = \(name), version = version + 1, updated_at = now()
-                where id = \(id) and version = coalesce(\(version.map(\.sqlValue) ?? .null)::bigint, version)
-                returning \(User.columns)
-                """
-            ])[0]
-        return try rows.first.map(User.init)
+    /// Changes the caller's name; without one all stays as it is.
+    ///
+    /// - Parameter answer: makes the body that a repeat with the key is answered with.
+    /// - Throws: ``Problem`` `token_stale` when the user is gone, `version_mismatch`.
+    func rename(
+        to name: String?, ifVersion version: Int64?, key: Idempotency?, as context: RequestContext,
+        answer: @Sendable (User) -> JSON
+    ) async throws -> User {
+        try await postgres.transaction(as: context) { transaction in
+            let found = try await transaction.query("select \(User.columns) from user_account where id = \(context.user) for update")
+            guard let row = found.first else { throw Self.gone }
+            var user = try User(row: row)
+            if let version, version != user.version { throw EntityTag.mismatch(current: user.version) }
+            if let name {
+                let changed = try await transaction.query(
+                    """
+                    update user_account set name = \(name), version = version + 1, updated_at = now()
+                    where id = \(context.user) returning \(User.columns)
+                    """)
+                guard let row = changed.first else { throw Self.gone }
+                user = try User(row: row)
+            }
+            if let key { try await transaction.query(key.insertion(as: context, status: 200, body: answer(user).bytes)) }
+            return user
+        }
     }
+
+    static let gone = Problem(.tokenStale, "The account is no longer there.")
 
     /// Stores a new hash if the old one is still there: a re-hash does not undo a change of password made meanwhile.
     func replaceHash(_ old: PasswordHash, by new: PasswordHash, of id: UserID, as context: SystemContext) async throws -> Bool {

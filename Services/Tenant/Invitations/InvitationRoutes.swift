@@ -10,6 +10,7 @@ struct InvitationRoutes: Sendable {
     let invitations: InvitationStore
     let members: MemberStore
     let acceptance: InvitationAcceptance
+    let cursors: CursorSigner
 
     var routes: [Route] { [create, list, read, delete, accept] }
 
@@ -59,10 +60,11 @@ struct InvitationRoutes: Sendable {
                 responses: [.init(200, "The invitations.", schema: Paging.schema(of: ["$ref": "#/components/schemas/Invitation"]))],
                 errors: [.invalidParameter, .unknownParameter, .invalidCursor])
         ) { call, member in
-            let paging = try Paging(call)
-            let before = try paging.cursor(for: member.tenant) { RecordID($0) }
+            let paging = try Paging(call, cursors: cursors)
+            let name = "invitations of \(member.tenant)"
+            let before = try paging.cursor(in: name) { RecordID($0) }
             let found = try await invitations.list(before: before, limit: paging.limit + 1, as: member)
-            return paging.reply(found, for: member.tenant, cursor: \.id.description, json: \.json)
+            return paging.reply(found, in: name, cursor: \.id.description, json: \.json)
         }
     }
 

@@ -6,6 +6,7 @@ import Resources
 struct MemberRoutes: Sendable {
     let members: MemberStore
     let announcer: EpochAnnouncer
+    let cursors: CursorSigner
 
     var routes: [Route] { [list, read, update, delete] }
 
@@ -28,16 +29,16 @@ struct MemberRoutes: Sendable {
                 responses: [.init(200, "The members.", schema: Paging.schema(of: ["$ref": "#/components/schemas/Member"]))],
                 errors: [.invalidParameter, .unknownParameter, .invalidCursor])
         ) { call, member in
-            let paging = try Paging(call, further: ["role", "status", "sort"])
+            let paging = try Paging(call, cursors: cursors, further: ["role", "status", "sort"])
             let filter = try Self.filter(call.query)
-            let scope = "\(member.tenant)/\(filter.description)"
-            let cursor = try paging.cursor(for: scope) { text -> (createdAt: Timestamp, id: UserID)? in
+            let name = "members of \(member.tenant): \(filter.description)"
+            let cursor = try paging.cursor(in: name) { text -> (createdAt: Timestamp, id: UserID)? in
                 let halves = text.split(separator: ";")
                 guard halves.count == 2, let milliseconds = Int64(halves[0]), let id = UserID(halves[1]) else { return nil }
                 return (Timestamp(milliseconds: milliseconds), id)
             }
             let found = try await members.list(filter, after: cursor, limit: paging.limit + 1, as: member)
-            return paging.reply(found, for: scope, cursor: { "\($0.createdAt.milliseconds);\($0.id)" }, json: \.json)
+            return paging.reply(found, in: name, cursor: { "\($0.createdAt.milliseconds);\($0.id)" }, json: \.json)
         }
     }
 

@@ -8,6 +8,7 @@ struct PlatformRoutes: Sendable {
     let tenants: TenantStore
     let plans: PlanCatalogue
     let announcer: EpochAnnouncer
+    let cursors: CursorSigner
 
     var routes: [Route] { [list, read, update] }
 
@@ -30,13 +31,13 @@ struct PlatformRoutes: Sendable {
                 responses: [.init(200, "The tenants.", schema: Paging.schema(of: ["$ref": "#/components/schemas/PlatformTenant"]))],
                 errors: [.invalidParameter, .unknownParameter, .invalidCursor])
         ) { call, member in
-            let paging = try Paging(call, further: ["q"])
+            let paging = try Paging(call, cursors: cursors, further: ["q"])
             let search = call.query["q"]
             if let search, search.utf8.count > 40 { throw Problem.invalidParameter("q", "'q' has at most 40 characters.") }
-            let scope = "platform/\(search ?? "")"
-            let cursor = try paging.cursor(for: scope) { TenantID($0) }
+            let name = "tenants: \(search ?? "")"
+            let cursor = try paging.cursor(in: name) { TenantID($0) }
             let found = try await tenants.list(after: cursor, search: search, limit: paging.limit + 1, as: Self.system(member))
-            return paging.reply(found, for: scope, cursor: \.id.description, json: \.platformJSON)
+            return paging.reply(found, in: name, cursor: \.id.description, json: \.platformJSON)
         }
     }
 
