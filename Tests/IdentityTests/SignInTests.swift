@@ -38,6 +38,8 @@ import Testing
             let header = try JSONParser.parse(try #require(Base64URL.decode(parts[0])))
             #expect(header["alg"]?.string == "EdDSA")
             #expect(header["typ"]?.string == "at+jwt")
+            // The gateway refuses a header with anything more.
+            #expect(header.object?.names.sorted() == ["alg", "kid", "typ"])
             let key = try #require(keys["keys"]?.array?.first { $0["kid"] == header["kid"] })
             #expect(key["kty"]?.string == "OKP")
             #expect(key["crv"]?.string == "Ed25519")

@@ -31,10 +31,16 @@ public struct OperatorCommand: AsyncParsableCommand {
             let configuration = try RuntimeConfiguration(service: .identity, settings: settings)
             let client = ServiceClient(urls: configuration.urls, signer: configuration.signer, client: .shared)
             let password = try Self.readPassword()
-            let answer = try await client.call(
-                .identity, .post, OperatorRoute.path,
-                body: ["email": .string(email), "name": .string(name), "password": .string(password)],
-                as: SystemContext(service: "identity"))
+            let answer: ServiceAnswer
+            do {
+                answer = try await client.call(
+                    .identity, .post, OperatorRoute.path,
+                    body: ["email": .string(email), "name": .string(name), "password": .string(password)],
+                    as: SystemContext(service: "identity"))
+            } catch let problem as Problem {
+                let address = configuration.urls[.identity] ?? ""
+                throw OperatorFailure(description: "identity does not answer at \(address): \(problem.detail)")
+            }
             guard answer.status == 200 else {
                 for fault in answer.json["errors"]?.array ?? [] {
                     print("\(fault["pointer"]?.string ?? ""): \(fault["detail"]?.string ?? "")")
