@@ -43,11 +43,19 @@ public final class ChildProcess: Sendable {
         posix_spawn_file_actions_addopen(&actions, 0, inputFile, O_RDONLY, 0)
         posix_spawn_file_actions_addopen(&actions, 1, logFile, O_WRONLY | O_CREAT | O_APPEND, 0o600)
         posix_spawn_file_actions_adddup2(&actions, 1, 2)
+        // Threads of the runtime block signals, and a child inherits that: it would not hear SIGTERM.
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        posix_spawnattr_setsigmask(&attributes, &signals)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
         let variables = ProcessInfo.processInfo.environment.merging(environment) { $1 }.map { "\($0)=\($1)" }
         var processID = pid_t()
         let result = Self.withCStrings([executable] + arguments) { arguments in
             Self.withCStrings(variables) { variables in
-                posix_spawn(&processID, executable, &actions, nil, arguments, variables)
+                posix_spawn(&processID, executable, &actions, &attributes, arguments, variables)
             }
         }
         guard result == 0 else { throw CommandFailed(command: executable, output: String(cString: strerror(result))) }
