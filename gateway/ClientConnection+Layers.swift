@@ -15,6 +15,8 @@ extension ClientConnection {
         // and tells nothing: the table is public.
         exchange.route = withHeadBytes { worker.routes.index(of: $0[head.path]) }
 
+        if let timeout = route?.timeout { exchange.deadline = exchange.startedAt + timeout }
+
         // A method that no service has is refused before it is counted anywhere.
         if head.method == .other {
             return refuse(Problem(.methodNotAllowed, "The methods are GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS."))

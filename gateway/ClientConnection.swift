@@ -202,6 +202,8 @@ final class ClientConnection: ChannelDuplexHandler {
         finishRecord()
         exchange.upstream = nil
         exchange.ticket = nil
+        // A connection that once carried much does not keep the memory for it.
+        if outbound.capacity > Self.inboundLimit { outbound = ByteBuffer() }
         guard keepsAlive else { return }
         parser.reset()
         phase = .head
@@ -232,7 +234,12 @@ final class ClientConnection: ChannelDuplexHandler {
         case .deciding:
             if now >= exchange.deadline { answerTooLate() }
         case .forwarding where !exchange.isAnswered:
-            if now >= exchange.deadline { answerTooLate() }
+            if now >= exchange.deadline {
+                answerTooLate()
+            } else if !exchange.body.isDone, now >= idleDeadline {
+                // A client that stopped in the middle of its body has no answer to expect.
+                closeNow()
+            }
         case .forwarding:
             if now >= idleDeadline { closeNow() }
         }

@@ -68,7 +68,8 @@ struct Workers: Sendable {
     }
 
     func drain() async {
-        for worker in all { try? await worker.eventLoop.flatSubmit { worker.value.drain() }.get() }
+        // All begin at once; then each is waited for.
+        for future in all.map({ worker in worker.eventLoop.flatSubmit { worker.value.drain() } }) { try? await future.get() }
     }
 
     func stop() async {

@@ -1,3 +1,5 @@
+import NIOCore
+
 /// A service behind the gateway.
 public enum ServiceName: String, Sendable, CaseIterable {
     case identity, tenant, crm, activity, support
@@ -26,11 +28,14 @@ struct RouteTable: Sendable {
         let isOpen: Bool
         /// Bytes of a request's body.
         let bodyLimit: Int
+        /// Until the head of the answer, when it is not the setting's.
+        let timeout: TimeAmount?
         let index: Int
     }
 
-    /// Imports are streamed through and may be this long.
+    /// Imports are streamed through and may be this long, in bytes and in time.
     private static let importLimit = 1 << 30
+    private static let importTimeout = TimeAmount.minutes(15)
 
     private static let prefixes: [(service: ServiceName, paths: [String])] = [
         (.identity, ["/v1/auth", "/v1/me", "/v1/sessions", "/v1/api-keys", "/.well-known"]),
@@ -68,7 +73,8 @@ struct RouteTable: Sendable {
                 routes.append(
                     Route(
                         prefix: path, bytes: Array(path.utf8), service: service, isOpen: Self.open.contains(path),
-                        bodyLimit: path == "/v1/imports" ? Self.importLimit : bodyLimit, index: routes.count))
+                        bodyLimit: path == "/v1/imports" ? Self.importLimit : bodyLimit,
+                        timeout: path == "/v1/imports" ? Self.importTimeout : nil, index: routes.count))
             }
         }
         self.routes = routes

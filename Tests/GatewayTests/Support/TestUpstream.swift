@@ -34,6 +34,8 @@ final class TestUpstream: Sendable {
         /// The end of the connection without a byte.
         case close
         case nothing
+        /// An answer when the test says so, by ``TestUpstream/answerHeld(_:)``.
+        case hold
 
         static func ok(_ body: String = "{}", headers: String = "") -> Action {
             .write("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\(headers)Content-Length: \(body.utf8.count)\r\n\r\n\(body)")
@@ -51,12 +53,17 @@ final class TestUpstream: Sendable {
     }
 
     let state = Mutex(State())
+    private let held = Mutex<[any Channel]>([])
+    /// An element for each request that is held.
+    let holds: AsyncStream<Void>
+    private let holding: AsyncStream<Void>.Continuation
     private let script: @Sendable (Request) -> Action
     private let channel = Mutex<(any Channel)?>(nil)
 
     /// - Parameter script: What to do with each request but those that a gateway makes itself.
     init(keys: [TestKey], script: @escaping @Sendable (Request) -> Action) {
         self.script = script
+        (holds, holding) = AsyncStream.makeStream()
         state.withLock { $0.keys = keys.map(\.jwk) }
     }
 
@@ -74,6 +81,22 @@ final class TestUpstream: Sendable {
             .bind(host: "127.0.0.1", port: port).get()
         self.channel.withLock { $0 = channel }
         return channel.localAddress?.port ?? 0
+    }
+
+    fileprivate func hold(_ channel: any Channel) {
+        held.withLock { $0.append(channel) }
+        holding.yield()
+    }
+
+    /// Answers the requests that are held.
+    func answerHeld(_ body: String = "{}") {
+        let channels = held.withLock { channels in
+            defer { channels = [] }
+            return channels
+        }
+        for channel in channels {
+            channel.writeAndFlush(ByteBuffer(string: "HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"), promise: nil)
+        }
     }
 
     func stop() async { try? await channel.withLock { $0 }?.close().get() }
@@ -130,6 +153,7 @@ private final class UpstreamHandler: ChannelInboundHandler {
                 for byte in answer.utf8 { context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: [byte])), promise: nil) }
             case .close: context.close(promise: nil)
             case .nothing: break
+            case .hold: upstream.hold(context.channel)
             }
         }
     }

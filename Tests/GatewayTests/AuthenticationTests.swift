@@ -1,0 +1,230 @@
+import Core
+import Foundation
+import NIOPosix
+import Redis
+import Testing
+
+@testable import Gateway
+
+@Suite struct AuthenticationTests {
+    private func code(_ answer: TestClient.Answer) throws -> String? { try JSONParser.parse(answer.body)["code"]?.string }
+
+    @Test func withoutATokenOnlyOpenRoutesAreForwarded() async throws {
+        try await TestGateway.with { gateway in
+            for path in ["/v1/auth/login", "/.well-known/openid-configuration", "/v1/plans"] {
+                let answer = try await gateway.get(path)
+                #expect(answer.status == 200, "\(path)")
+            }
+            let signer = try ContextSigner(keys: TestGateway.contextKeys)
+            let request = try #require(gateway.upstream.requests.first)
+            let caller = try signer.verify(request.header("martlet-context"), method: "GET", target: request.target)
+            guard case .anonymous = caller else {
+                Issue.record("not anonymous: \(caller)")
+                return
+            }
+            for path in ["/v1/leads", "/v1/me", "/v1/plan", "/v1/authorize/explain", "/v1/nothing", "/internal/gateway-state", "/metrics"] {
+                let answer = try await gateway.get(path)
+                #expect(answer.status == 401, "\(path)")
+                #expect(answer.header("www-authenticate") == "Bearer")
+            }
+            #expect(gateway.upstream.requests.count == 3)
+        }
+    }
+
+    @Test func pathsOutsideTheTableAreNotThereEvenForMembers() async throws {
+        try await TestGateway.with { gateway in
+            let token = gateway.key.token()
+            for path in [
+                "/", "/internal/gateway-state", "/internal/events", "/v1", "/v1/lead", "/v1/leadsx", "/V1/leads", "/v1/Leads", "/metrics",
+            ] {
+                let answer = try await gateway.get(path, token: token)
+                #expect(answer.status == 404, "\(path)")
+            }
+            #expect(gateway.upstream.requests.isEmpty)
+        }
+    }
+
+    /// A11 to A15: every flaw gives the same answer, and nothing reaches a service.
+    @Test func aTokenWithAnyFlawIsRefusedWithOneText() async throws {
+        try await TestGateway.with { gateway in
+            let key = gateway.key
+            let other = TestKey(id: key.id)
+            let good = key.token()
+            let parts = good.split(separator: ".").map(String.init)
+            let payload = JSON.object(TestMember().claims).description
+            func signed(_ header: String) -> String { key.sign(header: header, payload: payload) }
+            func claim(_ name: String, _ value: JSON?) -> String { key.token { $0[name] = value } }
+            var tokens = [
+                "none": Base64URL.encode(Array(#"{"alg":"none","kid":"test-1","typ":"at+jwt"}"#.utf8)) + ".\(parts[1]).",
+                "forged": other.token(), "wrong type": signed(#"{"alg":"EdDSA","kid":"test-1","typ":"JWT"}"#),
+                "no type": signed(#"{"alg":"EdDSA","kid":"test-1"}"#),
+                "None": signed(#"{"alg":"None","kid":"test-1","typ":"at+jwt"}"#),
+                "other algorithm": signed(#"{"alg":"ES256","kid":"test-1","typ":"at+jwt"}"#),
+                "HS256": signed(#"{"alg":"HS256","kid":"test-1","typ":"at+jwt"}"#),
+                "crit": signed(#"{"alg":"EdDSA","kid":"test-1","typ":"at+jwt","crit":["x"]}"#),
+                "jku": signed(#"{"alg":"EdDSA","kid":"test-1","typ":"at+jwt","jku":"http://evil"}"#),
+                "long kid": signed(#"{"alg":"EdDSA","kid":"\#(String(repeating: "k", count: 100))","typ":"at+jwt"}"#),
+                "duplicate header": signed(#"{"alg":"EdDSA","alg":"EdDSA","kid":"test-1","typ":"at+jwt"}"#),
+                "duplicate claim": key.sign(header: key.header, payload: payload.dropLast() + #","sub":"x"}"#),
+                "audience": claim("aud", "other"), "audience list": claim("aud", ["martlet-api"]), "issuer": claim("iss", "evil"),
+                "no expiry": claim("exp", nil), "text expiry": claim("exp", "9999999999"), "negative expiry": claim("exp", -1),
+                "fraction": claim("exp", .number("1e300")), "huge": claim("exp", .number("9223372036854775808")),
+                "float": claim("exp", .number("1999999999.5")), "future": claim("iat", .number(Timestamp.now.milliseconds / 1000 + 3600)),
+                "not yet": claim("nbf", .number(Timestamp.now.milliseconds / 1000 + 3600)), "no subject": claim("sub", nil),
+                "odd role": claim("role", "a,b;c"), "no epoch": claim("epoch", nil), "odd rate": claim("rate", ["user": [0, 1]]),
+                "trailing": good + "x", "four parts": good + ".x", "two parts": parts[0] + "." + parts[1], "empty": "",
+                "padding": good + "=", "large": key.token { $0["slug"] = .string(String(repeating: "a", count: 9000)) },
+            ]
+            // The last character of a 64-byte signature has four bits that mean nothing: another spelling of the same bytes.
+            let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+            if let last = good.last, let index = alphabet.firstIndex(of: last) {
+                tokens["non-canonical"] = String(good.dropLast()) + String(alphabet[index + 1])
+            }
+            for (flaw, token) in tokens {
+                let answer = try await gateway.get("/v1/leads", token: token)
+                // An empty value is trimmed to a scheme without token.
+                #expect(answer.status == 401, "\(flaw)")
+                #expect(answer.body.contains("The access token is not valid."), "\(flaw)")
+            }
+            let twice = try await gateway.get("/v1/leads", token: good, headers: "Authorization: Bearer \(good)\r\n")
+            #expect(twice.status == 401)
+            #expect(try await gateway.get("/v1/leads?access_token=\(good)").status == 401)
+            #expect(try await gateway.get("/v1/leads", headers: "Authorization: Basic \(good)\r\n").status == 401)
+            #expect(try await gateway.get("/v1/leads", headers: "Authorization: Bearer  \(good)\r\n").status == 401)
+            #expect(gateway.upstream.requests.isEmpty)
+            #expect(try await gateway.get("/v1/leads", headers: "authorization: bearer \(good)\r\n").status == 200)
+        }
+    }
+
+    @Test func anExpiredTokenSaysSoAlsoWhenItWasCached() async throws {
+        try await TestGateway.with { gateway in
+            var member = TestMember()
+            member.lifetime = -1
+            let answer = try await gateway.get("/v1/leads", token: gateway.key.token(for: member))
+            #expect(answer.status == 401)
+            #expect(try code(answer) == "token_expired")
+
+            member.lifetime = 1
+            let token = gateway.key.token(for: member)
+            #expect(try await gateway.get("/v1/leads", token: token).status == 200)
+            // Waits for the clock that the token is judged by.
+            while Timestamp.now.milliseconds / 1000 < (member.claims["iat"]?.integer ?? 0) { await Task.yield() }
+            var status = 200
+            for _ in 0..<400 where status == 200 {
+                status = try await gateway.get("/v1/leads", token: token).status
+                try await Task.sleep(for: .milliseconds(5))
+            }
+            #expect(status == 401)
+        }
+    }
+
+    @Test func anEndedSessionARaisedEpochAndASuspendedTenantActAtOnceByMessage() async throws {
+        try await TestGateway.with { gateway in
+            let redis = RedisClient(configuration: TestGateway.redis, eventLoop: MultiThreadedEventLoopGroup.singleton.next())
+            func publish(_ json: JSON) async throws { _ = try await redis.command(["PUBLISH", "martlet.revocations", json.description]) }
+            /// Asks until the code is there: the message is on its way to the gateway beside the request.
+            func expect(_ wanted: String, _ token: String) async throws {
+                var last: String?
+                for _ in 0..<100 {
+                    let answer = try await gateway.get("/v1/leads", token: token)
+                    last = try code(answer)
+                    if last == wanted { return }
+                }
+                Issue.record("\(wanted) expected, got \(last ?? "success")")
+            }
+            let session = TestMember()
+            let sessionToken = gateway.key.token(for: session)
+            let epoch = TestMember()
+            let epochToken = gateway.key.token(for: epoch)
+            let suspended = TestMember()
+            let suspendedToken = gateway.key.token(for: suspended)
+            for token in [sessionToken, epochToken, suspendedToken] {
+                #expect(try await gateway.get("/v1/leads", token: token).status == 200)
+            }
+            try await publish(["kind": "session", "id": .string(session.session.description)])
+            try await publish([
+                "kind": "member", "tenant": .string(epoch.tenant.description), "user": .string(epoch.user.description), "epoch": 2,
+            ])
+            try await publish(["kind": "tenant", "id": .string(suspended.tenant.description), "epoch": 1, "status": "suspended"])
+            try await expect("token_stale", sessionToken)
+            try await expect("token_stale", epochToken)
+            try await expect("tenant_suspended", suspendedToken)
+            #expect(try await gateway.get("/v1/leads", token: gateway.key.token(for: suspended)).status == 403)
+        }
+    }
+
+    @Test func aLostMessageIsMadeUpForByPolling() async throws {
+        try await TestGateway.with { gateway in
+            let member = TestMember()
+            let token = gateway.key.token(for: member)
+            #expect(try await gateway.get("/v1/leads", token: token).status == 200)
+            gateway.upstream.state.withLock { $0.revokedSessions = [member.session] }
+            var status = 200
+            for _ in 0..<100 where status == 200 {
+                try await Task.sleep(for: .milliseconds(50))
+                status = try await gateway.get("/v1/leads", token: token).status
+            }
+            #expect(status == 401)
+        }
+    }
+
+    @Test func aNewKeyIsFetchedOnceAndMadeUpKeysDoNotFloodIdentity() async throws {
+        try await TestGateway.with { gateway in
+            let before = gateway.upstream.state.withLock { $0.keyFetches }
+            // The first fetch may have been less than five seconds ago; then the unknown key is refused without asking again.
+            for index in 0..<50 { _ = try await gateway.get("/v1/leads", token: TestKey(id: "made-up-\(index)").token()) }
+            #expect(gateway.upstream.state.withLock { $0.keyFetches } - before <= 1)
+
+            let next = TestKey(id: "test-2")
+            gateway.upstream.state.withLock { $0.keys.append(next.jwk) }
+            var status = 401
+            for _ in 0..<140 where status != 200 {
+                status = try await gateway.get("/v1/leads", token: next.token()).status
+                if status != 200 { try await Task.sleep(for: .milliseconds(50)) }
+            }
+            #expect(status == 200)
+        }
+    }
+
+    @Test func beforeRevocationsAreKnownNoTokenIsTrusted() async throws {
+        let key = TestKey()
+        // Nobody listens there.
+        try await TestGateway.with(
+            key: key, upstream: TestUpstream(keys: [key]) { _ in .ok() }, upstreamPort: 1, waitsForReady: false
+        ) { gateway in
+            let answer = try await gateway.get("/v1/leads", token: key.token())
+            #expect(answer.status == 503 && answer.header("retry-after") != nil)
+            let ready = try await TestClient.connect(port: gateway.adminPort) { try await $0.get("/readyz") }
+            #expect(ready.status == 503)
+            let live = try await TestClient.connect(port: gateway.adminPort) { try await $0.get("/livez") }
+            #expect(live.status == 200)
+        }
+    }
+
+    @Test func anotherTenantsNameIsRefusedAndTold() async throws {
+        try await TestGateway.with(configure: { $0.baseDomain = "example.com" }) { gateway in
+            let member = TestMember()
+            let token = gateway.key.token(for: member)
+            #expect(try await gateway.get("/v1/leads", token: token, headers: "X-Tenant: acme\r\n").status == 200)
+            let answer = try await gateway.get("/v1/leads", token: token, headers: "X-Tenant: globex\r\n")
+            #expect(answer.status == 403)
+            #expect(try code(answer) == "tenant_mismatch")
+            for (host, status) in [
+                ("acme.example.com", 200), ("ACME.Example.COM:8080", 200), ("globex.example.com", 403), ("other.org", 200),
+            ] {
+                let answer = try await gateway.send("GET /v1/leads HTTP/1.1\r\nHost: \(host)\r\nAuthorization: Bearer \(token)\r\n\r\n")
+                #expect(answer.status == status, "\(host)")
+            }
+            var events: [TestUpstream.Request] = []
+            for _ in 0..<200 where events.count < 2 {
+                events = gateway.upstream.requests.filter { $0.target == "/internal/events" }
+                try await Task.sleep(for: .milliseconds(5))
+            }
+            let event = try JSONParser.parse(try #require(events.first).body)[0]
+            #expect(event?["kind"]?.string == "security.tenant_mismatch")
+            #expect(event?["tenant"]?.string == member.tenant.description)
+            #expect(event?["actor"]?.string == member.user.description)
+            #expect(gateway.upstream.requests.filter { $0.target == "/v1/leads" }.count == 4)
+        }
+    }
+}

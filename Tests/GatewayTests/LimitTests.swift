@@ -1,0 +1,150 @@
+import Core
+import Testing
+
+@testable import Gateway
+
+@Suite struct LimitTests {
+    /// Sends the requests at once over both gateways and counts the answers by status.
+    private func burst(_ count: Int, _ gateways: [TestGateway], token: String) async throws -> [Int: Int] {
+        try await withThrowingTaskGroup(of: [Int].self) { group in
+            for worker in 0..<8 {
+                group.addTask {
+                    let gateway = gateways[worker % gateways.count]
+                    return try await TestClient.connect(port: gateway.port) { client in
+                        var statuses: [Int] = []
+                        for _ in 0..<count / 8 { statuses.append(try await client.get("/v1/leads", token: token).status) }
+                        return statuses
+                    }
+                }
+            }
+            return try await group.reduce(into: [:]) { counts, statuses in for status in statuses { counts[status, default: 0] += 1 } }
+        }
+    }
+
+    @Test func twoGatewaysTogetherAdmitExactlyTheLimit() async throws {
+        let key = TestKey()
+        try await TestGateway.with(key: key) { first in
+            try await TestGateway.with(key: key, upstream: first.upstream, upstreamPort: first.upstreamPort) { second in
+                var member = TestMember()
+                member.tenantRate = nil
+                member.userRate = (40, 900)
+                let counts = try await burst(160, [first, second], token: key.token(for: member))
+                #expect(counts == [200: 40, 429: 120])
+            }
+        }
+    }
+
+    @Test func leasesOfAFastLimitAdmitNoMoreThanTheLimit() async throws {
+        try await TestGateway.with { gateway in
+            var member = TestMember()
+            // Leases of two tokens; the bucket hardly refills while the test runs.
+            member.tenantRate = (400, 4)
+            member.userRate = nil
+            let clock = ContinuousClock()
+            let start = clock.now
+            let counts = try await burst(1600, [gateway], token: gateway.key.token(for: member))
+            let elapsed = clock.now - start
+            let refill = Int(Double(elapsed.components.seconds + 1) * 100)
+            #expect((counts[200] ?? 0) <= 400 + refill)
+            #expect((counts[200] ?? 0) >= 380)
+        }
+    }
+
+    @Test func anAnswerTellsTheLimitAndARefusalWhenToComeBack() async throws {
+        try await TestGateway.with { gateway in
+            var member = TestMember()
+            member.tenantRate = (100, 1)
+            member.userRate = (2, 900)
+            let token = gateway.key.token(for: member)
+            let first = try await gateway.get("/v1/leads", token: token)
+            #expect(first.header("ratelimit-policy") == "\"user\";q=2;w=900, \"tenant\";q=100;w=1")
+            #expect(first.header("ratelimit")?.hasPrefix("\"user\";r=1;t=450") == true)
+            _ = try await gateway.get("/v1/leads", token: token)
+            let over = try await gateway.get("/v1/leads", token: token)
+            #expect(over.status == 429)
+            #expect(over.header("retry-after").flatMap { Int($0) }.map { (440...450).contains($0) } == true)
+            #expect(over.header("ratelimit")?.hasPrefix("\"user\";r=0") == true)
+        }
+    }
+
+    @Test func oneUserAtHisLimitDoesNotUseUpHisTenants() async throws {
+        try await TestGateway.with { gateway in
+            var member = TestMember()
+            member.tenantRate = (10, 900)
+            member.userRate = (5, 900)
+            let token = gateway.key.token(for: member)
+            var statuses: [Int] = []
+            for _ in 0..<20 { statuses.append(try await gateway.get("/v1/leads", token: token).status) }
+            #expect(statuses.filter { $0 == 200 }.count == 5)
+            member.user = UserID()
+            let colleague = gateway.key.token(for: member)
+            statuses = []
+            for _ in 0..<10 { statuses.append(try await gateway.get("/v1/leads", token: colleague).status) }
+            #expect(statuses.filter { $0 == 200 }.count == 5)
+        }
+    }
+
+    /// The addresses here are told by a trusted proxy, so that each test has its own.
+    private func address() -> String { "100.\(Int.random(in: 64..<128)).\(Int.random(in: 0..<256)).\(Int.random(in: 0..<256))" }
+
+    @Test func anAddressWithoutAValidTokenIsLimitedAndMembersBehindItAreNot() async throws {
+        let address = address()
+        let loopback = try #require(AddressRange("127.0.0.0/8"))
+        try await TestGateway.with(configure: {
+            $0.addressLimit = 3
+            $0.trustedProxies = [loopback]
+        }) { gateway in
+            let forwarded = "X-Forwarded-For: \(address)\r\n"
+            #expect(try await gateway.get("/v1/auth/login", headers: forwarded).status == 200)
+            #expect(try await gateway.get("/v1/leads", headers: forwarded).status == 401)
+            #expect(try await gateway.get("/v1/leads", token: "made.up.token", headers: forwarded).status == 401)
+            for _ in 0..<3 { #expect(try await gateway.get("/v1/leads", token: "made.up.token", headers: forwarded).status == 429) }
+            let answer = try await gateway.get("/v1/auth/login", headers: forwarded)
+            #expect(answer.status == 429 && answer.header("retry-after") != nil)
+            #expect(try await gateway.get("/v1/leads", token: gateway.key.token(), headers: forwarded).status == 200)
+            // What stands before the last address was written by the client.
+            #expect(try await gateway.get("/v1/auth/login", headers: "X-Forwarded-For: 9.9.9.9, \(address)\r\n").status == 429)
+            #expect(try await gateway.get("/v1/auth/login", headers: "X-Forwarded-For: \(self.address())\r\n").status == 200)
+        }
+    }
+
+    @Test func anUntrustedPeersForwardedAddressIsNotBelieved() async throws {
+        try await TestGateway.with(configure: { $0.addressLimit = 1_000_000 }) { gateway in
+            _ = try await gateway.get("/v1/auth/login", headers: "X-Forwarded-For: 9.9.9.9\r\n")
+            let request = try #require(gateway.upstream.requests.first)
+            let signer = try ContextSigner(keys: TestGateway.contextKeys)
+            let caller = try signer.verify(request.header("martlet-context"), method: "GET", target: request.target)
+            #expect(caller.edge.address == "127.0.0.1")
+            #expect(request.header("x-forwarded-for") == nil)
+        }
+    }
+
+    @Test func anIPv6ClientIsCountedByItsNetwork() throws {
+        let first = try #require(IPAddress("2001:db8:1:2::1"))
+        let second = try #require(IPAddress("2001:db8:1:2:ffff::9"))
+        let other = try #require(IPAddress("2001:db8:1:3::1"))
+        #expect(first.limitKey == second.limitKey && first.limitKey != other.limitKey)
+        #expect(IPAddress("::ffff:10.0.0.1") == IPAddress("10.0.0.1"))
+        #expect(IPAddress("10.0.0.1")?.text == "10.0.0.1" && first.text == "2001:db8:1:2::1")
+        #expect(AddressRange("10.0.0.0/8")?.contains(try #require(IPAddress("10.255.0.1"))) == true)
+        #expect(AddressRange("10.0.0.0/8")?.contains(try #require(IPAddress("11.0.0.1"))) == false)
+        #expect(AddressRange("fd00::/8")?.contains(try #require(IPAddress("fdff::1"))) == true)
+        #expect(AddressRange("10.0.0.0/33") == nil && AddressRange("x") == nil)
+    }
+
+    /// F5, F6: without Redis the stated local share holds, and nobody gets a 500 or waits long.
+    @Test func withoutRedisALocalShareIsAdmitted() async throws {
+        try await TestGateway.with(configure: {
+            $0.redis = .init(host: "127.0.0.1", port: 1)
+            $0.eventLoops = 1
+        }) { gateway in
+            var member = TestMember()
+            member.tenantRate = (20, 900)
+            let token = gateway.key.token(for: member)
+            var statuses: [Int] = []
+            for _ in 0..<20 { statuses.append(try await gateway.get("/v1/leads", token: token).status) }
+            #expect(statuses.filter { $0 == 200 }.count == 10)
+            #expect(statuses.filter { $0 == 429 }.count == 10)
+        }
+    }
+}
