@@ -2,6 +2,7 @@ import Core
 import Foundation
 import NIOPosix
 import Redis
+import Synchronization
 import Testing
 
 @testable import Gateway
@@ -10,7 +11,7 @@ import Testing
     private func code(_ answer: TestClient.Answer) throws -> String? { try JSONParser.parse(answer.body)["code"]?.string }
 
     @Test func withoutATokenOnlyOpenRoutesAreForwarded() async throws {
-        try await TestGateway.with { gateway in
+        try await TestGateway.with { gateway async throws in
             for path in ["/v1/auth/login", "/.well-known/openid-configuration", "/v1/plans"] {
                 let answer = try await gateway.get(path)
                 #expect(answer.status == 200, "\(path)")
@@ -32,7 +33,7 @@ import Testing
     }
 
     @Test func pathsOutsideTheTableAreNotThereEvenForMembers() async throws {
-        try await TestGateway.with { gateway in
+        try await TestGateway.with { gateway async throws in
             let token = gateway.key.token()
             for path in [
                 "/", "/internal/gateway-state", "/internal/events", "/v1", "/v1/lead", "/v1/leadsx", "/V1/leads", "/v1/Leads", "/metrics",
@@ -46,7 +47,7 @@ import Testing
 
     /// A11 to A15: every flaw gives the same answer, and nothing reaches a service.
     @Test func aTokenWithAnyFlawIsRefusedWithOneText() async throws {
-        try await TestGateway.with { gateway in
+        try await TestGateway.with { gateway async throws in
             let key = gateway.key
             let other = TestKey(id: key.id)
             let good = key.token()
@@ -97,7 +98,7 @@ import Testing
     }
 
     @Test func anExpiredTokenSaysSoAlsoWhenItWasCached() async throws {
-        try await TestGateway.with { gateway in
+        try await TestGateway.with { gateway async throws in
             var member = TestMember()
             member.lifetime = -1
             let answer = try await gateway.get("/v1/leads", token: gateway.key.token(for: member))
@@ -119,7 +120,7 @@ import Testing
     }
 
     @Test func anEndedSessionARaisedEpochAndASuspendedTenantActAtOnceByMessage() async throws {
-        try await TestGateway.with { gateway in
+        try await TestGateway.with { gateway async throws in
             let redis = RedisClient(configuration: TestGateway.redis, eventLoop: MultiThreadedEventLoopGroup.singleton.next())
             func publish(_ json: JSON) async throws { _ = try await redis.command(["PUBLISH", "martlet.revocations", json.description]) }
             /// Asks until the code is there: the message is on its way to the gateway beside the request.
@@ -154,7 +155,7 @@ import Testing
     }
 
     @Test func aLostMessageIsMadeUpForByPolling() async throws {
-        try await TestGateway.with { gateway in
+        try await TestGateway.with { gateway async throws in
             let member = TestMember()
             let token = gateway.key.token(for: member)
             #expect(try await gateway.get("/v1/leads", token: token).status == 200)
@@ -169,7 +170,7 @@ import Testing
     }
 
     @Test func aNewKeyIsFetchedOnceAndMadeUpKeysDoNotFloodIdentity() async throws {
-        try await TestGateway.with { gateway in
+        try await TestGateway.with { gateway async throws in
             let before = gateway.upstream.state.withLock { $0.keyFetches }
             // The first fetch may have been less than five seconds ago; then the unknown key is refused without asking again.
             for index in 0..<50 { _ = try await gateway.get("/v1/leads", token: TestKey(id: "made-up-\(index)").token()) }
@@ -191,7 +192,7 @@ import Testing
         // Nobody listens there.
         try await TestGateway.with(
             key: key, upstream: TestUpstream(keys: [key]) { _ in .ok() }, upstreamPort: 1, waitsForReady: false
-        ) { gateway in
+        ) { gateway async throws in
             let answer = try await gateway.get("/v1/leads", token: key.token())
             #expect(answer.status == 503 && answer.header("retry-after") != nil)
             let ready = try await TestClient.connect(port: gateway.adminPort) { try await $0.get("/readyz") }
@@ -202,7 +203,7 @@ import Testing
     }
 
     @Test func anotherTenantsNameIsRefusedAndTold() async throws {
-        try await TestGateway.with(configure: { $0.baseDomain = "example.com" }) { gateway in
+        try await TestGateway.with(configure: { $0.baseDomain = "example.com" }) { gateway async throws in
             let member = TestMember()
             let token = gateway.key.token(for: member)
             #expect(try await gateway.get("/v1/leads", token: token, headers: "X-Tenant: acme\r\n").status == 200)

@@ -6,7 +6,7 @@ import Testing
 
 @Suite struct EdgeTests {
     @Test func methodsThatNoServiceHasAreRefused() async throws {
-        try await TestGateway.with { gateway in
+        try await TestGateway.with { gateway async throws in
             for method in ["TRACE", "CONNECT", "PROPFIND", "get"] {
                 let answer = try await gateway.send("\(method) /v1/leads HTTP/1.1\r\nHost: x\r\n\r\n")
                 #expect(answer.status == 405 && answer.header("allow") != nil, "\(method)")
@@ -15,15 +15,15 @@ import Testing
     }
 
     @Test func malformedHeadsAreAnsweredAndTheConnectionEnds() async throws {
-        try await TestGateway.with { gateway in
+        try await TestGateway.with { gateway async throws in
             let cases = [
                 ("GET /v1/leads HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello", 400),
-                ("GET /" + String(repeating: "a", count: 9000), 414),
+                ("GET /" + String(repeating: "a", count: 9000) + " HTTP/1.1\r\nHost: x", 414),
                 ("GET /v1/leads HTTP/1.1\r\nHost: x\r\nA: " + String(repeating: "b", count: 100_000), 431),
                 ("\u{16}\u{03}\u{01}\u{02}\r\n\r\n", 400),
             ]
             for (text, status) in cases {
-                try await TestClient.connect(port: gateway.port) { client in
+                try await TestClient.connect(port: gateway.port) { client async throws in
                     // A second request behind it must not be looked at.
                     try await client.send(text + "\r\n\r\nGET /v1/plans HTTP/1.1\r\nHost: x\r\n\r\n")
                     let answer = try await client.answer()
@@ -37,8 +37,8 @@ import Testing
     }
 
     @Test func aRefusedRequestWithABodyLeavesTheNextOneInOrder() async throws {
-        try await TestGateway.with { gateway in
-            try await TestClient.connect(port: gateway.port) { client in
+        try await TestGateway.with { gateway async throws in
+            try await TestClient.connect(port: gateway.port) { client async throws in
                 try await client.send(
                     "POST /v1/leads HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\n\r\nGET /v1/me HTTP/1.1\r\nHost: y\r\n"
                         + "GET /v1/plans HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -50,7 +50,7 @@ import Testing
     }
 
     @Test func aTraceIsContinuedWhenItIsValidAndBegunWhenNot() async throws {
-        try await TestGateway.with { gateway in
+        try await TestGateway.with { gateway async throws in
             let trace = "0af7651916cd43dd8448eb211c80319c"
             let kept = try await gateway.get("/v1/plans", headers: "traceparent: 00-\(trace)-b7ad6b7169203331-01\r\n")
             let parent = try #require(kept.header("traceparent"))
@@ -65,7 +65,7 @@ import Testing
     }
 
     @Test func onlyTheOriginsOfTheSettingsMayReadAnswers() async throws {
-        try await TestGateway.with(configure: { $0.corsOrigins = ["https://app.example.com"] }) { gateway in
+        try await TestGateway.with(configure: { $0.corsOrigins = ["https://app.example.com"] }) { gateway async throws in
             let allowed = try await gateway.get("/v1/plans", headers: "Origin: https://app.example.com\r\n")
             #expect(allowed.header("access-control-allow-origin") == "https://app.example.com" && allowed.header("vary") == "Origin")
             for origin in ["null", "https://app.example.com.evil.org", "http://app.example.com", "https://evilapp.example.com", "*"] {
@@ -82,8 +82,8 @@ import Testing
 
     /// A29: a client that sends its head too slowly is not waited for.
     @Test func aHeadThatDoesNotEndInTimeEndsTheConnection() async throws {
-        try await TestGateway.with(configure: { $0.headerTimeout = .milliseconds(300) }) { gateway in
-            try await TestClient.connect(port: gateway.port) { client in
+        try await TestGateway.with(configure: { $0.headerTimeout = .milliseconds(300) }) { gateway async throws in
+            try await TestClient.connect(port: gateway.port) { client async throws in
                 try await client.send("GET /v1/leads HTTP/1.1\r\nHost:")
                 #expect(try await client.rest() == "")
             }
@@ -94,10 +94,10 @@ import Testing
         try await TestGateway.with(configure: {
             $0.connectionLimit = 1
             $0.eventLoops = 1
-        }) { gateway in
-            try await TestClient.connect(port: gateway.port) { first in
+        }) { gateway async throws in
+            try await TestClient.connect(port: gateway.port) { first async throws in
                 #expect(try await first.get("/v1/plans").status == 200)
-                try await TestClient.connect(port: gateway.port) { second in #expect(try await second.rest() == "") }
+                try await TestClient.connect(port: gateway.port) { second async throws in #expect(try await second.rest() == "") }
                 #expect(try await first.get("/v1/plans").status == 200)
             }
         }
@@ -111,7 +111,7 @@ import Testing
             return .ok(
                 #"{"openapi":"3.1.0","info":{"title":"t","version":"1"},"paths":{"/v1/p\#(number)":{"get":{}}},"components":{"schemas":{"S\#(number)":{}},"securitySchemes":{"bearer":{}}}}"#
             )
-        }) { gateway in
+        }) { gateway async throws in
             let answer = try await gateway.get("/openapi.json")
             #expect(answer.status == 200 && answer.header("content-type") == "application/json")
             let document = try JSONParser.parse(answer.body)
@@ -126,8 +126,8 @@ import Testing
 
     /// F19: not ready first, no new connections, and what is under way ends in full.
     @Test func aStopLetsRequestsUnderWayEndAndAsksTheirClientsToClose() async throws {
-        try await TestGateway.with(script: { _ in .hold }) { gateway in
-            try await TestClient.connect(port: gateway.port) { client in
+        try await TestGateway.with(script: { _ in .hold }) { gateway async throws in
+            try await TestClient.connect(port: gateway.port) { client async throws in
                 try await client.send(
                     "POST /v1/leads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(gateway.key.token())\r\nContent-Length: 4\r\n\r\nbody")
                 var holds = gateway.upstream.holds.makeAsyncIterator()

@@ -3,7 +3,8 @@ import Testing
 
 @Suite struct ForwardingTests {
     @Test func aMembersRequestReachesItsServiceWithASignedContextThatVerifies() async throws {
-        try await TestGateway.with(script: { _ in .ok(#"{"data":[]}"#, headers: "ETag: \"3\"\r\nServer: upstream\r\n") }) { gateway in
+        try await TestGateway.with(script: { _ in .ok(#"{"data":[]}"#, headers: "ETag: \"3\"\r\nServer: upstream\r\n") }) {
+            gateway async throws in
             let member = TestMember()
             let answer = try await gateway.get(
                 "/v1/leads?limit=5", token: gateway.key.token(for: member), headers: "X-Request-Id: abc.1\r\nAccept: application/json\r\n")

@@ -7,9 +7,9 @@ import Testing
 
 @Suite struct UpstreamTests {
     @Test func connectionsToAServiceAreReused() async throws {
-        try await TestGateway.with(configure: { $0.eventLoops = 1 }) { gateway in
+        try await TestGateway.with(configure: { $0.eventLoops = 1 }) { gateway async throws in
             let token = gateway.key.token()
-            try await TestClient.connect(port: gateway.port) { client in
+            try await TestClient.connect(port: gateway.port) { client async throws in
                 for _ in 0..<20 { #expect(try await client.get("/v1/leads", token: token).status == 200) }
             }
             #expect(gateway.upstream.requests.map(\.number) == Array(0..<20))
@@ -17,9 +17,9 @@ import Testing
     }
 
     @Test func pipelinedRequestsAreAnsweredInTheirOrder() async throws {
-        try await TestGateway.with(script: { .ok("\"\($0.target)\"") }) { gateway in
+        try await TestGateway.with(script: { .ok("\"\($0.target)\"") }) { gateway async throws in
             let token = gateway.key.token()
-            try await TestClient.connect(port: gateway.port) { client in
+            try await TestClient.connect(port: gateway.port) { client async throws in
                 let requests = (0..<20).map { "GET /v1/leads/\($0) HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(token)\r\n\r\n" }.joined()
                 try await client.send(requests)
                 for index in 0..<20 { #expect(try await client.answer().body == "\"/v1/leads/\(index)\"") }
@@ -28,7 +28,7 @@ import Testing
     }
 
     @Test func bodiesOfBothFramingsArriveWhole() async throws {
-        try await TestGateway.with(script: { .ok(String($0.body.count)) }) { gateway in
+        try await TestGateway.with(script: { .ok(String($0.body.count)) }) { gateway async throws in
             let token = gateway.key.token()
             let start = "POST /v1/leads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(token)\r\n"
             let large = String(repeating: "x", count: 900_000)
@@ -39,7 +39,7 @@ import Testing
             #expect(String(decoding: request.body, as: UTF8.self) == "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
             #expect(request.header("content-length") == nil)
             // In pieces, so that head and body come apart.
-            try await TestClient.connect(port: gateway.port) { client in
+            try await TestClient.connect(port: gateway.port) { client async throws in
                 try await client.send(start + "Content-Length: 6\r\n")
                 try await client.send("\r\nab")
                 try await client.send("cdef")
@@ -50,11 +50,11 @@ import Testing
     }
 
     @Test func aBodyThatIsTooLongIsRefusedByItsLengthAndWhileItStreams() async throws {
-        try await TestGateway.with(configure: { $0.bodyLimit = 10_000 }) { gateway in
+        try await TestGateway.with(configure: { $0.bodyLimit = 10_000 }) { gateway async throws in
             let start = "POST /v1/leads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(gateway.key.token())\r\n"
             let declared = try await gateway.send(start + "Content-Length: 10000000\r\n\r\n")
             #expect(declared.status == 413 && declared.header("connection") == "close")
-            try await TestClient.connect(port: gateway.port) { client in
+            try await TestClient.connect(port: gateway.port) { client async throws in
                 try await client.send(start + "Transfer-Encoding: chunked\r\n\r\n")
                 for _ in 0..<20 { try await client.send("1000\r\n" + String(repeating: "x", count: 4096) + "\r\n") }
                 #expect(try await client.answer().status == 413)
@@ -64,9 +64,9 @@ import Testing
     }
 
     @Test func brokenChunksEndTheRequestAndTheConnection() async throws {
-        try await TestGateway.with { gateway in
+        try await TestGateway.with { gateway async throws in
             let start = "POST /v1/leads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(gateway.key.token())\r\n"
-            try await TestClient.connect(port: gateway.port) { client in
+            try await TestClient.connect(port: gateway.port) { client async throws in
                 try await client.send(
                     start + "Transfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\n\r\nGET /v1/leads HTTP/1.1\r\nHost: x\r\n\r\n")
                 let answer = try await client.answer()
@@ -77,8 +77,8 @@ import Testing
     }
 
     @Test func headIsAnsweredWithoutABodyAndAskedAsGet() async throws {
-        try await TestGateway.with(script: { _ in .ok("12345") }) { gateway in
-            try await TestClient.connect(port: gateway.port) { client in
+        try await TestGateway.with(script: { _ in .ok("12345") }) { gateway async throws in
+            try await TestClient.connect(port: gateway.port) { client async throws in
                 try await client.send("HEAD /v1/leads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(gateway.key.token())\r\n\r\n")
                 let answer = try await client.answer(hasBody: false)
                 #expect(answer.status == 200 && answer.header("content-length") == "5")
@@ -89,8 +89,8 @@ import Testing
     }
 
     @Test func aClientThatWaitsForContinueIsToldToGoOn() async throws {
-        try await TestGateway.with(script: { .ok(String($0.body.count)) }) { gateway in
-            try await TestClient.connect(port: gateway.port) { client in
+        try await TestGateway.with(script: { .ok(String($0.body.count)) }) { gateway async throws in
+            try await TestClient.connect(port: gateway.port) { client async throws in
                 let token = gateway.key.token()
                 try await client.send(
                     "POST /v1/leads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(token)\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
@@ -109,7 +109,7 @@ import Testing
         .write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}"),
     ])
     func anUpstreamThatBreaksOffBeforeItsAnswerIsA503(action: TestUpstream.Action) async throws {
-        try await TestGateway.with(script: { _ in action }) { gateway in
+        try await TestGateway.with(script: { _ in action }) { gateway async throws in
             let answer = try await gateway.get("/v1/leads", token: gateway.key.token())
             #expect(answer.status == 503 && answer.header("retry-after") == "1")
             #expect(answer.body.contains("upstream_unavailable"))
@@ -117,8 +117,9 @@ import Testing
     }
 
     @Test func aTruncatedAnswerEndsTheClientsConnection() async throws {
-        try await TestGateway.with(script: { _ in .writeAndClose("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc") }) { gateway in
-            try await TestClient.connect(port: gateway.port) { client in
+        try await TestGateway.with(script: { _ in .writeAndClose("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc") }) {
+            gateway async throws in
+            try await TestClient.connect(port: gateway.port) { client async throws in
                 try await client.send("GET /v1/leads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(gateway.key.token())\r\n\r\n")
                 let text = try await client.rest()
                 #expect(text.hasPrefix("HTTP/1.1 200 OK") && text.hasSuffix("\r\n\r\nabc"))
@@ -128,7 +129,7 @@ import Testing
 
     @Test func anAnswerByteByByteIsWhole() async throws {
         let text = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
-        try await TestGateway.with(script: { _ in .drip(text) }) { gateway in
+        try await TestGateway.with(script: { _ in .drip(text) }) { gateway async throws in
             #expect(try await gateway.get("/v1/leads", token: gateway.key.token()).body == "hello")
         }
     }
@@ -137,8 +138,8 @@ import Testing
         try await TestGateway.with(
             configure: { $0.eventLoops = 1 },
             script: { _ in .write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen") }
-        ) { gateway in
-            try await TestClient.connect(port: gateway.port) { client in
+        ) { gateway async throws in
+            try await TestClient.connect(port: gateway.port) { client async throws in
                 for _ in 0..<10 { #expect(try await client.get("/v1/leads", token: gateway.key.token()).body == "{}") }
             }
         }
@@ -146,9 +147,9 @@ import Testing
 
     @Test func aSafeRequestIsSentAgainWhenAReusedConnectionWasClosedAndAWriteIsNot() async throws {
         // Every connection serves one request and is closed as the second arrives.
-        try await TestGateway.with(configure: { $0.eventLoops = 1 }, script: { $0.number == 0 ? .ok() : .close }) { gateway in
+        try await TestGateway.with(configure: { $0.eventLoops = 1 }, script: { $0.number == 0 ? .ok() : .close }) { gateway async throws in
             let token = gateway.key.token()
-            try await TestClient.connect(port: gateway.port) { client in
+            try await TestClient.connect(port: gateway.port) { client async throws in
                 for _ in 0..<5 { #expect(try await client.get("/v1/leads", token: token).status == 200) }
                 let post = "POST /v1/leads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(token)\r\nContent-Length: 2\r\n"
                 try await client.send(post + "\r\n{}")
@@ -166,8 +167,8 @@ import Testing
                 $0.requestTimeout = .milliseconds(300)
                 $0.eventLoops = 1
             }, script: { $0.target == "/v1/leads/slow" ? .nothing : .ok("\($0.number)") }
-        ) { gateway in
-            try await TestClient.connect(port: gateway.port) { client in
+        ) { gateway async throws in
+            try await TestClient.connect(port: gateway.port) { client async throws in
                 let answer = try await client.get("/v1/leads/slow", token: gateway.key.token())
                 #expect(answer.status == 504 && answer.body.contains("deadline_exceeded"))
                 #expect(try await client.get("/v1/leads", token: gateway.key.token()).body == "0")
@@ -176,7 +177,8 @@ import Testing
     }
 
     @Test func oneSlowServiceDoesNotHoldUpTheOthersAndADeadOneIsCutOff() async throws {
-        try await TestGateway.with(configure: { $0.upstreams[.support] = [UpstreamAddress(host: "127.0.0.1", port: 1)] }) { gateway in
+        try await TestGateway.with(configure: { $0.upstreams[.support] = [UpstreamAddress(host: "127.0.0.1", port: 1)] }) {
+            gateway async throws in
             let token = gateway.key.token()
             for _ in 0..<10 { #expect(try await gateway.get("/v1/tickets", token: token).status == 503) }
             #expect(try await gateway.get("/v1/leads", token: token).status == 200)
@@ -195,7 +197,7 @@ import Testing
             configure: {
                 $0.upstreams[.crm] = [UpstreamAddress(host: "127.0.0.1", port: 1), UpstreamAddress(host: "127.0.0.1", port: port)]
             }
-        ) { gateway in
+        ) { gateway async throws in
             let post = "POST /v1/leads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(key.token())\r\nContent-Length: 2\r\n\r\n{}"
             for _ in 0..<20 { #expect(try await gateway.send(post).status == 200) }
         }
@@ -204,8 +206,8 @@ import Testing
 
     @Test func aSlowReaderSlowsItsUpstreamInsteadOfFillingTheGateway() async throws {
         let body = String(repeating: "0123456789abcdef", count: 1 << 20)  // 16 MiB
-        try await TestGateway.with(script: { _ in .ok(body) }) { gateway in
-            try await TestClient.connect(port: gateway.port) { client in
+        try await TestGateway.with(script: { _ in .ok(body) }) { gateway async throws in
+            try await TestClient.connect(port: gateway.port) { client async throws in
                 let answer = try await client.get("/v1/leads", token: gateway.key.token())
                 #expect(answer.body.utf8.count == 16 << 20)
             }
@@ -213,7 +215,7 @@ import Testing
     }
 
     @Test func hopByHopAndTrustedNamesDoNotReachTheService() async throws {
-        try await TestGateway.with { gateway in
+        try await TestGateway.with { gateway async throws in
             _ = try await gateway.get(
                 "/v1/leads", token: gateway.key.token(),
                 headers: "Martlet-Context: forged\r\nX-Forwarded-For: 1.1.1.1\r\nConnection: X-Hop\r\nX-Hop: 1\r\nX-Kept: 1\r\n")

@@ -53,12 +53,14 @@ struct TestGateway: Sendable {
         configuration.redis = redis
         configuration.eventLoops = 2
         configuration.writesAccessLog = false
+        // All tests come from one address; those of the limit itself bring their own.
+        configuration.addressLimit = 1_000_000
         configuration.grace = .seconds(5)
         for service in ServiceName.allCases { configuration.upstreams[service] = [UpstreamAddress(host: "127.0.0.1", port: upstreamPort)] }
         configure(&configuration)
         let (started, start) = AsyncStream.makeStream(of: Gateway.Addresses.self)
         var logger = Logger(label: "test")
-        logger.logLevel = .warning
+        logger.logLevel = .error
         let gateway = Gateway(configuration: configuration, logger: logger) { start.yield($0) }
         let group = ServiceGroup(services: [gateway], logger: logger)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
