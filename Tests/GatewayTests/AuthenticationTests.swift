@@ -105,15 +105,13 @@ import Testing
             #expect(answer.status == 401)
             #expect(try code(answer) == "token_expired")
 
-            member.lifetime = 1
+            member.lifetime = 3
             let token = gateway.key.token(for: member)
             #expect(try await gateway.get("/v1/leads", token: token).status == 200)
-            // Waits for the clock that the token is judged by.
-            while Timestamp.now.milliseconds / 1000 < (member.claims["iat"]?.integer ?? 0) { await Task.yield() }
             var status = 200
             for _ in 0..<400 where status == 200 {
                 status = try await gateway.get("/v1/leads", token: token).status
-                try await Task.sleep(for: .milliseconds(5))
+                try await Task.sleep(for: .milliseconds(20))
             }
             #expect(status == 401)
         }

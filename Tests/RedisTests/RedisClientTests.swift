@@ -11,7 +11,9 @@ import Testing
 
 private var configuration: RedisConfiguration {
     let url = ProcessInfo.processInfo.environment["MARTLET_TEST_REDIS"] ?? "redis://127.0.0.1:6379"
-    guard let configuration = RedisConfiguration(url: url) else { fatalError("MARTLET_TEST_REDIS is wrong: \(url)") }
+    guard var configuration = RedisConfiguration(url: url) else { fatalError("MARTLET_TEST_REDIS is wrong: \(url)") }
+    // Tests run on busy machines; those of the limit set their own.
+    configuration.commandTimeout = .seconds(10)
     return configuration
 }
 
@@ -70,7 +72,8 @@ private var configuration: RedisConfiguration {
         let elapsed = await clock.measure {
             for _ in 0..<100 { _ = try? await client.command(["PING"]) }
         }
-        #expect(elapsed < .seconds(2))
+        // Each waiting for its time limit would be 25 s.
+        #expect(elapsed < .seconds(10))
     }
 
     @Test func aKilledConnectionIsReplaced() async throws {

@@ -20,7 +20,9 @@ struct TestGateway: Sendable {
 
     static var redis: RedisConfiguration {
         let url = ProcessInfo.processInfo.environment["MARTLET_TEST_REDIS"] ?? "redis://127.0.0.1:6379"
-        guard let configuration = RedisConfiguration(url: url) else { fatalError("MARTLET_TEST_REDIS is wrong: \(url)") }
+        guard var configuration = RedisConfiguration(url: url) else { fatalError("MARTLET_TEST_REDIS is wrong: \(url)") }
+        // On a busy machine a limit must not fall back to the local share in the middle of a test.
+        configuration.commandTimeout = .seconds(10)
         return configuration
     }
 
