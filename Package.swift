@@ -116,7 +116,7 @@ let package = Package(
             tests("Redis", ["Redis"] + nio),
             tests("Gateway", ["Gateway", "Redis", "Core", jwt, crypto] + nio),
             tests("Resources", ["Resources", "Postgres", "Core", "CRM", "Support"]),
-            tests("ServiceRuntime", ["ServiceRuntime"]),
+            tests("ServiceRuntime", ["ServiceRuntime", "CRM", "Activity", "Contracts", "Postgres"]),
             tests("Identity", ["Identity", "Tenant"]),
             tests("Tenant", ["Tenant"]),
             tests("CRM", ["CRM"]),

@@ -79,8 +79,9 @@ extension ClientConnection {
     }
 
     func answerTooLate() {
+        // An answer that never came counts as one that failed, or a service that hangs would never be passed over.
+        exchange.upstream?.endpoint.health.failed(now: .now())
         abandonUpstream()
-        exchange.upstream = nil
         refuse(Problem(.deadlineExceeded, "No answer came within \(worker.configuration.requestTimeout.nanoseconds / 1_000_000_000) s."))
         proceed()
     }

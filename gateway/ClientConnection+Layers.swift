@@ -43,7 +43,7 @@ extension ClientConnection {
             admitAnonymous(to: isDocument)
         case .noToken:
             refuseCaller(Problem(.unauthenticated, "Send an access token: Authorization: Bearer <token>."))
-        case .refused where isOpen:
+        case .refused where isDocument || admitsRefusedToken:
             // Who comes to sign in may still hold an old token.
             admitAnonymous(to: isDocument)
         case .refused(let problem):
@@ -140,7 +140,7 @@ extension ClientConnection {
             case .member(let token):
                 connection.exchange.token = token
                 connection.admitMember(token)
-            case .refused where connection.route?.isOpen ?? false: connection.admitAnonymous(to: false)
+            case .refused where connection.admitsRefusedToken: connection.admitAnonymous(to: false)
             case .refused(let problem): connection.refuseCaller(problem)
             case .noToken, .unavailable, .waitingForKeys: connection.refuseCaller(Self.badToken)
             }
@@ -149,6 +149,11 @@ extension ClientConnection {
     }
 
     // MARK: Callers without a valid token
+
+    /// Whether a request whose token was refused goes on as one without: to sign in, but not to what only members do.
+    private var admitsRefusedToken: Bool {
+        route?.isOpen ?? false && !withHeadBytes { RouteTable.isForMembers($0[head.path]) }
+    }
 
     /// The limit per address counts only requests without a valid token: members behind one address do not share it.
     private func chargeAddress(_ body: @escaping (ClientConnection) -> Void) {
@@ -184,9 +189,12 @@ extension ClientConnection {
             worker.tenantResolution.agrees(slug: token.slug, tenant: $0[head.tenant], host: $0[head.host])
         }
         guard agrees else {
-            worker.shared.securityEvents.tenantMismatch(
-                claims: token.claims, requestID: String(decoding: exchange.requestID, as: UTF8.self))
-            return refuse(Problem(.tenantMismatch, "The token belongs to another tenant than the request names."))
+            // It counts for the user all the same: each writes an event, and nobody may write them without end.
+            return charge([token.userLimit].compactMap(\.self)) { connection in
+                connection.worker.shared.securityEvents.tenantMismatch(
+                    claims: token.claims, requestID: String(decoding: connection.exchange.requestID, as: UTF8.self))
+                connection.refuse(Problem(.tenantMismatch, "The token belongs to another tenant than the request names."))
+            }
         }
         // The user's limit first: it is the smaller one, and one user at his limit must not use up his tenant's.
         let now = exchange.startedAt

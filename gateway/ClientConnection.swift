@@ -107,9 +107,14 @@ final class ClientConnection: ChannelDuplexHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
-    /// Reading stops while the client is ahead of what can be passed on.
+    /// Reading stops while the client is ahead of what can be passed on, and while it does not take its answers: one that sends
+    /// requests and never reads would fill the memory with answers.
     func read(context: ChannelHandlerContext) {
-        if phase != .closing, inbound.readableBytes >= Self.inboundLimit { isReadHeld = true } else { context.read() }
+        if phase != .closing, isAhead(context) { isReadHeld = true } else { context.read() }
+    }
+
+    private func isAhead(_ context: ChannelHandlerContext) -> Bool {
+        inbound.readableBytes >= Self.inboundLimit || (phase == .head && !context.channel.isWritable)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -123,6 +128,7 @@ final class ClientConnection: ChannelDuplexHandler {
         if context.channel.isWritable {
             noteProgress()
             exchange.upstream?.resumeReading()
+            proceed()
         }
     }
 
@@ -136,15 +142,15 @@ final class ClientConnection: ChannelDuplexHandler {
         defer {
             isProceeding = false
             if inbound.readableBytes == 0 { inbound = ByteBuffer() }
-            if isReadHeld, inbound.readableBytes < Self.inboundLimit {
+            if isReadHeld, let context, !isAhead(context) {
                 isReadHeld = false
-                context?.read()
+                context.read()
             }
         }
         while true {
             switch phase {
             case .head:
-                guard inbound.readableBytes > 0 else { return }
+                guard inbound.readableBytes > 0, context?.channel.isWritable ?? false else { return }
                 do {
                     if !parser.hasStarted { idleDeadline = .now() + worker.configuration.headerTimeout }
                     guard try inbound.withUnsafeReadableBytes({ bytes throws(HeadFault) in try parser.parse(bytes) }) else { return }

@@ -64,6 +64,11 @@ struct RouteTable: Sendable {
 
     private static let open: Set<String> = ["/v1/auth", "/.well-known", "/v1/plans"]
 
+    /// Below an open prefix, but of use to members only: here a token that is refused is told so.
+    private static let ofMembers = ["/v1/auth/logout", "/v1/auth/switch", "/v1/auth/password/change"].map { Array($0.utf8) }
+
+    static func isForMembers(_ path: UnsafeRawBufferPointer) -> Bool { ofMembers.contains { path.equals($0) } }
+
     let routes: [Route]
 
     init(bodyLimit: Int) {

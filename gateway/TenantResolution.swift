@@ -1,3 +1,5 @@
+import Contracts
+
 /// Whether what the request says of its tenant agrees with its token. The token decides; the header and the subdomain may repeat it.
 struct TenantResolution: Sendable {
     /// `.example.com`, or `nil` when subdomains mean nothing.
@@ -13,7 +15,10 @@ struct TenantResolution: Sendable {
         guard let suffix else { return true }
         let name = host.prefix { $0 != UInt8(ascii: ":") }
         guard name.count > suffix.count, Self.equalsIgnoringCase(name.suffix(suffix.count), suffix) else { return true }
-        return Self.equalsIgnoringCase(name.dropLast(suffix.count), slug)
+        let subdomain = name.dropLast(suffix.count)
+        // Such as `api`: no tenant can have one of these.
+        if Slug.reserved.contains(String(decoding: subdomain, as: UTF8.self).lowercased()) { return true }
+        return Self.equalsIgnoringCase(subdomain, slug)
     }
 
     private static func equalsIgnoringCase(_ left: some Collection<UInt8>, _ right: some Collection<UInt8>) -> Bool {

@@ -55,6 +55,12 @@ import Testing
         "2026-02-30T00:00:00Z", "2026-13-01T00:00:00Z", "2026-01-31", "2026-01-31T24:00:00Z", "2026-01-31T09:30:60Z",
         "2026-01-31 09:30:00Z",
         "2026-01-31T09:30:00", "2026-01-31T09:30:00.Z", "2025-02-29T00:00:00Z", "0000-01-01T00:00:00Z", "2026-01-31T09:30:00+1:00", "now",
+        "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00",
     ])
     func anythingElseIsNoTime(_ text: String) { #expect(Timestamp(text) == nil) }
+
+    @Test func everyNumberOfMillisecondsCanBeWritten() {
+        #expect(Timestamp(milliseconds: .min).description == "0001-01-01T00:00:00.000Z")
+        #expect(Timestamp(milliseconds: .max).description == "9999-12-31T23:59:59.999Z")
+    }
 }

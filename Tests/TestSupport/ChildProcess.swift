@@ -119,7 +119,8 @@ public final class ChildProcess: Sendable {
     /// - Returns: what it wrote to standard output and error.
     /// - Throws: ``CommandFailed`` with its output when it fails.
     @discardableResult
-    public static func run(_ executable: String, _ arguments: [String], environment: [String: String] = [:], input: String? = nil) async throws
+    public static func run(_ executable: String, _ arguments: [String], environment: [String: String] = [:], input: String? = nil)
+        async throws
         -> String
     {
         let base = NSTemporaryDirectory() + "martlet-command-\(UUID().uuidString)"

@@ -31,8 +31,10 @@ public struct Timestamp: Hashable, Sendable, Comparable {
 }
 
 extension Timestamp: CustomStringConvertible {
-    /// RFC 3339 in UTC with milliseconds: `2026-01-31T09:30:00.000Z`.
+    /// RFC 3339 in UTC with milliseconds: `2026-01-31T09:30:00.000Z`. An instant outside the years 1 to 9999 is written as the
+    /// nearest one inside.
     public var description: String {
+        let milliseconds = min(max(milliseconds, Self.writable.lowerBound), Self.writable.upperBound)
         let days = Int64(milliseconds.divided(by: 86_400_000))
         let rest = milliseconds - days * 86_400_000
         let (year, month, day) = Self.civil(days: days)
@@ -113,7 +115,12 @@ extension Timestamp: CustomStringConvertible {
         }
         let days = Self.days(year: year, month: month, day: day)
         milliseconds = ((days * 24 + hour) * 60 + minute - offset) * 60_000 + second * 1000 + fraction
+        // An offset can lead out of the years that four digits can write.
+        guard Self.writable.contains(milliseconds) else { return nil }
     }
+
+    /// From 0001-01-01T00:00:00.000Z to 9999-12-31T23:59:59.999Z.
+    private static let writable: ClosedRange<Int64> = -62_135_596_800_000...253_402_300_799_999
 
     // Calendar arithmetic after Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
 

@@ -27,6 +27,22 @@ create table outbox (
     constraint outbox_pkey primary key (id)
 );
 
+-- Events that activity refused, with its reason: for a person to look at. Put back with an insert into outbox.
+create table outbox_dead_letter (
+    id bigint not null,
+    event_id uuid not null,
+    tenant_id uuid not null,
+    aggregatetype text not null,
+    aggregateid text not null,
+    type text not null,
+    payload jsonb not null,
+    actor text not null,
+    request_id text not null,
+    occurred_at timestamptz(3) not null,
+    reason text not null,
+    constraint outbox_dead_letter_pkey primary key (tenant_id, id)
+);
+
 -- One row for each write that carried an Idempotency-Key, inserted in the write's own transaction.
 create table idempotency_key (
     tenant_id uuid not null,
@@ -189,5 +205,7 @@ $$;
 
 call isolate('outbox', 'insert');
 call open_to_system('outbox', 'select, insert, delete');
+call isolate('outbox_dead_letter', 'select');
+call open_to_system('outbox_dead_letter', 'select, insert, delete');
 call isolate('idempotency_key', 'select, insert');
 call open_to_system('idempotency_key', 'select, delete');

@@ -80,6 +80,7 @@ struct AdminResponder: HTTPResponder {
         }
         text += "# TYPE martlet_outbox_delivered_total counter\nmartlet_outbox_delivered_total \(relayMetrics.delivered)\n"
         text += "# TYPE martlet_outbox_pending gauge\nmartlet_outbox_pending \(relayMetrics.pending)\n"
+        text += "# TYPE martlet_outbox_dead_total counter\nmartlet_outbox_dead_total \(relayMetrics.dead)\n"
         text += "# TYPE martlet_outbox_leader gauge\nmartlet_outbox_leader \(relayMetrics.isLeader ? 1 : 0)\n"
         return text
     }

@@ -100,9 +100,16 @@ struct ServiceResponder: HTTPResponder {
             return []
         }
         var bytes: [UInt8] = []
-        for try await chunk in request.body {
-            guard bytes.count + chunk.readableBytes <= limit else { throw tooLarge }
-            bytes.append(contentsOf: chunk.readableBytesView)
+        do {
+            for try await chunk in request.body {
+                guard bytes.count + chunk.readableBytes <= limit else { throw tooLarge }
+                bytes.append(contentsOf: chunk.readableBytesView)
+            }
+        } catch let problem as Problem {
+            throw problem
+        } catch {
+            // Whoever sent it is gone, as when the gateway gives up an upload; that is no fault of ours.
+            throw Problem(.invalidRequest, "The body ended before it was whole.", underlying: error)
         }
         return bytes
     }
@@ -132,7 +139,8 @@ struct ServiceResponder: HTTPResponder {
         return Reply(status: problem.code.status, headers: headers, body: problem.body(requestID: requestID))
     }
 
-    /// An error for the log. Postgres' own text can hold a row's values, so only its debug description, made for the log, is used.
+    /// An error for the log. Postgres' own text can hold a row's values; the description of ``PostgresError`` leaves it out, its debug
+    /// description does not.
     private static func describe(_ error: any Error) -> String {
         (error as? PostgresError)?.description ?? String(reflecting: type(of: error))
     }

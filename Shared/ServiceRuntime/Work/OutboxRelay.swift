@@ -9,14 +9,18 @@ import ServiceLifecycle
 /// One process at a time does it: the one that holds the advisory lock of the schema. A batch is removed by its exact ids, never
 /// "up to the last one seen": a transaction that took its id early may commit late, and its event must not be skipped. When the
 /// relay dies between hand-over and removal the same events are sent again; activity knows them by `event_id`.
+///
+/// A batch that activity refuses is halved until the event that it refuses is alone; that one is set aside in
+/// `outbox_dead_letter`, so that it does not hold up the others.
 struct OutboxRelay: Service {
     let postgres: PostgresClient
     let services: ServiceClient
     let service: ServiceName
     let metrics: RelayMetrics
     let logger: Logger
-    /// Events in one hand-over.
+    /// Events in one hand-over, and bytes of their payloads; one event may be larger.
     var batchSize = 500
+    var batchBytes = 8 << 20
     /// Time between two looks at an empty outbox.
     var interval: Duration = .milliseconds(100)
 
@@ -37,7 +41,7 @@ struct OutboxRelay: Service {
                 failures += 1
                 logger.warning(
                     "the outbox could not be handed over and will be tried again",
-                    metadata: [LogKey.count: .stringConvertible(failures), LogKey.error: .string(String(describing: error))])
+                    metadata: [LogKey.count: .stringConvertible(failures), LogKey.error: .string(describeForLog(error))])
             }
             try? await Task.sleep(for: min(.seconds(2), pause * (1 << min(failures, 5))))
         }
@@ -53,37 +57,76 @@ struct OutboxRelay: Service {
             metrics.isLeader = true
             defer { metrics.isLeader = false }
             while !Task.isCancelled {
-                if try await relayBatch(session) < batchSize { try await Task.sleep(for: interval) }
+                if try await relayBatch(session) == 0 { try await Task.sleep(for: interval) }
             }
             return true
         }
     }
 
-    /// - Returns: how many events were handed over.
+    /// - Returns: how many events left the outbox.
     private func relayBatch(_ session: PostgresSession) async throws -> Int {
         let rows = try await session.query(
             """
             select id, event_id, tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, occurred_at
-            from outbox order by id limit \(batchSize)
+            from (
+                select first.*, sum(octet_length(payload)) over (order by id) - octet_length(payload) as bytes_before
+                from (
+                    select id, event_id, tenant_id, aggregatetype, aggregateid, type, payload::text as payload, actor, request_id,
+                        occurred_at
+                    from outbox order by id limit \(batchSize)
+                ) as first
+            ) as counted
+            where bytes_before < \(batchBytes) order by id
             """)
         metrics.pending = rows.count
-        if rows.isEmpty { return 0 }
-        let ids = try rows.map { try $0.decode("id", as: Int64.self) }
         let events = try rows.map { row in
-            Event(
-                id: try row.decode("event_id"), tenant: try row.decode("tenant_id"), source: service.rawValue,
-                aggregate: try row.decode("aggregatetype"), aggregateID: try row.decode("aggregateid"), kind: try row.decode("type"),
-                actor: try row.decode("actor"), requestID: try row.decode("request_id"), occurredAt: try row.decode("occurred_at"),
-                payload: try row.decode("payload", as: String.self))
+            Queued(
+                id: try row.decode("id"),
+                event: Event(
+                    id: try row.decode("event_id"), tenant: try row.decode("tenant_id"), source: service.rawValue,
+                    aggregate: try row.decode("aggregatetype"), aggregateID: try row.decode("aggregateid"), kind: try row.decode("type"),
+                    actor: try row.decode("actor"), requestID: try row.decode("request_id"), occurredAt: try row.decode("occurred_at"),
+                    payload: try row.decode("payload", as: String.self)))
         }
+        if !events.isEmpty { try await handOver(events[...], session) }
+        metrics.pending = 0
+        return events.count
+    }
+
+    private struct Queued: Sendable {
+        var id: Int64
+        var event: Event
+    }
+
+    private func handOver(_ events: ArraySlice<Queued>, _ session: PostgresSession) async throws {
         let answer = try await services.call(
-            .activity, .post, "/internal/events", bytes: Event.encode(events), caller: .service(SystemContext(service: service.rawValue)))
-        guard answer.status == 204 else {
+            .activity, .post, "/internal/events", bytes: Event.encode(events.map(\.event)),
+            caller: .service(SystemContext(service: service.rawValue)))
+        switch answer.status {
+        case 204:
+            _ = try await session.query("delete from outbox where id = any (\(events.map(\.id))::bigint[])")
+            metrics.delivered += events.count
+        // What is said of the body, and not of the caller or the moment.
+        case 400, 413, 422:
+            guard events.count > 1 else { return try await setAside(events[events.startIndex], answer, session) }
+            let middle = events.startIndex + events.count / 2
+            try await handOver(events[..<middle], session)
+            try await handOver(events[middle...], session)
+        default:
             throw Problem(.upstreamUnavailable, "Activity did not take the events.", context: "status \(answer.status)")
         }
-        _ = try await session.query("delete from outbox where id = any (\(ids)::bigint[])")
-        metrics.delivered += rows.count
-        metrics.pending = 0
-        return rows.count
+    }
+
+    private func setAside(_ queued: Queued, _ answer: ServiceAnswer, _ session: PostgresSession) async throws {
+        let reason = "\(answer.status) \(answer.json["code"]?.string ?? "-")"
+        _ = try await session.query(
+            """
+            with refused as (delete from outbox where id = \(queued.id) returning *)
+            insert into outbox_dead_letter select refused.*, \(reason)::text from refused
+            """)
+        metrics.dead += 1
+        logger.error(
+            "an event was refused and set aside in outbox_dead_letter",
+            metadata: ["event.id": .string(queued.event.id.description), LogKey.reason: .string(reason)])
     }
 }

@@ -5,6 +5,7 @@ final class RelayMetrics: Sendable {
     private struct Values {
         var delivered = 0
         var pending = 0
+        var dead = 0
         var isLeader = false
     }
     private let values = Mutex(Values())
@@ -18,6 +19,11 @@ final class RelayMetrics: Sendable {
     var pending: Int {
         get { values.withLock { $0.pending } }
         set { values.withLock { $0.pending = newValue } }
+    }
+    /// Events set aside since the start because activity refused them.
+    var dead: Int {
+        get { values.withLock { $0.dead } }
+        set { values.withLock { $0.dead = newValue } }
     }
     /// Whether this process is the one that hands over.
     var isLeader: Bool {

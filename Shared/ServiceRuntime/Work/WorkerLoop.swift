@@ -1,5 +1,12 @@
+import Core
 import Logging
 import ServiceLifecycle
+
+/// An error in one line for the log: of a ``Problem`` also what its public text leaves out.
+func describeForLog(_ error: any Error) -> String {
+    guard let problem = error as? Problem else { return String(describing: error) }
+    return [problem.description, problem.context].compactMap { $0 }.joined(separator: ": ")
+}
 
 /// Runs one ``Worker`` until the service stops: again at once while there is more to do, else after its interval; after a
 /// failure it waits longer each time, up to a minute.
@@ -26,7 +33,7 @@ struct WorkerLoop: Service {
                     "background work failed and will be tried again",
                     metadata: [
                         LogKey.worker: .string(worker.name), LogKey.count: .stringConvertible(failures),
-                        LogKey.error: .string(String(describing: error)),
+                        LogKey.error: .string(describeForLog(error)),
                     ])
             }
             if pause > .zero { try? await Task.sleep(for: pause) }
