@@ -29,7 +29,7 @@ extension ClientConnection: UpstreamClient {
             guard writeRequest() else { return }
         }
         phase = .forwarding
-        noteProgress()
+        if !exchange.body.isDone { noteProgress() }
         connection.requestIsSent = exchange.body.isDone
         connection.send(outbound)
         if head.expectsContinue, !exchange.body.isDone, exchange.attempts == 1 {

@@ -13,7 +13,7 @@ extension ClientConnection {
 
         // The route is looked up before anything is asked of the caller, since what is asked depends on it. It costs nothing
         // and tells nothing: the table is public.
-        exchange.route = withHeadBytes { worker.routes.index(of: $0[head.path]) }
+        exchange.route = withHeadBytes { worker.routes.route(of: $0[head.path]) }
 
         if let timeout = route?.timeout { exchange.deadline = exchange.startedAt + timeout }
 

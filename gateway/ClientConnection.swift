@@ -31,7 +31,7 @@ final class ClientConnection: ChannelDuplexHandler {
         var deadline = NIODeadline.uptimeNanoseconds(0)
         var requestID: [UInt8] = []
         var trace: TraceContext?
-        var route: Int?
+        var route: RouteTable.Route?
         var token: VerifiedToken?
         /// The limit that counts, when there is no token.
         var addressLimit: LeasedBucket?
@@ -70,6 +70,7 @@ final class ClientConnection: ChannelDuplexHandler {
     private var peerText: [UInt8] = []
     /// When the connection is ended, in the phases `head` and `closing`, or without progress of a body.
     var idleDeadline = NIODeadline.uptimeNanoseconds(0)
+    private var lastSeen = NIODeadline.uptimeNanoseconds(0)
     var keepsAlive = true
     /// Bytes at hand that belong to the body of a request which is answered here.
     var unsentBody = 0
@@ -81,7 +82,7 @@ final class ClientConnection: ChannelDuplexHandler {
     init(worker: Worker) { self.worker = worker }
 
     var head: RequestHead { _read { yield parser.head } }
-    var route: RouteTable.Route? { exchange.route.map { worker.routes.routes[$0] } }
+    var route: RouteTable.Route? { exchange.route }
 
     /// The bytes of a part of the head. Only until the request has been sent on.
     func withHeadBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result { inbound.withUnsafeReadableBytes(body) }
@@ -152,8 +153,12 @@ final class ClientConnection: ChannelDuplexHandler {
             case .head:
                 guard inbound.readableBytes > 0, context?.channel.isWritable ?? false else { return }
                 do {
-                    if !parser.hasStarted { idleDeadline = .now() + worker.configuration.headerTimeout }
-                    guard try inbound.withUnsafeReadableBytes({ bytes throws(HeadFault) in try parser.parse(bytes) }) else { return }
+                    let isFirst = !parser.hasStarted
+                    guard try inbound.withUnsafeReadableBytes({ bytes throws(HeadFault) in try parser.parse(bytes) }) else {
+                        // Counted from the first byte: a client gains nothing by sending another one now and then.
+                        if isFirst { idleDeadline = .now() + worker.configuration.headerTimeout }
+                        return
+                    }
                 } catch {
                     refuseHead(error)
                     return
@@ -193,10 +198,11 @@ final class ClientConnection: ChannelDuplexHandler {
 
     /// Counts and logs the request, once.
     func finishRecord() {
-        let microseconds = Int((NIODeadline.now() - exchange.startedAt).nanoseconds / 1000)
+        lastSeen = .now()
+        let microseconds = Int((lastSeen - exchange.startedAt).nanoseconds / 1000)
         let route = route
         worker.metrics.inFlight -= 1
-        worker.metrics.record(route: exchange.route, service: route?.service, status: exchange.status, microseconds: microseconds)
+        worker.metrics.record(route: route?.index, service: route?.service, status: exchange.status, microseconds: microseconds)
         guard let trace = exchange.trace else { return }
         worker.log.write(
             .init(method: head.method, route: route, status: exchange.status, microseconds: microseconds, trace: trace),
@@ -213,7 +219,7 @@ final class ClientConnection: ChannelDuplexHandler {
         guard keepsAlive else { return }
         parser.reset()
         phase = .head
-        idleDeadline = .now() + worker.configuration.keepAlive
+        idleDeadline = lastSeen + worker.configuration.keepAlive
     }
 
     /// Writes the last bytes of this connection. Closing at once could take the answer from a client that is still sending, so

@@ -19,7 +19,8 @@ public enum ServiceName: String, Sendable, CaseIterable {
 /// Which paths go to which service, and which may be reached without a token. What is not in the table is not reachable: nothing
 /// below `/internal` ever is.
 struct RouteTable: Sendable {
-    struct Route: Sendable {
+    /// A class, so that a request holds its route by one reference.
+    final class Route: Sendable {
         /// Also the route's label in logs and metrics: the rest of a path never is, so that their number stays small.
         let prefix: String
         let bytes: [UInt8]
@@ -31,6 +32,16 @@ struct RouteTable: Sendable {
         /// Until the head of the answer, when it is not the setting's.
         let timeout: TimeAmount?
         let index: Int
+
+        init(prefix: String, service: ServiceName, isOpen: Bool, bodyLimit: Int, timeout: TimeAmount?, index: Int) {
+            self.prefix = prefix
+            bytes = Array(prefix.utf8)
+            self.service = service
+            self.isOpen = isOpen
+            self.bodyLimit = bodyLimit
+            self.timeout = timeout
+            self.index = index
+        }
     }
 
     /// Imports are streamed through and may be this long, in bytes and in time.
@@ -77,7 +88,7 @@ struct RouteTable: Sendable {
             for path in paths {
                 routes.append(
                     Route(
-                        prefix: path, bytes: Array(path.utf8), service: service, isOpen: Self.open.contains(path),
+                        prefix: path, service: service, isOpen: Self.open.contains(path),
                         bodyLimit: path == "/v1/imports" ? Self.importLimit : bodyLimit,
                         timeout: path == "/v1/imports" ? Self.importTimeout : nil, index: routes.count))
             }
@@ -85,17 +96,15 @@ struct RouteTable: Sendable {
         self.routes = routes
     }
 
-    /// The index of the route whose prefix is the path, or the path up to a slash; exact and case-sensitive.
-    func index(of path: UnsafeRawBufferPointer) -> Int? {
+    /// The route whose prefix is the path, or the path up to a slash; exact and case-sensitive.
+    func route(of path: UnsafeRawBufferPointer) -> Route? {
         // The prefixes end at the second slash, but for `/.well-known`, which ends at the first.
         var end = path.firstIndex(of: UInt8(ascii: "/"), from: 1, to: path.count) ?? path.count
         if end < path.count, path.count > 1, path[1] != UInt8(ascii: ".") {
             end = path.firstIndex(of: UInt8(ascii: "/"), from: end + 1, to: path.count) ?? path.count
         }
         let prefix = UnsafeRawBufferPointer(rebasing: path[..<end])
-        return routes.withUnsafeBufferPointer { routes in
-            for index in routes.indices where prefix.equals(routes[index].bytes) { return index }
-            return nil
-        }
+        for route in routes where prefix.equals(route.bytes) { return route }
+        return nil
     }
 }

@@ -27,37 +27,41 @@ struct HeadWriter {
     mutating func put(_ text: StaticString) { put(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)) }
     mutating func put(_ bytes: [UInt8]) { bytes.withUnsafeBytes { put($0) } }
 
-    mutating func put(byte: UInt8) {
-        precondition(position < capacity, "the memory for a head was reckoned too small")
-        base.storeBytes(of: byte, toByteOffset: position, as: UInt8.self)
-        position += 1
+    /// Makes sure of room for so many bytes, which are then stored without a further look.
+    private mutating func reserve(_ count: Int) -> UnsafeMutablePointer<UInt8> {
+        precondition(position + count <= capacity, "the memory for a head was reckoned too small")
+        defer { position += count }
+        return (base + position).assumingMemoryBound(to: UInt8.self)
     }
 
     mutating func put(decimal value: Int) {
         var rest = UInt64(max(0, value))
-        var divisor: UInt64 = 1
-        while rest / divisor >= 10 {
-            divisor *= 10
+        var digits = 1
+        var bound: UInt64 = 10
+        while rest >= bound, digits < 19 {
+            digits += 1
+            bound *= 10
         }
-        while divisor > 0 {
-            put(byte: UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest / divisor))
-            rest %= divisor
-            divisor /= 10
+        let memory = reserve(digits)
+        for index in stride(from: digits - 1, through: 0, by: -1) {
+            memory[index] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
+            rest /= 10
         }
     }
 
     /// Sixteen lower-case hexadecimal digits.
     mutating func put(hex value: UInt64) {
-        var shift: UInt64 = 64
-        while shift > 0 {
-            shift -= 4
-            let digit = UInt8(truncatingIfNeeded: value >> shift) & 15
-            put(byte: digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
+        let memory = reserve(16)
+        for index in 0..<16 {
+            let digit = UInt8(truncatingIfNeeded: value >> UInt64(60 - 4 * index)) & 15
+            memory[index] = digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10
         }
     }
 
     /// base64url without padding.
     mutating func put(base64URL bytes: UnsafeRawBufferPointer) {
+        let memory = reserve((bytes.count * 4 + 2) / 3)
+        var written = 0
         var accumulator: UInt32 = 0
         var bits: UInt32 = 0
         for byte in bytes {
@@ -65,10 +69,11 @@ struct HeadWriter {
             bits += 8
             while bits >= 6 {
                 bits -= 6
-                put(byte: Self.base64Digit(UInt8(truncatingIfNeeded: accumulator >> bits) & 63))
+                memory[written] = Self.base64Digit(UInt8(truncatingIfNeeded: accumulator >> bits) & 63)
+                written += 1
             }
         }
-        if bits > 0 { put(byte: Self.base64Digit(UInt8(truncatingIfNeeded: accumulator << (6 - bits)) & 63)) }
+        if bits > 0 { memory[written] = Self.base64Digit(UInt8(truncatingIfNeeded: accumulator << (6 - bits)) & 63) }
     }
 
     private static func base64Digit(_ value: UInt8) -> UInt8 {

@@ -12,13 +12,22 @@ public struct ContextSigner: Sendable {
     private struct Key: Sendable {
         let id: String
         let key: SymmetricKey
-        /// The MAC with the key taken in already; a copy of it starts each value, which halves the cost of signing.
-        let prepared: HMAC<SHA256>
+        /// The two hashes of HMAC (RFC 2104) with the key taken in already; copies of them start each value of
+        /// ``ContextSigner/authenticationCode(of:)``, at a third of the cost of `HMAC`, which does that work anew.
+        let inner: SHA256
+        let outer: SHA256
 
         init(id: String, bytes: [UInt8]) {
             self.id = id
             key = SymmetricKey(data: bytes)
-            prepared = HMAC<SHA256>(key: key)
+            var block = bytes.count > SHA256.blockByteCount ? Array(SHA256.hash(data: bytes)) : bytes
+            block += [UInt8](repeating: 0, count: SHA256.blockByteCount - block.count)
+            var inner = SHA256()
+            inner.update(data: block.map { $0 ^ 0x36 })
+            self.inner = inner
+            var outer = SHA256()
+            outer.update(data: block.map { $0 ^ 0x5C })
+            self.outer = outer
         }
     }
 
@@ -80,10 +89,13 @@ public struct ContextSigner: Sendable {
 
     /// The MAC of bytes that spell a value up to its last semicolon and then the request line's method and target, for a
     /// caller that writes the header straight into its buffer. The 32 bytes go after the semicolon as base64url.
-    public func authenticationCode(of input: UnsafeRawBufferPointer) -> HMAC<SHA256>.MAC {
-        var mac = keys[0].prepared
-        mac.update(data: input)
-        return mac.finalize()
+    public func authenticationCode(of input: UnsafeRawBufferPointer) -> SHA256Digest {
+        var inner = keys[0].inner
+        inner.update(bufferPointer: input)
+        let digest = inner.finalize()
+        var outer = keys[0].outer
+        digest.withUnsafeBytes { outer.update(bufferPointer: $0) }
+        return outer.finalize()
     }
 
     private static func mac(of value: String, method: String, target: String, key: SymmetricKey) -> HMAC<SHA256>.MAC {
