@@ -108,6 +108,27 @@ import Testing
         }
     }
 
+    /// A program that is started again after a newer one has migrated finds nothing missing; only a migrator is strict.
+    @Test func whatANewerProgramAppliedIsNotPendingButAChangedMigrationIsRefused() async throws {
+        try await TestPostgres.run { database in
+            let newSet = try MigrationSet(
+                name: "later", migrations: [Migration(set: "later", version: 1, name: "create_later", sql: "create table later (id int)")])
+            _ = try await migrator(database).apply([set(3), newSet], logger: TestPostgres.logger)
+            try await database.withClient { client in
+                let context = SystemContext(service: "crm")
+                #expect(try await client.pending([set(2)], schema: database.schema, as: context).isEmpty)
+                var migrations = try set(2).migrations
+                migrations[1].sql += " "
+                let changed = try MigrationSet(name: "crm", migrations: migrations)
+                let error = await #expect(throws: MigrationError.self) {
+                    try await client.pending([changed], schema: database.schema, as: context)
+                }
+                #expect(error?.description.contains("crm 0002_add_name was changed") == true)
+            }
+            await #expect(throws: MigrationError.self) { try await migrator(database).apply([set(3)], logger: TestPostgres.logger) }
+        }
+    }
+
     @Test func aFolderWithAGapOrAWrongNameIsRefused() throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString).path()
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)

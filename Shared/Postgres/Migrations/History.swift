@@ -40,15 +40,17 @@ struct History {
 
     /// What is still to be applied.
     ///
+    /// - Parameter allowsNewer: Migrations and sets beyond those known here are left alone, as a program finds them that is
+    ///   started again after a newer one has migrated.
     /// - Throws: ``MigrationError`` `diverged` when what was applied is not the beginning of the sets.
-    func missing(of sets: [MigrationSet], checksum: (Migration) throws -> String) throws -> [Migration] {
-        if let unknown = Set(entries.keys).subtracting(sets.map(\.name)).min() {
+    func missing(of sets: [MigrationSet], allowsNewer: Bool = false, checksum: (Migration) throws -> String) throws -> [Migration] {
+        if !allowsNewer, let unknown = Set(entries.keys).subtracting(sets.map(\.name)).min() {
             throw MigrationError.diverged("it has migrations of the set \(unknown), which is not known here")
         }
         var missing: [Migration] = []
         for set in sets {
             let applied = entries[set.name] ?? []
-            guard applied.count <= set.migrations.count else {
+            guard allowsNewer || applied.count <= set.migrations.count else {
                 throw MigrationError.diverged(
                     "it has \(applied.count) migrations of the set \(set.name), \(set.migrations.count) are known here")
             }

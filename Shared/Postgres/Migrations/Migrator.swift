@@ -85,15 +85,16 @@ public struct Migrator: Sendable {
 }
 
 extension PostgresClient {
-    /// The migrations of the sets that the schema lacks, for readiness; the runtime role may ask.
+    /// The migrations of the sets that the schema lacks, for readiness; the runtime role may ask. What a newer program has
+    /// applied beyond them does not count: the one before it must be able to start while they are exchanged.
     ///
-    /// - Throws: ``MigrationError`` `diverged` when the schema has others than those of the sets, ``PostgresError`` otherwise,
-    ///   with `42P01` when nothing was ever migrated.
+    /// - Throws: ``MigrationError`` `diverged` when one of the sets' own migrations was applied with another name or text,
+    ///   ``PostgresError`` otherwise, with `42P01` when nothing was ever migrated.
     public func pending(_ sets: [MigrationSet], schema: String, as context: SystemContext) async throws -> [Migration] {
         let all = sets.flatMap(\.migrations)
         let results = try await batch(as: context, [History.query(schema: schema)] + all.map(History.checksum))
         var checksums: [Migration: String] = [:]
         for (migration, result) in zip(all, results.dropFirst()) { checksums[migration] = try result[0].decode(0) }
-        return try History(rows: results[0]).missing(of: sets) { checksums[$0] ?? "" }
+        return try History(rows: results[0]).missing(of: sets, allowsNewer: true) { checksums[$0] ?? "" }
     }
 }
