@@ -107,6 +107,13 @@ extension PostgresError: CustomStringConvertible, CustomDebugStringConvertible {
         return text
     }
 
+    /// For a migration's log. The message joins for class 42 alone, where it speaks of names and syntax: those of other classes
+    /// repeat the values of rows that a migration meets, and the detail does in any class.
+    var migrationDescription: String {
+        guard let sqlState, sqlState.hasPrefix("42"), let message else { return description }
+        return "\(description): \(message)"
+    }
+
     public var debugDescription: String {
         description + (message.map { ": \($0)" } ?? "") + (detail.map { " (\($0))" } ?? "")
     }

@@ -80,6 +80,28 @@ import Testing
         }
     }
 
+    @Test(arguments: [
+        ("create unique index item_name on item (name)", "23505, constraint item_name"),
+        ("alter table item alter column name type int using name::int", "22P02"),
+        ("alter table item add constraint item_short check (length(name) < 3)", "23514, constraint item_short"),
+        ("select nothing from item", "column \"nothing\" does not exist"),
+    ])
+    func aFailureTellsItsReasonButNoRowsValues(sql: String, reason: String) async throws {
+        try await TestPostgres.run { database in
+            let rows = "create table item (name text); insert into item values ('jane@doe'), ('jane@doe');"
+            let broken = try MigrationSet(
+                name: "crm",
+                migrations: [
+                    Migration(set: "crm", version: 1, name: "rows", sql: rows), Migration(set: "crm", version: 2, name: "rule", sql: sql),
+                ])
+            let error = await #expect(throws: MigrationError.self) {
+                try await migrator(database).apply([broken], logger: TestPostgres.logger)
+            }
+            #expect(error?.description.contains(reason) == true, "\(String(describing: error))")
+            #expect(error?.description.contains("jane") == false)
+        }
+    }
+
     @Test func migratorsThatStartTogetherApplyEachMigrationOnce() async throws {
         try await TestPostgres.run { database in
             let applied = try await withThrowingTaskGroup(of: [Migration].self) { group in

@@ -36,7 +36,8 @@ public enum MigrationError: Error, CustomStringConvertible {
     /// A migration was refused by the server and rolled back.
     case failed(Migration, String)
 
-    /// Safe for a log: migrations hold no data of a tenant.
+    /// Safe for a log: of what the server said it has the SQLSTATE, the names of table and constraint, and for a syntax error
+    /// or an unknown name the message; nothing that repeats a row's values.
     public var description: String {
         switch self {
         case .malformed(let reason): "migrations are malformed: \(reason)"

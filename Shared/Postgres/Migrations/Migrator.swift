@@ -51,7 +51,7 @@ public struct Migrator: Sendable {
                     let end = try connection.script("commit")
                     guard end.commandTag == "COMMIT" else { throw MigrationError.failed(migration, "it ends its own transaction") }
                 } catch let error as PostgresError {
-                    throw MigrationError.failed(migration, error.debugDescription)
+                    throw MigrationError.failed(migration, error.migrationDescription)
                 }
                 logger.info("migration applied", metadata: ["migration": .string(migration.description), "schema": .string(schema)])
                 progress(migration)
@@ -60,7 +60,7 @@ public struct Migrator: Sendable {
         } catch let error as ConnectFailure {
             throw MigrationError.server(error.reason)
         } catch let error as PostgresError {
-            throw MigrationError.server(error.debugDescription)
+            throw MigrationError.server(error.migrationDescription)
         }
     }
 
