@@ -13,11 +13,28 @@ import Testing
         #expect(configuration.runsWorkers)
     }
 
+    @Test func encryptionOfPostgresConnectionsCanBeDemandedForEveryRole() throws {
+        var values = [
+            "MARTLET_CONTEXT_KEYS": keys, "MARTLET_POSTGRES_PASSWORD": "a", "MARTLET_POSTGRES_SYSTEM_PASSWORD": "b",
+            "MARTLET_POSTGRES_OWNER_PASSWORD": "c",
+        ]
+        let standard = try RuntimeConfiguration(service: .crm, settings: Settings(values: values)).postgres(as: .runtime)
+        #expect(standard.tlsMode == "prefer" && standard.tlsRootCertificates == nil)
+        values["MARTLET_POSTGRES_TLS_MODE"] = "verify-full"
+        values["MARTLET_POSTGRES_TLS_ROOT_CERTIFICATES"] = "/etc/martlet/postgres.pem"
+        let demanding = try RuntimeConfiguration(service: .crm, settings: Settings(values: values))
+        for role in [RuntimeConfiguration.Role.runtime, .system, .owner] {
+            let configuration = try demanding.postgres(as: role)
+            #expect(configuration.tlsMode == "verify-full")
+            #expect(configuration.tlsRootCertificates == "/etc/martlet/postgres.pem")
+        }
+    }
+
     /// A wrong or missing setting stops the start with its name and what was expected.
     @Test(arguments: [
         ("MARTLET_PORT", "http"), ("MARTLET_PORT", "65536"), ("MARTLET_CONTEXT_KEYS", "short"), ("MARTLET_CONTEXT_KEYS", ""),
         ("MARTLET_LOG_LEVEL", "loud"), ("MARTLET_WORKERS", "yes"), ("MARTLET_REDIS_URL", "127.0.0.1"), ("MARTLET_CRM_URL", "crm:8103"),
-        ("MARTLET_GRACE_SECONDS", "0"),
+        ("MARTLET_GRACE_SECONDS", "0"), ("MARTLET_POSTGRES_TLS_MODE", "required"),
     ])
     func aWrongSettingIsNamed(_ name: String, _ value: String) {
         let error = #expect(throws: SettingError.self) {

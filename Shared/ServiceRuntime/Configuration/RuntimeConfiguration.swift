@@ -33,6 +33,8 @@ public enum ServiceName: String, Sendable, CaseIterable {
 /// | MARTLET_POSTGRES_SYSTEM_PASSWORD | required, secret | of the role martlet_<service>_system |
 /// | MARTLET_POSTGRES_OWNER_PASSWORD | required by `migrate`, secret | of the role martlet_<service>_owner |
 /// | MARTLET_POSTGRES_CONNECTIONS | 8 | connections of the fast lane |
+/// | MARTLET_POSTGRES_TLS_MODE | prefer | libpq's sslmode: disable, allow, prefer, require, verify-ca, verify-full; with the first three a connection may go in the clear |
+/// | MARTLET_POSTGRES_TLS_ROOT_CERTIFICATES | libpq's own | file of the certificates to trust, for verify-ca and verify-full |
 /// | MARTLET_REDIS_URL | redis://127.0.0.1:6379 | |
 /// | MARTLET_CONTEXT_KEYS | required, secret | `id:hex[,id:hex…]`; the first signs, all verify |
 /// | MARTLET_<SERVICE>_URL | http://127.0.0.1:<port> | of each other service |
@@ -49,6 +51,8 @@ public struct RuntimeConfiguration: Sendable {
     public var postgresPort: Int
     public var postgresDatabase: String
     public var postgresConnections: Int
+    public var postgresTLSMode: String
+    public var postgresTLSRootCertificates: String?
     public var redis: RedisConfiguration
     public var signer: ContextSigner
     public var urls: [ServiceName: String]
@@ -68,6 +72,10 @@ public struct RuntimeConfiguration: Sendable {
         postgresPort = try settings.integer("postgres.port", default: 5432, in: 1...65535)
         postgresDatabase = settings.string("postgres.database", default: "martlet")
         postgresConnections = try settings.integer("postgres.connections", default: 8, in: 1...64)
+        postgresTLSMode = try settings.parsed("postgres.tls.mode", default: "prefer", Self.tlsModes.joined(separator: ", ")) {
+            Self.tlsModes.contains($0) ? $0 : nil
+        }
+        postgresTLSRootCertificates = settings.optional("postgres.tls.root.certificates")
         redis = try settings.parsed(
             "redis.url", default: RedisConfiguration(), "redis://[:password@]host[:port][/database]", isSecret: true
         ) {
@@ -92,6 +100,8 @@ public struct RuntimeConfiguration: Sendable {
         drain = .seconds(try settings.integer("drain.seconds", default: 0, in: 0...60))
         runsWorkers = try settings.flag("workers", default: true)
     }
+
+    private static let tlsModes = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
     /// Which of a service's roles a connection is for.
     public enum Role: String, Sendable {
@@ -119,6 +129,8 @@ public struct RuntimeConfiguration: Sendable {
                 "postgres.\(role.rawValue)", "the password of martlet_\(service.rawValue)\(role.suffix)", isSecret: true),
             schema: service.rawValue)
         configuration.applicationName = "martlet-\(service.rawValue)"
+        configuration.tlsMode = postgresTLSMode
+        configuration.tlsRootCertificates = postgresTLSRootCertificates
         if role == .runtime {
             configuration.fastConnections = postgresConnections
         } else {
