@@ -29,17 +29,18 @@ public final class BodyReader {
             faults.list.append(.init(pointer: pointer, code: "invalid_type", detail: "Expected an object, not \(value.kindName)."))
         }
         for name in object.names where !members.contains(name) {
+            if faults.list.count >= Problem.maximumFaults { break }
             faults.list.append(
                 .init(
                     pointer: "\(pointer)/\(Self.escaped(name))", code: "unknown_member",
-                    detail: "There is no member '\(name.prefix(64))'.\(Suggestion.hint(for: name, among: members))"))
+                    detail: "There is no member '\(Suggestion.shown(name))'.\(Suggestion.hint(for: name, among: members))"))
         }
     }
 
     /// RFC 6901, section 3.
     private static func escaped(_ name: String) -> String {
         var text = ""
-        for character in name.prefix(64) {
+        for character in Suggestion.shown(name) {
             switch character {
             case "~": text += "~0"
             case "/": text += "~1"

@@ -41,6 +41,34 @@ import Testing
         }
     }
 
+    /// However much is unknown: the answer stays short and repeats no long name. The last name is one character of many scalars.
+    @Test func aFloodOfUnknownNamesIsAnsweredShortly() async throws {
+        try await ResourceAPI.leads { api in
+            let admin = api.member()
+            let names =
+                (0..<2_000).map { "unknown_\($0)" } + [
+                    String(repeating: "n", count: 5_000), "a" + String(repeating: "\u{301}", count: 5_000),
+                ]
+            let members = names.reversed().map { "\"\($0)\":1" }.joined(separator: ",")
+            let operation = "{\"op\":\"create\",\"body\":{\(members)}}"
+            let crowded = "{\"op\":\"create\",\(members)}"
+            for (target, body, limit) in [
+                ("/v1/leads", "{\(members)}", 50), ("/v1/leads/batch", "{\(members)}", 50),
+                ("/v1/leads/batch", "{\"atomic\":true,\"operations\":[\(operation),\(operation),\(crowded)]}", 50),
+                ("/v1/leads/batch", "{\"operations\":[\(operation),\(operation),\(crowded)]}", 52),
+            ] {
+                let reply = try await api.send(.post, target, body, as: admin)
+                let faults = reply.text.matches(of: /"pointer":/).count
+                #expect(faults == limit, "\(target) \(body.prefix(40))")
+                #expect(!reply.text.contains(String(repeating: "n", count: 65)))
+                #expect(reply.body.count < 16_384)
+            }
+            let query = names.prefix(1_000).joined(separator: "&")
+            let listed = try await api.send(.get, "/v1/leads?\(query)&\(String(repeating: "n", count: 5_000))", as: admin)
+            #expect(try listed.faults.count == 50)
+        }
+    }
+
     @Test(arguments: [
         ("{", "invalid_json", 400), (#"{"last_name":"A","last_name":"B"}"#, "invalid_json", 400), ("[]", "validation_failed", 422),
         ("null", "validation_failed", 422), (#"{"last_name":"\ud800"}"#, "invalid_json", 400), ("{}", "validation_failed", 422),

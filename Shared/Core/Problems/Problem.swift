@@ -15,6 +15,10 @@ public struct Problem: Error, Sendable {
         }
     }
 
+    /// One answer reports that many faults at most, so that neither its length nor the search for what was meant grows with
+    /// what was sent.
+    public static let maximumFaults = 50
+
     public var code: ErrorCode
     /// Public: what happened to this request and what helps.
     public var detail: String

@@ -1,5 +1,12 @@
 /// Finds the valid name that a mistyped one was probably meant to be.
 public enum Suggestion {
+    /// A name as it is repeated in an answer: at most 64 of its scalars (a character can hold any number of those).
+    public static func shown(_ name: String) -> String {
+        var shown = ""
+        shown.unicodeScalars.append(contentsOf: name.unicodeScalars.prefix(64))
+        return shown
+    }
+
     /// The nearest candidate by edit distance (insert, delete, replace, transpose neighbours), if at most a third of it differs.
     public static func nearest(to name: String, among candidates: some Sequence<String>) -> String? {
         let wanted = Array(name.utf8.prefix(64))

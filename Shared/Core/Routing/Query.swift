@@ -29,14 +29,16 @@ public struct Query: Sendable, Hashable {
 
     /// Refuses what the route does not know.
     ///
-    /// - Throws: ``Problem`` `unknown_parameter`, naming each and the nearest valid one.
+    /// - Throws: ``Problem`` `unknown_parameter`, naming each, 50 at most, and the nearest valid one.
     public func allowOnly(_ names: some Collection<String>) throws(Problem) {
-        let faults = items.filter { !names.contains($0.name) }.map { item in
-            Problem.Fault(
-                pointer: "?\(item.name)", code: "unknown_parameter",
-                detail: "There is no parameter '\(item.name)'.\(Suggestion.hint(for: item.name, among: names))")
+        let unknown = items.lazy.map(\.name).filter { !names.contains($0) }.prefix(Problem.maximumFaults)
+        let faults = unknown.map { name in
+            let shown = Suggestion.shown(name)
+            return Problem.Fault(
+                pointer: "?\(shown)", code: "unknown_parameter",
+                detail: "There is no parameter '\(shown)'.\(Suggestion.hint(for: name, among: names))")
         }
-        if let first = faults.first { throw Problem(.unknownParameter, first.detail, faults: faults) }
+        if let first = faults.first { throw Problem(.unknownParameter, first.detail, faults: Array(faults)) }
     }
 
     private static func decode(_ text: some Sequence<UInt8>) -> String? {

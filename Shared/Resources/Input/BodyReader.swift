@@ -7,13 +7,17 @@ struct BodyReader: Sendable {
 
     let definition: ResourceDefinition
 
-    /// - Parameter pointer: where the body stands in the request, such as `/operations/3/body`.
-    /// - Throws: ``Problem`` `unknown_member` when a member is not known, else `validation_failed`; either with every fault.
-    func read(_ json: JSON, for purpose: Purpose, caller: UserID, pointer: String = "") throws(Problem) -> CheckedBody {
+    /// - Parameters:
+    ///   - pointer: where the body stands in the request, such as `/operations/3/body`.
+    ///   - maximumFaults: after so many it stops to look for more.
+    /// - Throws: ``Problem`` `unknown_member` when a member is not known, else `validation_failed`; either with the faults.
+    func read(
+        _ json: JSON, for purpose: Purpose, caller: UserID, pointer: String = "", maximumFaults: Int = Problem.maximumFaults
+    ) throws(Problem) -> CheckedBody {
         guard let object = json.object else {
             throw .invalid([.init(pointer: pointer, code: "invalid_type", detail: "Expected an object, found \(json.kindName).")])
         }
-        var reading = Reading(purpose: purpose, caller: caller)
+        var reading = Reading(purpose: purpose, caller: caller, maximumFaults: maximumFaults)
         reading.names(object, against: definition.fields, alsoReadOnly: ResourceDefinition.commonNames, at: pointer)
         for field in definition.fields where !field.isReadOnly {
             reading.field(field, object[field.name], at: "\(pointer)/\(field.name)")
@@ -22,10 +26,19 @@ struct BodyReader: Sendable {
     }
 }
 
+extension BodyReader {
+    /// A name as a segment of a JSON Pointer (RFC 6901), shortened as in the detail.
+    static func escaped(_ name: String) -> String {
+        Suggestion.shown(name).split(separator: "~", omittingEmptySubsequences: false).joined(separator: "~0")
+            .split(separator: "/", omittingEmptySubsequences: false).joined(separator: "~1")
+    }
+}
+
 /// One body being read: what is found so far, and what is wrong.
 private struct Reading {
     let purpose: BodyReader.Purpose
     let caller: UserID
+    let maximumFaults: Int
     var changes: [Change] = []
     var members: [MemberReference] = []
     var faults: [Problem.Fault] = []
@@ -42,11 +55,13 @@ private struct Reading {
     }
 
     mutating func fault(_ pointer: String, _ code: String, _ detail: String) {
+        guard faults.count < maximumFaults else { return }
         faults.append(.init(pointer: pointer, code: code, detail: detail))
     }
 
     mutating func names(_ object: JSONObject, against fields: [Field], alsoReadOnly common: [String], at pointer: String) {
         for name in object.names {
+            if faults.count >= maximumFaults { return }
             if let field = fields.first(where: { $0.name == name }) {
                 if field.isReadOnly { fault("\(pointer)/\(name)", "read_only", "The member '\(name)' cannot be set.") }
             } else if common.contains(name) {
@@ -54,15 +69,9 @@ private struct Reading {
             } else {
                 isUnknown = true
                 let hint = Suggestion.hint(for: name, among: fields.filter { !$0.isReadOnly }.map(\.name))
-                fault("\(pointer)/\(Self.escaped(name))", "unknown_member", "There is no member '\(name)'.\(hint)")
+                fault("\(pointer)/\(BodyReader.escaped(name))", "unknown_member", "There is no member '\(Suggestion.shown(name))'.\(hint)")
             }
         }
-    }
-
-    /// A name as a segment of a JSON Pointer (RFC 6901).
-    private static func escaped(_ name: String) -> String {
-        name.split(separator: "~", omittingEmptySubsequences: false).joined(separator: "~0")
-            .split(separator: "/", omittingEmptySubsequences: false).joined(separator: "~1")
     }
 
     mutating func field(_ field: Field, _ json: JSON?, at pointer: String) {
@@ -180,7 +189,7 @@ private struct Reading {
             throw ValueFault(code: "too_many", detail: "Expected at most \(FieldKind.maximumCustomKeys) custom fields.")
         }
         for member in object.members {
-            let place = "\(pointer)/\(Self.escaped(member.name))"
+            let place = "\(pointer)/\(BodyReader.escaped(member.name))"
             do throws(ValueFault) {
                 guard FieldKind.isCustomKey(member.name) else { throw .format("a key of 1 to 64 characters a-z, 0-9 and _") }
                 try FieldKind.checkCustom(member.value)

@@ -150,7 +150,7 @@ struct ListReader: Sendable {
         let wanted = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
         for name in wanted where !columns.contains(where: { $0.name == name }) {
             let hint = Suggestion.hint(for: name, among: columns.map(\.name))
-            throw ValueFault(code: "not_allowed", detail: "There is no field '\(name)'.\(hint)")
+            throw ValueFault(code: "not_allowed", detail: "There is no field '\(Suggestion.shown(name))'.\(hint)")
         }
         return columns.filter { wanted.contains($0.name) }
     }

@@ -36,55 +36,64 @@ struct BatchReader: Sendable {
                     detail: "Expected 1 to \(Self.maximumOperations) operations, found \(count)."))
         }
         if !faults.isEmpty { throw .invalid(faults) }
+        // All operations share the faults that one answer reports; each that is wrong has one at least.
+        var faultsLeft = Problem.maximumFaults
         return Batch(
             isAtomic: isAtomic.bool ?? false,
             operations: (operations ?? []).enumerated().map { index, json in
                 var operation = Operation(write: .failure(.notFound))
                 do throws(Problem) {
-                    operation.write = .success(try write(json, as: context, at: "/operations/\(index)", members: &operation.members))
+                    operation.write = .success(
+                        try write(
+                            json, as: context, at: "/operations/\(index)", maximumFaults: faultsLeft, members: &operation.members))
                 } catch {
                     operation.write = .failure(error)
+                    faultsLeft = max(1, faultsLeft - error.faults.count)
                 }
                 return operation
             })
     }
 
-    private func members(of json: JSON, known: [String], at pointer: String) throws(Problem) -> JSONObject {
+    private func members(
+        of json: JSON, known: [String], at pointer: String, maximumFaults: Int = Problem.maximumFaults
+    ) throws(Problem) -> JSONObject {
         guard let object = json.object else {
             throw .invalid([.init(pointer: pointer, code: "invalid_type", detail: "Expected an object, found \(json.kindName).")])
         }
-        let faults = object.names.filter { !known.contains($0) }.map { name in
+        let faults = object.names.lazy.filter { !known.contains($0) }.prefix(maximumFaults).map { name in
             Problem.Fault(
-                pointer: "\(pointer)/\(name)", code: "unknown_member",
-                detail: "There is no member '\(name)'.\(Suggestion.hint(for: name, among: known))")
+                pointer: "\(pointer)/\(BodyReader.escaped(name))", code: "unknown_member",
+                detail: "There is no member '\(Suggestion.shown(name))'.\(Suggestion.hint(for: name, among: known))")
         }
-        if let first = faults.first { throw Problem(.unknownMember, first.detail, faults: faults) }
+        if let first = faults.first { throw Problem(.unknownMember, first.detail, faults: Array(faults)) }
         return object
     }
 
-    private func write(_ json: JSON, as context: RequestContext, at pointer: String, members: inout [MemberReference]) throws(Problem)
-        -> Write
-    {
+    private func write(
+        _ json: JSON, as context: RequestContext, at pointer: String, maximumFaults: Int, members: inout [MemberReference]
+    ) throws(Problem) -> Write {
         guard let kind = json["op"]?.string, let action = ["create", "update", "delete"].first(where: { $0 == kind }) else {
             throw .invalid([.init(pointer: "\(pointer)/op", code: "not_allowed", detail: "Expected create, update or delete.")])
         }
         switch action {
         case "create":
-            let object = try self.members(of: json, known: ["op", "body"], at: pointer)
+            let object = try self.members(of: json, known: ["op", "body"], at: pointer, maximumFaults: maximumFaults)
             try require(.create, context)
             guard context.scopes[definition.permissions] != .none else { throw .forbidden(Permission(definition.permissions, .create)) }
-            let body = try reader.read(object["body"] ?? .null, for: .create, caller: context.user, pointer: "\(pointer)/body")
+            let body = try reader.read(
+                object["body"] ?? .null, for: .create, caller: context.user, pointer: "\(pointer)/body", maximumFaults: maximumFaults)
             members = body.members
             return .create(id: RecordID(), body.changes)
         case "update":
-            let object = try self.members(of: json, known: ["op", "id", "version", "body"], at: pointer)
+            let object = try self.members(of: json, known: ["op", "id", "version", "body"], at: pointer, maximumFaults: maximumFaults)
             try require(.update, context)
             let target = try target(object, at: pointer)
-            let body = try reader.read(object["body"] ?? .null, for: .patch, caller: context.user, pointer: "\(pointer)/body")
+            let body = try reader.read(
+                object["body"] ?? .null, for: .patch, caller: context.user, pointer: "\(pointer)/body", maximumFaults: maximumFaults)
             members = body.members
             return .update(id: target.id, body.changes, target.precondition)
         default:
-            let object = try self.members(of: json, known: ["op", "id", "version"], at: pointer)
+            let object = try self.members(of: json, known: ["op", "id", "version"], at: pointer, maximumFaults: maximumFaults)
             try require(.delete, context)
             let target = try target(object, at: pointer)
             return .delete(id: target.id, target.precondition)

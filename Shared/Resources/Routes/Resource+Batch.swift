@@ -57,7 +57,7 @@ extension Resource {
         let leading =
             problems.first { $0.problem.code == .forbidden } ?? problems.first { $0.problem.code == .unknownMember } ?? first
         var problem = leading.problem
-        if problem.code != .forbidden { problem.faults = problems.flatMap(\.problem.faults) }
+        if problem.code != .forbidden { problem.faults = Array(problems.lazy.flatMap(\.problem.faults).prefix(Problem.maximumFaults)) }
         throw problem.inOperation(leading.index)
     }
 

@@ -44,8 +44,9 @@ extension Resource {
     /// A body that says nothing may be sent or left out.
     private func refuseMembers(_ call: Call) throws {
         guard !call.body.isEmpty, let name = try call.json().object?.names.first else { return }
-        let detail = "There is no member '\(name)'."
-        throw Problem(.unknownMember, detail, faults: [.init(pointer: "/\(name)", code: "unknown_member", detail: detail)])
+        let detail = "There is no member '\(Suggestion.shown(name))'."
+        throw Problem(
+            .unknownMember, detail, faults: [.init(pointer: "/\(BodyReader.escaped(name))", code: "unknown_member", detail: detail)])
     }
 
     private func answer(_ write: Write, as context: RequestContext, key: Idempotency?) async throws -> Reply {
