@@ -81,6 +81,8 @@ struct RouteTable: Sendable {
     static func isForMembers(_ path: UnsafeRawBufferPointer) -> Bool { ofMembers.contains { path.equals($0) } }
 
     let routes: [Route]
+    /// The routes by the length of their prefix, so that few are compared.
+    private let byLength: [[Route]]
 
     init(bodyLimit: Int) {
         var routes: [Route] = []
@@ -94,6 +96,7 @@ struct RouteTable: Sendable {
             }
         }
         self.routes = routes
+        byLength = (0...(routes.map(\.bytes.count).max() ?? 0)).map { length in routes.filter { $0.bytes.count == length } }
     }
 
     /// The route whose prefix is the path, or the path up to a slash; exact and case-sensitive.
@@ -104,7 +107,8 @@ struct RouteTable: Sendable {
             end = path.firstIndex(of: UInt8(ascii: "/"), from: end + 1, to: path.count) ?? path.count
         }
         let prefix = UnsafeRawBufferPointer(rebasing: path[..<end])
-        for route in routes where prefix.equals(route.bytes) { return route }
+        guard prefix.count < byLength.count else { return nil }
+        for route in byLength[prefix.count] where prefix.equals(route.bytes) { return route }
         return nil
     }
 }

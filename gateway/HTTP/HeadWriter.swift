@@ -58,31 +58,21 @@ struct HeadWriter {
         }
     }
 
+    private static let base64Alphabet: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
     /// base64url without padding.
     mutating func put(base64URL bytes: UnsafeRawBufferPointer) {
         let memory = reserve((bytes.count * 4 + 2) / 3)
+        let alphabet = Self.base64Alphabet.utf8Start
         var written = 0
-        var accumulator: UInt32 = 0
-        var bits: UInt32 = 0
-        for byte in bytes {
-            accumulator = accumulator << 8 | UInt32(byte)
-            bits += 8
-            while bits >= 6 {
-                bits -= 6
-                memory[written] = Self.base64Digit(UInt8(truncatingIfNeeded: accumulator >> bits) & 63)
-                written += 1
-            }
-        }
-        if bits > 0 { memory[written] = Self.base64Digit(UInt8(truncatingIfNeeded: accumulator << (6 - bits)) & 63) }
-    }
-
-    private static func base64Digit(_ value: UInt8) -> UInt8 {
-        switch value {
-        case 0..<26: UInt8(ascii: "A") + value
-        case 26..<52: UInt8(ascii: "a") + value - 26
-        case 52..<62: UInt8(ascii: "0") + value - 52
-        case 62: UInt8(ascii: "-")
-        default: UInt8(ascii: "_")
+        var read = 0
+        while read < bytes.count {
+            let left = bytes.count - read
+            let group =
+                UInt32(bytes[read]) << 16 | (left > 1 ? UInt32(bytes[read + 1]) << 8 : 0) | (left > 2 ? UInt32(bytes[read + 2]) : 0)
+            for digit in 0..<min(4, left + 1) { memory[written + digit] = alphabet[Int(group >> UInt32(18 - 6 * digit)) & 63] }
+            written += min(4, left + 1)
+            read += 3
         }
     }
 
