@@ -23,6 +23,7 @@ public struct PostgresConfiguration: Sendable {
     /// Connections of the fast lane, shared by all callers. Default 8, at least 1.
     public var fastConnections = 8
     /// Connections of the bulk lane, leased to one transaction or session at a time. Default 4; with 0 there are none of those.
+    /// One tenant has at most half of a thread's share at a time, rounded down but at least 1; its others wait.
     public var bulkConnections = 4
     /// Threads that drive the connections; each has its share of them. Default 1.
     public var reactorThreads = 1
@@ -31,7 +32,10 @@ public struct PostgresConfiguration: Sendable {
     public var statementTimeout: Duration = .seconds(5)
     /// The longest that one statement of the bulk lane may run. Default 60 s.
     public var bulkStatementTimeout: Duration = .seconds(60)
-    /// The longest that a statement waits for a lock. Default 2 s.
+    /// The longest that a statement of the fast lane waits for a lock, as it holds up all batches behind it on its connection.
+    /// Its batch is then repeated once on the bulk lane. Default 200 ms; without a bulk lane ``lockTimeout`` counts instead.
+    public var fastLockTimeout: Duration = .milliseconds(200)
+    /// The longest that a statement of the bulk lane waits for a lock. Default 2 s.
     public var lockTimeout: Duration = .seconds(2)
     /// The longest that a transaction of the bulk lane may think between two statements. Default 30 s.
     public var idleInTransactionTimeout: Duration = .seconds(30)
@@ -116,7 +120,7 @@ public struct PostgresConfiguration: Sendable {
     func parameters(for lane: Lane) -> [(String, String)] {
         parameters(settings: [
             ("statement_timeout", (lane == .fast ? statementTimeout : bulkStatementTimeout).millisecondsText),
-            ("lock_timeout", lockTimeout.millisecondsText),
+            ("lock_timeout", (lane == .fast && bulkConnections > 0 ? fastLockTimeout : lockTimeout).millisecondsText),
             ("idle_in_transaction_session_timeout", idleInTransactionTimeout.millisecondsText),
         ])
     }

@@ -10,21 +10,21 @@ extension PostgresClient {
     public func transaction<T: Sendable>(
         as context: RequestContext, isolation: isolated (any Actor)? = #isolation, _ body: (PostgresTransaction) async throws -> T
     ) async throws -> T {
-        try await transaction(ContextSettings.sql(for: context), until: context.deadline, body)
+        try await transaction(ContextSettings.sql(for: context), tenant: context.tenant, until: context.deadline, body)
     }
 
     /// Runs the closure in a transaction of the bulk lane, in the name of no tenant.
     public func transaction<T: Sendable>(
         as context: SystemContext, isolation: isolated (any Actor)? = #isolation, _ body: (PostgresTransaction) async throws -> T
     ) async throws -> T {
-        try await transaction(ContextSettings.sql(for: context), until: context.deadline, body)
+        try await transaction(ContextSettings.sql(for: context), tenant: nil, until: context.deadline, body)
     }
 
     private func transaction<T: Sendable>(
-        _ settings: SQL, until deadline: Timestamp, isolation: isolated (any Actor)? = #isolation,
+        _ settings: SQL, tenant: TenantID?, until deadline: Timestamp, isolation: isolated (any Actor)? = #isolation,
         _ body: (PostgresTransaction) async throws -> T
     ) async throws -> T {
-        let leased = LeasedConnection(lease: Lease(), reactor: nextBulkReactor)
+        let leased = LeasedConnection(lease: Lease(tenant: tenant), reactor: nextBulkReactor)
         var isClean = false
         defer { leased.release(isClean: isClean) }
         _ = try await leased.acquire(["begin", settings], until: deadline, commits: false)
@@ -53,7 +53,7 @@ extension PostgresClient {
     public func session<T: Sendable>(
         as context: SystemContext, isolation: isolated (any Actor)? = #isolation, _ body: (PostgresSession) async throws -> T
     ) async throws -> T {
-        let leased = LeasedConnection(lease: Lease(), reactor: nextBulkReactor)
+        let leased = LeasedConnection(lease: Lease(tenant: nil), reactor: nextBulkReactor)
         defer { leased.release(isClean: false) }
         let request: SQL = "select set_config('app.request', \(context.requestID), false)"
         _ = try await leased.acquire([request], until: context.deadline, commits: true)

@@ -50,23 +50,37 @@ public final class PostgresClient: Service, Sendable {
 
     /// Runs the statements as one transaction in one round trip, in the name of the context's tenant, user and request.
     ///
-    /// The statements cannot see each other's results; a failing one undoes them all. Ends at the context's deadline or when the
+    /// The statements cannot see each other's results; a failing one undoes them all. A batch that meets a lock for longer than
+    /// ``PostgresConfiguration/fastLockTimeout`` is run once more, on a connection of the bulk lane by itself. Ends at the context's deadline or when the
     /// task is cancelled, and then the batch may or may not take effect.
     /// - Returns: One result for each statement.
     /// - Throws: ``PostgresError``.
     public func batch(as context: RequestContext, _ statements: [SQL]) async throws -> [PostgresResult] {
-        try await batch(ContextSettings.sql(for: context), statements, until: context.deadline)
+        try await batch(ContextSettings.sql(for: context), statements, tenant: context.tenant, until: context.deadline)
     }
 
     /// Runs the statements as one transaction in one round trip, in the name of no tenant. As ``batch(as:_:)-(RequestContext,_)``.
     public func batch(as context: SystemContext, _ statements: [SQL]) async throws -> [PostgresResult] {
-        try await batch(ContextSettings.sql(for: context), statements, until: context.deadline)
+        try await batch(ContextSettings.sql(for: context), statements, tenant: nil, until: context.deadline)
     }
 
-    private func batch(_ settings: SQL, _ statements: [SQL], until deadline: Timestamp) async throws -> [PostgresResult] {
+    private func batch(
+        _ settings: SQL, _ statements: [SQL], tenant: TenantID?, until deadline: Timestamp
+    ) async throws -> [PostgresResult] {
         for statement in statements { try statement.validate() }
-        let request = Request(settings: settings, statements: statements, deadline: deadline.monotonic)
-        return try await nextReactor.run(request)
+        let deadline = deadline.monotonic
+        do {
+            return try await nextReactor.run(Request(settings: settings, statements: statements, deadline: deadline))
+        } catch let error as PostgresError where error.sqlState == "55P03" {
+            // Nothing of the batch was kept. Where it waits on, it holds up nobody else.
+            let reactor = nextBulkReactor
+            guard reactor.hasBulkLane else { throw error }
+            let leased = LeasedConnection(lease: Lease(tenant: tenant), reactor: reactor)
+            // The one transaction has ended by then, or the lease is spoilt and the connection closed.
+            defer { leased.release(isClean: true) }
+            return try await reactor.run(
+                Request(settings: settings, statements: statements, deadline: deadline, lease: leased.lease, isAcquiring: true))
+        }
     }
 
     /// Whether a connection of the fast lane is up, without asking the server.

@@ -108,9 +108,17 @@ final class ReactorLoop {
         if request.isAcquiring { waitingBulk.append(request) } else { waitingFast.append(request) }
     }
 
+    private var freeBulkConnection: Connection? { bulk.first { $0.isUsable && $0.lease == nil } }
+
+    /// Half of the bulk lane, so that a tenant whose transactions wait for each other leaves room for those of others.
+    private func isTenantAtLimit(_ lease: Lease?) -> Bool {
+        guard let tenant = lease?.tenant else { return false }
+        return bulk.count { $0.lease?.tenant == tenant } >= max(1, bulk.count / 2)
+    }
+
     /// The least loaded connection of the fast lane, or one of the bulk lane that nobody has.
     private func freeConnection(for request: Request) -> Connection? {
-        if request.isAcquiring { return bulk.first { $0.isUsable && $0.lease == nil } }
+        if request.isAcquiring { return isTenantAtLimit(request.lease) ? nil : freeBulkConnection }
         var best: Connection?
         var bestDepth = configuration.maximumDepth
         for connection in fast where connection.isUsable && connection.depth < bestDepth {
@@ -147,12 +155,13 @@ final class ReactorLoop {
             }
             waitingFast.popFirst()
         }
-        while let request = waitingBulk.first {
-            if request.state == .waiting {
-                guard let connection = freeConnection(for: request) else { break }
-                send(request, over: connection)
-            }
-            waitingBulk.popFirst()
+        guard !waitingBulk.isEmpty, freeBulkConnection != nil else { return }
+        // Those of a tenant at its limit keep their place while others pass.
+        waitingBulk.removeAll { request in
+            guard request.state == .waiting else { return true }
+            guard let connection = freeConnection(for: request) else { return false }
+            send(request, over: connection)
+            return true
         }
     }
 

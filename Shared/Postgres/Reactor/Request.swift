@@ -1,3 +1,5 @@
+import Core
+
 /// Which connections a request may use.
 enum Lane: Sendable, Hashable {
     case fast
@@ -72,10 +74,12 @@ final class Request: @unchecked Sendable {
 ///
 /// Sendable because the variables are touched by nobody but the reactor's thread.
 final class Lease: @unchecked Sendable {
+    /// In whose name; of one tenant's leases only so many get a connection. `nil` for the service's own work.
+    let tenant: TenantID?
     /// The connection while the lease lasts.
     var connection: Connection?
     /// A request was given up while its answer was still to come, or the connection was lost: it must not be used again.
     var isSpoilt = false
 
-    init() {}
+    init(tenant: TenantID?) { self.tenant = tenant }
 }

@@ -33,6 +33,7 @@ public enum ServiceName: String, Sendable, CaseIterable {
 /// | MARTLET_POSTGRES_SYSTEM_PASSWORD | required, secret | of the role martlet_<service>_system |
 /// | MARTLET_POSTGRES_OWNER_PASSWORD | required by `migrate`, secret | of the role martlet_<service>_owner |
 /// | MARTLET_POSTGRES_CONNECTIONS | 8 | connections of the fast lane |
+/// | MARTLET_POSTGRES_LOCK_MILLISECONDS | 200 | longest wait for a lock on a shared connection, 10…2000; the batch is then repeated by itself, with up to 2 s a lock |
 /// | MARTLET_POSTGRES_TLS_MODE | prefer | libpq's sslmode: disable, allow, prefer, require, verify-ca, verify-full; with the first three a connection may go in the clear |
 /// | MARTLET_POSTGRES_TLS_ROOT_CERTIFICATES | libpq's own | file of the certificates to trust, for verify-ca and verify-full |
 /// | MARTLET_REDIS_URL | redis://127.0.0.1:6379 | |
@@ -51,6 +52,7 @@ public struct RuntimeConfiguration: Sendable {
     public var postgresPort: Int
     public var postgresDatabase: String
     public var postgresConnections: Int
+    public var postgresFastLockTimeout: Duration
     public var postgresTLSMode: String
     public var postgresTLSRootCertificates: String?
     public var redis: RedisConfiguration
@@ -72,6 +74,7 @@ public struct RuntimeConfiguration: Sendable {
         postgresPort = try settings.integer("postgres.port", default: 5432, in: 1...65535)
         postgresDatabase = settings.string("postgres.database", default: "martlet")
         postgresConnections = try settings.integer("postgres.connections", default: 8, in: 1...64)
+        postgresFastLockTimeout = .milliseconds(try settings.integer("postgres.lock.milliseconds", default: 200, in: 10...2000))
         postgresTLSMode = try settings.parsed("postgres.tls.mode", default: "prefer", Self.tlsModes.joined(separator: ", ")) {
             Self.tlsModes.contains($0) ? $0 : nil
         }
@@ -129,6 +132,7 @@ public struct RuntimeConfiguration: Sendable {
                 "postgres.\(role.rawValue)", "the password of martlet_\(service.rawValue)\(role.suffix)", isSecret: true),
             schema: service.rawValue)
         configuration.applicationName = "martlet-\(service.rawValue)"
+        configuration.fastLockTimeout = postgresFastLockTimeout
         configuration.tlsMode = postgresTLSMode
         configuration.tlsRootCertificates = postgresTLSRootCertificates
         if role == .runtime {
