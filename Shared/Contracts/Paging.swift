@@ -33,7 +33,9 @@ public struct Paging: Sendable {
     public func cursor<Key>(in list: String, _ read: (String) -> Key?) throws(Problem) -> Key? {
         guard let after else { return nil }
         guard let key = try cursors.open(after, list: Array(list.utf8)).string.flatMap(read) else {
-            throw .internal("a sealed cursor cannot be read")
+            // Sealed for this list, but by a release that wrote its cursors otherwise.
+            let detail = "The cursor cannot be read any longer; start again without 'after'."
+            throw Problem(.invalidCursor, detail, faults: [.init(pointer: "?after", code: "invalid_cursor", detail: detail)])
         }
         return key
     }
