@@ -33,16 +33,26 @@ import Testing
         }
     }
 
-    @Test func whoIsAUserAlreadyBecomesAnOperatorAndKeepsHisPassword() async throws {
+    @Test func whoHasRegisteredTheAddressFirstDoesNotGetThePlatform() async throws {
         try await IdentityPlatform.run { platform in
             _ = try await platform.register("anna")
             let body: JSON = ["email": "anna@example.test", "name": "X", "password": "quite another password"]
+            let answer = try await platform.identity.send(.post, Self.path, body, as: .anotherService, expecting: 409)
+            #expect(answer.json["detail"]?.string?.contains("account") == true)
+            try await platform.login("anna", tenant: "platform", expecting: 403)
+            try await platform.login("anna", password: "quite another password", expecting: 401)
+        }
+    }
+
+    @Test func whoIsAUserAlreadyBecomesAnOperatorWithHisPassword() async throws {
+        try await IdentityPlatform.run { platform in
+            _ = try await platform.register("anna")
+            let body: JSON = ["email": "anna@example.test", "name": "X", "password": .string(IdentityPlatform.password)]
             let answer = try await platform.identity.send(.post, Self.path, body, as: .anotherService, expecting: 200)
             #expect(answer.json["created"]?.bool == false)
             #expect(answer.json["role"]?.string == "super_admin")
             let session = try SignedIn(try await platform.login("anna", tenant: "platform", expecting: 200).json)
             #expect(session.claims.role == "super_admin")
-            try await platform.login("anna", password: "quite another password", expecting: 401)
         }
     }
 

@@ -17,7 +17,8 @@ public struct OperatorCommand: AsyncParsableCommand {
             abstract: "Make somebody an operator: super_admin of the tenant 'platform'.",
             discussion: """
                 The password is read from standard input, or asked for when that is a terminal. It is never an argument: those can be \
-                seen by every process of the machine. Running the command again changes nothing. Identity and tenant must be running.
+                seen by every process of the machine. Somebody who has an account already becomes an operator with it, if the password is \
+                that account's. Running the command again changes nothing. Identity and tenant must be running.
                 """)
 
         @Option(help: "The e-mail address to sign in with.")

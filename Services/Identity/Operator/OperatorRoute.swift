@@ -32,8 +32,18 @@ struct OperatorRoute: Sendable {
         }
     }
 
+    /// The user to appoint: a new one, or the one who has the address already, if the password typed is his.
+    ///
+    /// Anybody can register any address. Without the password, the platform would go to whoever was there first.
     private func user(email: EmailAddress, name: String, password: String, as context: SystemContext) async throws -> (User, isNew: Bool) {
-        if let account = try await users.findAccount(email: email, as: context) { return (account.user, false) }
+        if let account = try await users.findAccount(email: email, as: context) {
+            guard try await hasher.verify(password, against: account.passwordHash) else {
+                throw Problem(
+                    .conflict,
+                    "There is an account with this e-mail address already, and its password is another one. Nothing was changed.")
+            }
+            return (account.user, false)
+        }
         let hash = try await hasher.hash(password)
         if let pending = try await registrations.begin(email: email, name: name, hash: hash, organization: nil, as: context) {
             return (pending.user, true)
