@@ -82,6 +82,19 @@ public enum Caller: Sendable, Hashable {
     case member(RequestContext)
     case service(SystemContext)
 
+    /// The same caller in another request.
+    func with(_ edge: EdgeContext) -> Caller {
+        switch self {
+        case .anonymous: return .anonymous(edge)
+        case .member(var context):
+            context.edge = edge
+            return .member(context)
+        case .service(var context):
+            context.edge = edge
+            return .service(context)
+        }
+    }
+
     public var edge: EdgeContext {
         switch self {
         case .anonymous(let edge): edge
