@@ -73,7 +73,7 @@ struct Registration: Sendable {
             throw problem
         }
         return try await signIn.begin(
-            pending.user, membership, from: Client(call), with: store.finishing(pending.user.id), as: context)
+            pending.user, membership, on: .registration, from: Client(call), with: store.finishing(pending.user.id), as: context)
     }
 
     /// The plan as written down, be it by an earlier try of the same person that got no answer.

@@ -6,19 +6,32 @@ import Resources
 struct SessionStore: Sendable {
     let postgres: PostgresClient
 
-    /// The statements that begin a session, to be sent with whatever else belongs to the sign-in.
+    /// The statements that begin a session if its ground still holds, to be sent with whatever else belongs to the sign-in. The
+    /// last of them affects one row, or none when there is no session.
+    ///
+    /// The user's row is locked by all who begin sessions, and alone by who ends them all (``lockingOut(_:)``): so each of them
+    /// either sees the session and ends it, or came first, and then the ground is gone.
     func beginning(
-        _ id: SessionID, of user: UserID, in tenant: TenantID, from client: Client, token: OpaqueToken, now: Timestamp = .now
+        _ id: SessionID, of user: UserID, in tenant: TenantID, on ground: SessionGround, from client: Client, token: OpaqueToken,
+        now: Timestamp = .now
     ) -> [SQL] {
         let expiry = now.advanced(by: Session.lifetime)
         return [
+            "select from user_account where id = \(user) for key share",
             """
-            insert into session (id, user_id, tenant, device, address, expires_at)
-            values (\(id), \(user), \(tenant), \(client.device), \(client.address), \(expiry))
+            with ground as (\(ground.query(of: user))), begun as (
+                insert into session (id, user_id, tenant, device, address, expires_at)
+                select \(id), \(user), \(tenant), \(client.device), \(client.address), \(expiry) from ground
+                returning id
+            )
+            insert into refresh_token (token_hash, session_id, expires_at) select \(token.hash), id, \(expiry) from begun
             """,
-            "insert into refresh_token (token_hash, session_id, expires_at) values (\(token.hash), \(id), \(expiry))",
         ]
     }
+
+    /// The statement before those that end all sessions of the user: it waits for sessions that are about to begin, so that the
+    /// next statement sees them.
+    func lockingOut(_ user: UserID) -> SQL { "select from user_account where id = \(user) for update" }
 
     /// A refresh token as it was found, with its session.
     struct Found: Sendable {
@@ -97,8 +110,8 @@ struct SessionStore: Sendable {
     ///
     /// - Returns: those that were running.
     func end(_ choice: Choice, of user: UserID, as context: SystemContext) async throws -> [SessionID] {
-        let rows = try await postgres.batch(as: context, [ending(choice, of: user)])[0]
-        return try rows.map { try $0.decode("id") }
+        let results = try await postgres.batch(as: context, [lockingOut(user), ending(choice, of: user)])
+        return try results[1].map { try $0.decode("id") }
     }
 
     /// Ends one of the caller's sessions.

@@ -42,13 +42,15 @@ struct Login: Sendable {
 
     private func login(email: EmailAddress, password: String, tenant: String?, call: Call) async throws -> TokenAnswer {
         let context = call.systemContext
-        let user = try await verifiedUser(email: email, password: password, address: call.caller.edge.address, as: context)
+        let (user, hash) = try await verifiedUser(email: email, password: password, address: call.caller.edge.address, as: context)
         let membership = try await signIn.membership(of: user.id, slug: tenant, as: context)
-        return try await signIn.begin(user, membership, from: Client(call), as: context)
+        return try await signIn.begin(user, membership, on: .password(hash), from: Client(call), as: context)
     }
 
-    /// The user, if the password is his. An unknown address takes the same way and the same time, and gets the same answer.
-    private func verifiedUser(email: EmailAddress, password: String, address: String, as context: SystemContext) async throws -> User {
+    /// The user, if the password is his, and the hash that says so. An unknown address takes the same way and the same time, and gets the same answer.
+    private func verifiedUser(
+        email: EmailAddress, password: String, address: String, as context: SystemContext
+    ) async throws -> (User, PasswordHash) {
         var account: UserStore.Account?
         let isRight = try await attempts.attempt(account: email, address: address, as: context) {
             account = try await users.findAccount(email: email, as: context)
@@ -58,11 +60,17 @@ struct Login: Sendable {
             return isRight && account?.user.status == .active && policy.accepts(password)
         }
         guard isRight, let account, let hash = account.passwordHash else {
-            throw Problem(.unauthenticated, "The e-mail address or the password is wrong.")
+            throw Self.refusal
         }
-        if hasher.isOutdated(hash) {
-            _ = try await users.replaceHash(hash, by: hasher.hash(password), of: account.user.id, as: context)
-        }
-        return account.user
+        guard hasher.isOutdated(hash) else { return (account.user, hash) }
+        let new = try await hasher.hash(password)
+        if try await users.replaceHash(hash, by: new, of: account.user.id, as: context) { return (account.user, new) }
+        // Another sign-in was faster with the new hash, or the password was changed: the hash there now tells which.
+        guard let present = try await users.findAccount(account.user.id, as: context)?.passwordHash,
+            try await hasher.verify(password, against: present)
+        else { throw Self.refusal }
+        return (account.user, present)
     }
+
+    static let refusal = Problem(.unauthenticated, "The e-mail address or the password is wrong.")
 }

@@ -61,6 +61,7 @@ struct PasswordChange: Sendable {
         let results = try await users.postgres.batch(
             as: context,
             [
+                sessions.lockingOut(user),
                 """
                 with changed as (
                     update credential set password_hash = \(new.description), changed_at = now()
@@ -72,9 +73,9 @@ struct PasswordChange: Sendable {
                     returning session.id
                 )
                 select (select count(*) from changed) as changes, array(select id from ended) as sessions
-                """
+                """,
             ])
-        guard let row = results[0].first, try row.decode("changes", as: Int.self) == 1 else {
+        guard let row = results[1].first, try row.decode("changes", as: Int.self) == 1 else {
             throw Problem(.conflict, "The password was changed by another request at the same time.")
         }
         return try row.decode("sessions")

@@ -10,16 +10,20 @@ struct SignIn: Sendable {
 
     /// Begins a session for the membership.
     ///
-    /// - Parameter further: statements that take effect with it or not at all.
+    /// - Parameter further: statements that take effect in the same transaction.
+    /// - Throws: the ground's ``SessionGround/refusal`` when it holds no longer.
     func begin(
-        _ user: User, _ membership: Membership, from client: Client, with further: [SQL] = [], as context: SystemContext
+        _ user: User, _ membership: Membership, on ground: SessionGround, from client: Client, with further: [SQL] = [],
+        as context: SystemContext
     ) async throws -> TokenAnswer {
         let session = SessionID()
         let refresh = OpaqueToken(prefix: OpaqueToken.refreshPrefix)
         let access = try await tokens.token(user: user.id, session: session, membership: membership)
-        _ = try await sessions.postgres.batch(
+        let results = try await sessions.postgres.batch(
             as: context,
-            further + sessions.beginning(session, of: user.id, in: membership.tenant.id, from: client, token: refresh))
+            further
+                + sessions.beginning(session, of: user.id, in: membership.tenant.id, on: ground, from: client, token: refresh))
+        guard results.last?.affectedRows == 1 else { throw ground.refusal }
         return TokenAnswer(accessToken: access, refreshToken: refresh.text, user: user, membership: membership)
     }
 

@@ -30,7 +30,7 @@ struct SwitchTenant: Sendable {
                 let user = try await users.find(member.user, as: context)
             else { throw Problem(.tokenStale, "The session has ended.") }
             let membership = try await signIn.membership(of: user.id, slug: slug, as: context)
-            return try await signIn.begin(user, membership, from: Client(call), as: context).reply()
+            return try await signIn.begin(user, membership, on: .session(session), from: Client(call), as: context).reply()
         }
     }
 }
