@@ -108,9 +108,33 @@ public struct Idempotency: Sendable {
     func recover(from error: PostgresError, as context: RequestContext, on postgres: PostgresClient) async throws -> Stored? {
         guard error.sqlState != nil else { return nil }
         if let stored = try stored(in: try await postgres.batch(as: context, [lookup(as: context)])[0]) { return stored }
-        if error.sqlState == "55P03" || error.constraint == "idempotency_key_pkey" { throw Self.inProgress }
+        if error.constraint == "idempotency_key_pkey" { throw Self.inProgress }
+        if error.sqlState == "55P03", try await isHeld(as: context, on: postgres) { throw Self.inProgress }
         return nil
     }
+
+    /// Whether a transaction that is still open has written the key. A write that waited too long for a lock asks: it may have
+    /// been the key's, or any other that it takes.
+    ///
+    /// Tries to write the key too, waiting hardly at all, and always fails, so that nothing stays.
+    func isHeld(as context: RequestContext, on postgres: PostgresClient) async throws -> Bool {
+        do {
+            _ = try await postgres.transaction(as: context) { transaction in
+                try await transaction.batch([
+                    "select set_config('lock_timeout', '10ms', true)", insertion(as: context, status: 200, body: []),
+                ])
+                throw KeyIsFree()
+            }
+            return false
+        } catch is KeyIsFree {
+            return false
+        } catch let error as PostgresError {
+            // A key that was written in the meantime is told by the next repeat.
+            return error.sqlState == "55P03" || error.constraint == "idempotency_key_pkey"
+        }
+    }
+
+    private struct KeyIsFree: Error {}
 
     static let inProgress = Problem(
         .idempotencyInProgress, "A request with this Idempotency-Key has not finished. Repeat it in a moment.", retryAfter: 1)

@@ -98,6 +98,30 @@ import Testing
         }
     }
 
+    /// The key is free; the creation waits for the lock that its tenant's plan limit takes, held here by another transaction.
+    @Test(arguments: [false, true])
+    func aLockThatIsNotTheKeysIsNoRequestInProgress(isBatch: Bool) async throws {
+        try await ResourceAPI.leads { api in
+            let admin = api.member(limits: ["leads": 10])
+            let key = ["Idempotency-Key": "k"]
+            let (path, body) =
+                isBatch
+                ? ("/v1/leads/batch", #"{"atomic":true,"operations":[{"op":"create","body":{"last_name":"A"}}]}"#)
+                : ("/v1/leads", #"{"last_name":"A"}"#)
+            try await api.postgres.transaction(as: admin) { transaction in
+                try await transaction.query(
+                    """
+                    insert into lead (tenant_id, id, last_name, created_by, updated_by) \
+                    values (\(admin.tenant), \(RecordID()), 'B', \(admin.user), \(admin.user))
+                    """)
+                let reply = try await api.send(.post, path, body, as: admin, headers: key)
+                #expect(reply.status == 504, "\(reply.text)")
+                #expect(try reply.code == "deadline_exceeded")
+            }
+            #expect(try await api.send(.post, path, body, as: admin, headers: key).status == (isBatch ? 200 : 201))
+        }
+    }
+
     @Test(arguments: ["", "a b", "é", String(repeating: "x", count: 256)])
     func aMalformedKeyIsRefused(key: String) async throws {
         try await ResourceAPI.leads { api in

@@ -40,6 +40,9 @@ struct ResourceAPI: Sendable {
             var configuration = database.runtime
             // Writers that wait for each other's locks hold the connection, so they need several.
             configuration.fastConnections = 4
+            // A tenant has half of them: one that holds a lock in a test, one that waits for it.
+            configuration.bulkConnections = 4
+            configuration.lockTimeout = .milliseconds(500)
             return try await TestPostgres.withClient(configuration) { postgres in
                 try await body(try ResourceAPI(definition, postgres: postgres, database: database))
             }

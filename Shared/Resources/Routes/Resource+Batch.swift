@@ -37,8 +37,11 @@ extension Resource {
         } catch {
             // Whatever failed, an earlier run with this key may have succeeded and be the reason for it.
             if let key, let reply = try await replay(of: key, as: context) { return reply }
-            guard let failure = error as? PostgresError else { throw error }
-            throw key != nil && failure.sqlState == "55P03" ? Idempotency.inProgress : failure.problem
+            let failure = error as? PostgresError ?? (error as? Problem)?.underlying as? PostgresError
+            if let key, failure?.sqlState == "55P03", try await key.isHeld(as: context, on: store.postgres) {
+                throw Idempotency.inProgress
+            }
+            throw (error as? PostgresError)?.problem ?? error
         }
     }
 
