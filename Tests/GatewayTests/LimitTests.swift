@@ -1,4 +1,5 @@
 import Core
+import NIOCore
 import Redis
 import Testing
 
@@ -150,5 +151,26 @@ import Testing
             #expect(statuses.filter { $0 == 200 }.count == 10)
             #expect(statuses.filter { $0 == 429 }.count == 10)
         }
+    }
+
+    /// F6: a Redis that is there but does not answer costs a request its time limit at most, and soon nothing.
+    @Test func aRedisThatDoesNotAnswerDelaysNobodyForLong() async throws {
+        let silent = TestUpstream(keys: []) { _ in .nothing }
+        let port = try await silent.start()
+        try await TestGateway.with(configure: {
+            $0.redis = .init(host: "127.0.0.1", port: port)
+            $0.redis.commandTimeout = .milliseconds(100)
+        }) { gateway async throws in
+            var member = TestMember()
+            member.tenantRate = (1000, 900)
+            let token = gateway.key.token(for: member)
+            let clock = ContinuousClock()
+            let elapsed = try await clock.measure { () async throws in
+                for _ in 0..<100 { #expect(try await gateway.get("/v1/leads", token: token).status == 200) }
+            }
+            // Waiting each time would be 10 s.
+            #expect(elapsed < .seconds(5))
+        }
+        await silent.stop()
     }
 }
