@@ -141,5 +141,7 @@ struct PipelineStateMachine<Batch> {
         return lost
     }
 
+    // The ring is no sequence: its closure reads in place.
+    // swift-format-ignore: ReplaceForEachWithForLoop
     func forEachBatch(_ body: (Batch) -> Void) { batches.forEach { body($0.batch) } }
 }
