@@ -166,3 +166,15 @@ public struct Idempotency: Sendable {
         return .json(body, status: stored.status, headers: [replayed])
     }
 }
+
+extension Call {
+    /// Refuses an `Idempotency-Key` where the answer holds secrets: to replay it would mean to store them.
+    ///
+    /// - Throws: ``Problem`` `invalid_parameter`.
+    public func refuseIdempotencyKey() throws(Problem) {
+        guard header("idempotency-key") != nil else { return }
+        let detail = "This route takes no Idempotency-Key: its answer holds secrets, which are not kept for a replay."
+        throw Problem(
+            .invalidParameter, detail, faults: [.init(pointer: Idempotency.headerName, code: "not_allowed", detail: detail)])
+    }
+}

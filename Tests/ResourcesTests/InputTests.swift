@@ -25,6 +25,19 @@ import Testing
         }
     }
 
+    /// The rule of those who sign in: a lead's address is one that could be invited.
+    @Test func anEmailIsHeldToTheOneRule() async throws {
+        try await ResourceAPI.leads { api in
+            let admin = api.member()
+            for email in ["a..b@c.dd", " a@b.cc", "a@b.cc ", "ä@b.cc"] {
+                let reply = try await api.send(.post, "/v1/leads", #"{"last_name":"A","email":"\#(email)"}"#, as: admin)
+                #expect(try reply.faults == ["/email invalid_format"], "\(email)")
+            }
+            let fine = try await api.send(.post, "/v1/leads", #"{"last_name":"A","email":"O'Neil+crm@X-y.example"}"#, as: admin)
+            #expect(fine.status == 201)
+        }
+    }
+
     @Test func anUnknownMemberIsNamedWithTheNearestOne() async throws {
         try await ResourceAPI.leads { api in
             let admin = api.member()

@@ -76,6 +76,11 @@ import Testing
             let stale = try await platform.service.send(
                 .patch, path, ["role": "sales"], as: admin.caller, headers: [("if-match", "\"1\"")], expecting: 412)
             #expect(stale.json["current_version"]?.integer == 2)
+            // As on every other resource: a weak tag matches nothing, of several one must match, and `*` is any version.
+            for (tag, status) in [("W/\"2\"", 412), ("\"1\", \"3\"", 412), ("\"1\", \"2\"", 200), ("*", 200)] {
+                try await platform.service.send(
+                    .patch, path, [:], as: admin.caller, headers: [("if-match", tag)], expecting: status)
+            }
             let known = try await platform.service.send(.get, path, as: admin.caller, headers: [("if-none-match", "\"2\"")])
             #expect(known.status == 304)
         }

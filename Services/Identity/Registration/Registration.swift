@@ -1,5 +1,6 @@
 import Contracts
 import Core
+import Resources
 
 /// `POST /v1/auth/register`: a new user, with a new organisation or by an invitation.
 ///

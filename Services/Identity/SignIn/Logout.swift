@@ -1,5 +1,6 @@
 import Contracts
 import Core
+import Resources
 
 /// `POST /v1/auth/logout`: ends this session, or all of the user's.
 struct Logout: Sendable {

@@ -1,6 +1,7 @@
 import Contracts
 import Core
 import Postgres
+import Resources
 
 /// `POST /v1/auth/password/change`: a new password for who knows the present one; the user's other sessions end.
 struct PasswordChange: Sendable {

@@ -1,5 +1,6 @@
 import Contracts
 import Core
+import Resources
 
 /// `POST /v1/auth/refresh`: a refresh token for a new pair.
 ///

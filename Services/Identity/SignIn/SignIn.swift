@@ -66,14 +66,4 @@ struct SignIn: Sendable {
 extension Call {
     /// The service's own context for what this call needs of others.
     var systemContext: SystemContext { SystemContext(service: "identity", edge: caller.edge) }
-
-    /// Refuses an `Idempotency-Key` where the answer holds secrets: to replay it would mean to store them.
-    ///
-    /// - Throws: ``Problem`` `invalid_parameter`.
-    func refuseIdempotencyKey() throws(Problem) {
-        guard header("idempotency-key") != nil else { return }
-        let detail = "This route takes no Idempotency-Key: its answer holds secrets, which are not kept for a replay."
-        throw Problem(
-            .invalidParameter, detail, faults: [.init(pointer: "Idempotency-Key", code: "not_allowed", detail: detail)])
-    }
 }

@@ -1,5 +1,6 @@
 import Contracts
 import Core
+import Resources
 
 /// `POST /v1/auth/switch`: tokens for another membership, in a session of its own; the present one goes on.
 struct SwitchTenant: Sendable {

@@ -43,11 +43,11 @@ struct Me: Sendable {
             let body = BodyReader(try call.json(), members: ["name"])
             let name = body.text("name", maximum: 200, isRequired: false)
             try body.finish()
-            let version = try EntityTag.expected(by: call)
+            let precondition = try Precondition(call)
             let key = try Idempotency(call)
             let memberships = try await memberships(of: member, call)
             return try await Idempotency.guarding(key, as: member, on: users.postgres) {
-                let user = try await users.rename(to: name, ifVersion: version, key: key, as: member) { user in
+                let user = try await users.rename(to: name, if: precondition, key: key, as: member) { user in
                     Self.json(of: user, member: member, memberships)
                 }
                 return .json(Self.json(of: user, member: member, memberships), headers: [("etag", user.etag)])

@@ -47,14 +47,14 @@ struct UserStore: Sendable {
     /// - Parameter answer: makes the body that a repeat with the key is answered with.
     /// - Throws: ``Problem`` `token_stale` when the user is gone, `version_mismatch`.
     func rename(
-        to name: String?, ifVersion version: Int64?, key: Idempotency?, as context: RequestContext,
+        to name: String?, if precondition: Precondition, key: Idempotency?, as context: RequestContext,
         answer: @Sendable (User) -> JSON
     ) async throws -> User {
         try await postgres.transaction(as: context) { transaction in
             let found = try await transaction.query("select \(User.columns) from user_account where id = \(context.user) for update")
             guard let row = found.first else { throw Self.gone }
             var user = try User(row: row)
-            if let version, version != user.version { throw EntityTag.mismatch(current: user.version) }
+            try precondition.check(user.version)
             if let name {
                 let changed = try await transaction.query(
                     """

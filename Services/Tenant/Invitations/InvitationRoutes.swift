@@ -27,12 +27,7 @@ struct InvitationRoutes: Sendable {
                 errors: [.alreadyExists, .validationFailed, .unknownMember, .invalidJSON, .invalidParameter, .unknownParameter])
         ) { call, member in
             try call.query.allowOnly([String]())
-            if call.header("idempotency-key") != nil {
-                let detail = "This route takes no Idempotency-Key: its answer holds a secret, which is not kept for a replay."
-                throw Problem(
-                    .invalidParameter, detail,
-                    faults: [.init(pointer: Idempotency.headerName, code: "not_allowed", detail: detail)])
-            }
+            try call.refuseIdempotencyKey()
             let body = BodyReader(try call.json(), members: ["email", "role"])
             let email = body.email("email")
             let role = body.choice("role", of: BuiltInRole.allCases.map(\.rawValue)).flatMap(BuiltInRole.init)
@@ -94,10 +89,10 @@ struct InvitationRoutes: Sendable {
         ) { call, member in
             try call.query.allowOnly([String]())
             let id = try call.id(of: RecordID.self)
-            let version = try EntityTag.expected(by: call)
+            let precondition = try Precondition(call)
             let key = try Idempotency(call)
             return try await Idempotency.guarding(key, as: member, on: invitations.postgres) {
-                try await invitations.delete(id, ifVersion: version, key: key, as: member)
+                try await invitations.delete(id, if: precondition, key: key, as: member)
                 return .noContent
             }
         }

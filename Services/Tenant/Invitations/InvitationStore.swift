@@ -72,7 +72,7 @@ struct InvitationStore: Sendable {
     /// Withdraws an invitation that was not accepted.
     ///
     /// - Throws: ``Problem`` `not_found`, `version_mismatch`, `conflict` when it was accepted.
-    func delete(_ id: RecordID, ifVersion version: Int64?, key: Idempotency?, as context: RequestContext) async throws {
+    func delete(_ id: RecordID, if precondition: Precondition, key: Idempotency?, as context: RequestContext) async throws {
         try await postgres.transaction(as: context) { transaction in
             let rows = try await transaction.query(
                 """
@@ -81,7 +81,7 @@ struct InvitationStore: Sendable {
                 """)
             guard let row = rows.first else { throw Problem.notFound }
             let invitation = try Invitation(row: row)
-            if let version, version != invitation.version { throw EntityTag.mismatch(current: invitation.version) }
+            try precondition.check(invitation.version)
             guard invitation.acceptedAt == nil else { throw Problem(.conflict, "The invitation was accepted. Remove the member instead.") }
             try await transaction.query(
                 """

@@ -120,10 +120,10 @@ struct MemberRoutes: Sendable {
         _ change: MemberStore.Change, _ call: Call, as context: RequestContext, reply: (Member) -> Reply
     ) async throws -> Reply {
         let id = try call.id(of: UserID.self)
-        let version = try EntityTag.expected(by: call)
+        let precondition = try Precondition(call)
         let key = try Idempotency(call)
         return try await Idempotency.guarding(key, as: context, on: members.postgres) {
-            let member = try await members.change(id, change, ifVersion: version, key: key, as: context)
+            let member = try await members.change(id, change, if: precondition, key: key, as: context)
             if !change.isEmpty { announcer.announce(member) }
             return reply(member)
         }

@@ -73,7 +73,7 @@ struct MemberStore: Sendable {
     /// - Throws: ``Problem`` `not_found`, `version_mismatch`, `forbidden` when a role beyond the caller's is involved, `conflict`
     ///   when no administrator would be left.
     func change(
-        _ id: UserID, _ change: Change, ifVersion version: Int64?, key: Idempotency?, as context: RequestContext
+        _ id: UserID, _ change: Change, if precondition: Precondition, key: Idempotency?, as context: RequestContext
     ) async throws -> Member {
         try await postgres.transaction(as: context) { transaction in
             let results = try await transaction.batch([
@@ -85,7 +85,7 @@ struct MemberStore: Sendable {
             ])
             guard let row = results[1].first else { throw Problem.notFound }
             var member = try Member(row: row)
-            if let version, version != member.version { throw EntityTag.mismatch(current: member.version) }
+            try precondition.check(member.version)
             if !change.isEmpty {
                 try context.requireCanGrant(member.role)
                 if let role = change.role { try context.requireCanGrant(role) }

@@ -87,11 +87,11 @@ struct PlatformRoutes: Sendable {
             try call.query.allowOnly([String]())
             let id = try call.id(of: TenantID.self)
             let change = try change(call)
-            let version = try EntityTag.expected(by: call)
+            let precondition = try Precondition(call)
             let key = try Idempotency(call)
             let acting = Self.acting(member, in: id)
             return try await Idempotency.guarding(key, as: acting, on: tenants.postgres) {
-                let tenant = try await tenants.update(change, ifVersion: version, as: acting) { transaction, tenant in
+                let tenant = try await tenants.update(change, if: precondition, as: acting) { transaction, tenant in
                     if tenant.slug == Slug.platform, !tenant.isActive {
                         throw Problem(.conflict, "The platform's own tenant cannot be suspended: nobody could undo it.")
                     }

@@ -37,10 +37,10 @@ struct TenantRoutes: Sendable {
         ) { call, member in
             try call.query.allowOnly([String]())
             let change = try Self.change(call)
-            let version = try EntityTag.expected(by: call)
+            let precondition = try Precondition(call)
             let key = try Idempotency(call)
             return try await Idempotency.guarding(key, as: member, on: tenants.postgres) {
-                let tenant = try await tenants.update(change, ifVersion: version, as: member) { transaction, tenant in
+                let tenant = try await tenants.update(change, if: precondition, as: member) { transaction, tenant in
                     if let key { try await transaction.query(key.insertion(as: member, status: 200, body: tenant.json.bytes)) }
                 }
                 if change.makesTokensStale { announcer.announce(tenant) }

@@ -86,7 +86,7 @@ struct TenantStore: Sendable {
     /// - Throws: ``Problem`` `already_exists` at `/slug`, `version_mismatch`, `not_found`; and what `further` throws, which then
     ///   undoes the change.
     func update(
-        _ change: Change, ifVersion version: Int64?, as context: RequestContext,
+        _ change: Change, if precondition: Precondition, as context: RequestContext,
         further: @Sendable (PostgresTransaction, Tenant) async throws -> Void = { _, _ in }
     ) async throws -> Tenant {
         do {
@@ -95,7 +95,7 @@ struct TenantStore: Sendable {
                     "select \(Tenant.columns) from tenant where tenant_id = \(context.tenant) for no key update")
                 guard let row = found.first else { throw Problem.notFound }
                 var tenant = try Tenant(row: row)
-                if let version, version != tenant.version { throw EntityTag.mismatch(current: tenant.version) }
+                try precondition.check(tenant.version)
                 if !change.isEmpty {
                     let changed = try await transaction.query(
                         """

@@ -35,7 +35,8 @@ extension FieldKind {
         case .longText(let maximum):
             try Self.checkText(text, maximum: maximum, allowsLines: true)
         case .email:
-            guard TextFormat.isEmail(text) else { throw .format("an e-mail address such as anna@example.com") }
+            // Kept as it is, so no white space around it is passed over.
+            guard EmailAddress(text)?.text == text else { throw .format("an e-mail address such as anna@example.com") }
         case .phone:
             guard TextFormat.isPhone(text) else { throw .format("a telephone number such as +49 30 1234567") }
         case .url:

@@ -13,8 +13,8 @@ extension Resource {
             let id: RecordID = try call.id()
             let isWhole = call.query.items.isEmpty
             let record = try await store.get(id, as: context, selection: isWhole ? nil : try lists.selection(of: call.query))
-            let tag = EntityTag.header(version: record.version)
-            if EntityTag.ifNoneMatch(call.header("if-none-match"), names: record.version) { return Reply(status: 304, headers: [tag]) }
+            let tag = (name: "etag", value: EntityTag.of(record.version))
+            if EntityTag.ifNoneMatch(call, names: record.version) { return Reply(status: 304, headers: [tag]) }
             return .json(record.body, headers: [tag])
         }
     }

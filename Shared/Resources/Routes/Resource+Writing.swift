@@ -16,7 +16,7 @@ extension Resource {
             try call.query.allowOnly([])
             let id: RecordID = try call.id()
             let key = try Idempotency(call)
-            let precondition = try Precondition(ifMatch: call.header("if-match"))
+            let precondition = try Precondition(call)
             let body = try reader.read(try call.json(), for: .patch, caller: context.user)
             try await references.confirm(body.members, as: context)
             return try await answer(.update(id: id, body.changes, precondition), as: context, key: key)
@@ -26,7 +26,7 @@ extension Resource {
     var delete: Route {
         .permitted(permission(.delete), .delete, "\(definition.path)/{id}", documents.delete) { call, context in
             try call.query.allowOnly([])
-            let precondition = try Precondition(ifMatch: call.header("if-match"))
+            let precondition = try Precondition(call)
             return try await answer(.delete(id: try call.id(), precondition), as: context, key: try Idempotency(call))
         }
     }
@@ -36,7 +36,7 @@ extension Resource {
             try call.query.allowOnly([])
             let id: RecordID = try call.id()
             try refuseMembers(call)
-            let precondition = try Precondition(ifMatch: call.header("if-match"))
+            let precondition = try Precondition(call)
             return try await answer(.restore(id: id, precondition), as: context, key: try Idempotency(call))
         }
     }
@@ -54,7 +54,7 @@ extension Resource {
         let written = try await store.perform(write, as: context, key: key)
         var headers = written.isReplayed ? [Idempotency.replayed] : []
         guard let record = written.record else { return Reply(status: write.status, headers: headers) }
-        headers.append(EntityTag.header(version: record.version))
+        headers.append(("etag", EntityTag.of(record.version)))
         if case .create = write { headers.append(("location", "\(definition.path)/\(record.id)")) }
         return .json(record.body, status: write.status, headers: headers)
     }

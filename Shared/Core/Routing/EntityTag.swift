@@ -1,0 +1,37 @@
+/// An entity tag (RFC 9110, section 8.8.3); Martlet's are the version of a record in quotes: `"7"`.
+public struct EntityTag: Sendable, Hashable {
+    /// What is between the quotes.
+    var value: Substring
+    var isWeak: Bool
+
+    /// A record's version as a header's value.
+    public static func of(_ version: some CustomStringConvertible) -> String { "\"\(version)\"" }
+
+    /// `nil` when the text is not a list of entity tags.
+    static func list(_ text: String) -> [EntityTag]? {
+        var tags: [EntityTag] = []
+        for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+            var tag = part.drop { $0 == " " || $0 == "\t" }
+            while let last = tag.last, last == " " || last == "\t" { tag.removeLast() }
+            let isWeak = tag.hasPrefix("W/")
+            if isWeak { tag = tag.dropFirst(2) }
+            guard tag.utf8.count >= 2, tag.hasPrefix("\""), tag.hasSuffix("\"") else { return nil }
+            tags.append(EntityTag(value: tag.dropFirst().dropLast(), isWeak: isWeak))
+        }
+        return tags
+    }
+
+    /// Whether `If-None-Match` names the version, by the weak comparison; a malformed header names nothing.
+    public static func ifNoneMatch(_ call: Call, names version: some CustomStringConvertible) -> Bool {
+        guard let header = call.header("if-none-match") else { return false }
+        let version = version.description
+        return header == "*" || (list(header) ?? []).contains { $0.value == version }
+    }
+
+    /// 200 with the record and its tag, or 304 when `If-None-Match` of a `GET` names this version.
+    public static func reply(to call: Call, _ json: JSON, version: Int64, status: Int = 200) -> Reply {
+        let headers = [(name: "etag", value: of(version))]
+        if call.method == .get, ifNoneMatch(call, names: version) { return Reply(status: 304, headers: headers) }
+        return .json(json, status: status, headers: headers)
+    }
+}
