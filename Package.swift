@@ -6,6 +6,10 @@ let settings: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
+/// For the gateway, whose every connection lives on one thread: in release it does without checks of exclusive access at run time,
+/// which took a fifth of its own CPU time per request (measured side by side). Debug builds, and so all tests, keep them.
+let dataPathSettings = settings + [SwiftSetting.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
+
 // Products of the packages below, named once.
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let asyncHTTPClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
@@ -96,7 +100,7 @@ let package = Package(
         + [
             .target(
                 name: "Gateway", dependencies: ["Core", "Contracts", "Redis", jwt, crypto, configuration, logging, lifecycle] + nio,
-                path: "gateway", exclude: ["Main"], swiftSettings: settings),
+                path: "gateway", exclude: ["Main"], swiftSettings: dataPathSettings),
             .executableTarget(
                 name: "martlet-gateway", dependencies: ["Gateway", argumentParser, lifecycle, unixSignals, logging],
                 path: "gateway/Main", swiftSettings: settings),
