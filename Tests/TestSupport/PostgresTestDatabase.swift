@@ -34,12 +34,7 @@ public struct TestPostgres: Sendable {
     /// - Throws: ``TestPostgresMissing`` when the environment names none.
     public static func superuser() throws -> PostgresConfiguration {
         guard let text = ProcessInfo.processInfo.environment["MARTLET_TEST_POSTGRES"] else { throw TestPostgresMissing() }
-        var configuration = try PostgresConfiguration(connectionString: text)
-        // All suites make their databases at once, and wait for each other's roles.
-        configuration.fastLockTimeout = .seconds(60)
-        configuration.lockTimeout = .seconds(60)
-        configuration.statementTimeout = .seconds(60)
-        return configuration
+        return try PostgresConfiguration(connectionString: text)
     }
 
     /// Makes a schema that lasts until ``drop()``.
