@@ -40,7 +40,7 @@ struct RootCommand: AsyncParsableCommand {
         CommandConfiguration(
             commandName: "martlet-\(ServiceMain.current.name.rawValue)",
             abstract:
-                "The \(ServiceMain.current.name.rawValue) service of Martlet. Settings come from the environment; see Services/README.md.",
+                "The \(ServiceMain.current.name.rawValue) service of Martlet. Settings come from the environment (MARTLET_…); RuntimeConfiguration.swift lists them.",
             subcommands: [Serve.self, Migrate.self, Work.self, Health.self] + ServiceMain.furtherCommands, defaultSubcommand: Serve.self)
     }
 }
