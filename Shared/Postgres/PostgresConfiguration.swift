@@ -107,7 +107,14 @@ public struct PostgresConfiguration: Sendable {
         if let password { parameters.append(("password", password)) }
         if let tlsRootCertificates { parameters.append(("sslrootcert", tlsRootCertificates)) }
         var settings = settings
-        settings += [("DateStyle", "ISO"), ("TimeZone", "UTC"), ("standard_conforming_strings", "on")]
+        settings += [
+            ("DateStyle", "ISO"), ("TimeZone", "UTC"), ("standard_conforming_strings", "on"),
+            // Compiling pays for queries of seconds; here it would only cost.
+            ("jit", "off"),
+            // The server, too, notices within seconds that a peer has vanished, so that what it locked is free: the relay's
+            // leadership, above all.
+            ("tcp_keepalives_idle", "15"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3"),
+        ]
         // Temporary tables last, so that none can stand in front of a real one.
         if let schema { settings.append(("search_path", "\(History.quoted(schema)), extensions, pg_temp")) }
         let options = settings.map { name, value in

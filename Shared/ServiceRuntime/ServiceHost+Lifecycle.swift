@@ -61,6 +61,17 @@ struct Gated<Inner: Service>: Service {
     }
 }
 
+/// A service whose tasks run where the database's connections are: a request is read, sent to Postgres and answered without another
+/// thread to wake up on the way (Shared/Decisions/0006).
+struct Preferring<Inner: Service>: Service {
+    let executor: any TaskExecutor
+    let service: Inner
+
+    func run() async throws {
+        try await withTaskExecutorPreference(executor) { try await service.run() }
+    }
+}
+
 /// Says ready behind the gate, for a process without an API.
 struct ReadyWhenOpen: Service {
     let readiness: Readiness

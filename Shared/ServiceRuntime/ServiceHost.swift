@@ -108,7 +108,9 @@ public struct ServiceHost: Sendable {
             services.append(
                 Gated(
                     gate: gate,
-                    service: application(responder, port: configuration.port, opened: { ports.opened(api: $0) })))
+                    service: Preferring(
+                        executor: dependencies.postgres.executor,
+                        service: application(responder, port: configuration.port, opened: { ports.opened(api: $0) }))))
         }
         if mode == .worker { services.append(Gated(gate: gate, service: ReadyWhenOpen(readiness: readiness, logger: logger))) }
         services.append(Drain(readiness: readiness, delay: configuration.drain, logger: logger))

@@ -26,7 +26,7 @@ gateway = f"http://127.0.0.1:{setting('GATEWAY_PORT')}"
 tools = pathlib.Path(setting("POSTGRES_PROGRAMS"))
 PROCESSES = ["gateway", "identity", "tenant", "crm", "activity", "support"]
 TICKS = os.sysconf("SC_CLK_TCK")
-CALLERS, WRK_CONNECTIONS, PGBENCH_CLIENTS = 64, 32, 16
+CALLERS, PGBENCH_CLIENTS = 64, 16
 
 
 def say(text):
@@ -172,7 +172,7 @@ def end_to_end():
         for name, result in results.items():
             settle()
             answer = wrk(
-                gateway, f"{name}.lua", WRK_CONNECTIONS, TOKEN=token(), LEADS=" ".join(facts["leads"]), RUN=f"bench-{number}-{time.time_ns()}"
+                gateway, f"{name}.lua", CALLERS, TOKEN=token(), LEADS=" ".join(facts["leads"]), RUN=f"bench-{number}-{time.time_ns()}"
             )
             settle()
             theirs = pgbench(f"{name}.sql", "martlet_crm", setting("CRM_PASSWORD"), facts["leads"][number])

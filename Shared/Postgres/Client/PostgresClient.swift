@@ -11,7 +11,7 @@ import Synchronization
 public final class PostgresClient: Service, Sendable {
     private let reactors: [Reactor]
     private let connector: Connector
-    private let next = Atomic<Int>(0)
+    private let reactorExecutor: ReactorExecutor
 
     /// Connects to nothing yet.
     public init(configuration: PostgresConfiguration, logger: Logger) {
@@ -19,12 +19,14 @@ public final class PostgresClient: Service, Sendable {
         let fast = max(1, configuration.fastConnections)
         let threads = min(max(1, configuration.reactorThreads), fast)
         self.connector = connector
-        self.reactors = (0..<threads).map { thread in
+        let reactors = (0..<threads).map { thread in
             func share(_ total: Int) -> Int { total / threads + (thread < total % threads ? 1 : 0) }
             return Reactor(
                 configuration: configuration, connector: connector, fastConnections: share(fast),
                 bulkConnections: share(max(0, configuration.bulkConnections)))
         }
+        self.reactors = reactors
+        reactorExecutor = ReactorExecutor(reactors)
     }
 
     deinit {
@@ -97,11 +99,13 @@ public final class PostgresClient: Service, Sendable {
         reactors.reduce(PostgresStatistics()) { $0 + $1.statistics }
     }
 
-    var nextReactor: Reactor {
-        if reactors.count == 1 { return reactors[0] }
-        let turn = next.wrappingAdd(1, ordering: .relaxed).oldValue
-        return reactors[Int(UInt(bitPattern: turn) % UInt(reactors.count))]
-    }
+    /// The threads that drive the connections, for tasks that do little between their statements: such a task's requests need no
+    /// other thread to wake up, neither on their way out nor back. What it does between them delays other callers, so it must not
+    /// block or compute for long.
+    public var executor: any TaskExecutor { reactorExecutor }
+
+    /// The one whose thread this is, else the next in turn.
+    var nextReactor: Reactor { reactorExecutor.nextReactor }
 
     /// A reactor that has connections of the bulk lane: the first ones get them.
     var nextBulkReactor: Reactor {

@@ -8,14 +8,16 @@ final class Connection {
 
     private(set) var handle: ConnectionHandle?
     private var machine = PipelineStateMachine<Request>()
+    /// What this turn of the loop sends at its end.
+    private var outgoing: [Request] = []
     /// Who has leased it; bulk lane only.
     var lease: Lease?
     /// Takes no more work and is replaced once what is on its way has been answered.
     private(set) var isRetiring = false
     /// The poller is asked to tell when the socket takes bytes again.
     var isAwaitingWrite = false
-    /// Something was sent in this turn of the loop.
-    var isDirty = false
+    /// Something is to be sent at the end of this turn of the loop.
+    private(set) var isDirty = false
     var hasBeenConnected = false
 
     init(index: Int, lane: Lane, maximumStatements: Int) {
@@ -24,20 +26,46 @@ final class Connection {
         self.maximumStatements = maximumStatements
     }
 
-    var depth: Int { machine.depth }
+    var depth: Int { machine.depth + outgoing.count }
     var isUsable: Bool { handle != nil && !isRetiring }
     var isAwaitingAnswers: Bool { machine.isBusy }
-    var mustClose: Bool { isRetiring && machine.depth == 0 }
+    var mustClose: Bool { isRetiring && depth == 0 }
 
     func open(_ handle: ConnectionHandle) {
         self.handle = handle
         hasBeenConnected = true
     }
 
-    /// Sends the request's whole batch; false when libpq could not take it and the connection must be given up.
-    func send(_ request: Request, _ table: inout StatementTable, _ buffer: ParameterBuffer) -> Bool {
-        guard let handle else { return false }
+    /// Takes the request for the end of this turn.
+    func enqueue(_ request: Request) {
+        request.state = .outgoing
         isDirty = true
+        outgoing.append(request)
+    }
+
+    /// Sends what was enqueued; false when libpq could not take it and the connection must be given up.
+    ///
+    /// libpq of Postgres 15 writes to the socket at each sync. Several batches are held together by the kernel instead, so that the
+    /// server wakes up once for all of them.
+    func sendOutgoing(_ table: inout StatementTable, _ buffer: ParameterBuffer) -> Bool {
+        isDirty = false
+        guard let handle else { return true }
+        let isHeld = outgoing.count > 1 && handle.hold()
+        defer { if isHeld { handle.letGo() } }
+        for index in outgoing.indices {
+            // Cancelled since.
+            guard outgoing[index].state == .outgoing else { continue }
+            guard send(outgoing[index], handle, &table, buffer) else {
+                // Its own batch is the machine's now.
+                outgoing.removeFirst(index + 1)
+                return false
+            }
+        }
+        outgoing.removeAll(keepingCapacity: true)
+        return true
+    }
+
+    private func send(_ request: Request, _ handle: ConnectionHandle, _ table: inout StatementTable, _ buffer: ParameterBuffer) -> Bool {
         if machine.preparedCount >= maximumStatements {
             guard forgetPrepared(handle, buffer) else { return false }
         }
@@ -152,6 +180,10 @@ final class Connection {
             let mayHaveCommitted = request.hasSync && request.commits && !isKnownRolledBack
             request.finish(throwing: PostgresError(.connectionLost(mayHaveCommitted: mayHaveCommitted)))
         }
+        for request in outgoing where request.state == .outgoing {
+            request.finish(throwing: PostgresError(.connectionLost(mayHaveCommitted: false)))
+        }
+        outgoing.removeAll()
         lease?.isSpoilt = true
         lease?.connection = nil
         lease = nil

@@ -1,4 +1,5 @@
 import CLibPQ
+import Glibc
 
 /// Owns one `PGconn` in pipeline mode; all calls to libpq on it are here.
 ///
@@ -57,6 +58,17 @@ final class ConnectionHandle: @unchecked Sendable {
         case 1: .blocked
         default: .failed
         }
+    }
+
+    /// Has the kernel keep what is written from now on until ``letGo()``, for 200 ms at most (tcp(7), `TCP_CORK`). False where it
+    /// cannot, as on a Unix socket.
+    func hold() -> Bool { setCork(1) }
+
+    func letGo() { _ = setCork(0) }
+
+    private func setCork(_ value: Int32) -> Bool {
+        var value = value
+        return setsockopt(socket, Int32(IPPROTO_TCP), TCP_CORK, &value, socklen_t(MemoryLayout<Int32>.size)) == 0
     }
 
     /// Reads what has arrived; false when the connection is gone.

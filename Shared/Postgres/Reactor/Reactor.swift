@@ -1,3 +1,4 @@
+import Glibc
 import Synchronization
 
 /// A thread that drives a share of the client's connections, as other threads see it: an inbox.
@@ -10,6 +11,8 @@ final class Reactor: Sendable {
         case release(Lease, isClean: Bool)
         case connected(Int, ConnectionHandle)
         case shutDown(drain: Bool)
+        /// A piece of a task that prefers the client's executor.
+        case work(UnownedJob, UnownedTaskExecutor)
     }
 
     private struct Inbox {
@@ -53,6 +56,7 @@ final class Reactor: Sendable {
 
     private func launch() {
         startThread { [self] in
+            Self.current = self
             ReactorLoop(
                 reactor: self, connector: connector, configuration: configuration, fastConnections: fastConnections,
                 bulkConnections: bulkConnections
@@ -80,7 +84,12 @@ final class Reactor: Sendable {
         case .wakeUp: poller.wakeUp()
         case .launch: launch()
         case .refused:
-            if case .submit(_, let continuation) = command { continuation.resume(throwing: PostgresError(.notConnected)) }
+            switch command {
+            case .submit(_, let continuation): continuation.resume(throwing: PostgresError(.notConnected))
+            // A task goes on after the client has ended.
+            case .work(let job, _): globalConcurrentExecutor.enqueue(job)
+            default: break
+            }
         }
     }
 
@@ -106,6 +115,22 @@ final class Reactor: Sendable {
     }
 
     // MARK: For the thread
+
+    // Made once, never deleted; the system has over a thousand.
+    private static let currentKey: pthread_key_t = {
+        var key = pthread_key_t()
+        guard pthread_key_create(&key, nil) == 0 else { fatalError("no thread-specific key is left") }
+        return key
+    }()
+
+    /// The reactor whose thread this is; `nil` on any other. The thread keeps its reactor alive.
+    private(set) static var current: Reactor? {
+        get { pthread_getspecific(currentKey).map { Unmanaged<Reactor>.fromOpaque($0).takeUnretainedValue() } }
+        set { pthread_setspecific(currentKey, newValue.map { Unmanaged.passUnretained($0).toOpaque() }) }
+    }
+
+    /// Whether nothing has come in since the last ``take(into:)``.
+    var isInboxEmpty: Bool { inbox.withLock { $0.commands.isEmpty } }
 
     /// Exchanges the emptied list for the commands that came in. With none, the next push wakes the thread up.
     func take(into commands: inout [Command]) {

@@ -19,6 +19,8 @@ final class ReactorLoop {
 
     /// How exact deadlines are, and how often encrypted connections are looked at, nanoseconds.
     private static let sweepInterval: Int64 = 10_000_000
+    /// How often a turn looks for new commands before it sends and polls; bounded, so that sockets get their turn.
+    private static let roundsATurn = 4
 
     init(
         reactor: Reactor, connector: Connector, configuration: PostgresConfiguration, fastConnections: Int, bulkConnections: Int
@@ -38,10 +40,14 @@ final class ReactorLoop {
         for connection in connections { connector.connect(connection.index, for: reactor) }
         var commands: [Reactor.Command] = []
         while true {
-            commands.removeAll(keepingCapacity: true)
-            reactor.take(into: &commands)
             now = monotonicNow()
-            for command in commands { handle(command) }
+            // Tasks that run here hand in requests at once; those go out together with what was there before.
+            for _ in 0..<Self.roundsATurn {
+                commands.removeAll(keepingCapacity: true)
+                reactor.take(into: &commands)
+                if commands.isEmpty { break }
+                for command in commands { handle(command) }
+            }
             flush()
             if now >= nextSweep, isWatching { sweep() }
             publish()
@@ -81,6 +87,7 @@ final class ReactorLoop {
         case .shutDown(let drain):
             let limit = drain ? now + configuration.drainTimeout.nanoseconds : now
             stopAt = min(stopAt ?? limit, limit)
+        case .work(let job, let executor): job.runSynchronously(on: executor)
         }
     }
 
@@ -136,7 +143,7 @@ final class ReactorLoop {
         statistics.batches += 1
         statistics.statements += request.statements.count
         if !connection.isDirty { dirty.append(connection) }
-        if !connection.send(request, &table, buffer) { lose(connection) }
+        connection.enqueue(request)
     }
 
     /// Answers a caller who does not wait any longer. What was sent for it is drained and dropped.
@@ -193,12 +200,13 @@ final class ReactorLoop {
         if !waitingFast.isEmpty || !waitingBulk.isEmpty { dispatch() }
     }
 
+    /// Sends what this turn has given to the connections, each connection's share in one go.
     private func flush() {
         // The list can grow: losing a connection does not, but a dispatch does.
         var index = 0
         while index < dirty.count {
-            dirty[index].isDirty = false
-            flush(dirty[index])
+            let connection = dirty[index]
+            if connection.sendOutgoing(&table, buffer) { flush(connection) } else { lose(connection) }
             index += 1
         }
         dirty.removeAll(keepingCapacity: true)

@@ -14,6 +14,8 @@ final class Request: @unchecked Sendable {
     enum State {
         case new
         case waiting
+        /// Has its connection, and is sent at the end of the present turn of the loop.
+        case outgoing
         case sent
         /// The caller has been answered; answers still to come are dropped.
         case finished

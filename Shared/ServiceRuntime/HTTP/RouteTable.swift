@@ -11,7 +11,8 @@ struct RouteTable: Sendable {
     }
 
     private struct Node: Sendable {
-        var literals: [Substring: Int] = [:]
+        /// Few at any place, so that comparing bytes beats hashing.
+        var literals: [(segment: [UInt8], node: Int)] = []
         var parameter: (name: String, node: Int)?
         var routes: [Method: Int] = [:]
     }
@@ -31,11 +32,11 @@ struct RouteTable: Sendable {
                         nodes[current].parameter = (String(segment.dropFirst().dropLast()), nodes.count - 1)
                         current = nodes.count - 1
                     }
-                } else if let next = nodes[current].literals[segment] {
-                    current = next
+                } else if let next = nodes[current].literals.first(where: { $0.segment.elementsEqual(segment.utf8) }) {
+                    current = next.node
                 } else {
                     nodes.append(Node())
-                    nodes[current].literals[segment] = nodes.count - 1
+                    nodes[current].literals.append((Array(segment.utf8), nodes.count - 1))
                     current = nodes.count - 1
                 }
             }
@@ -45,18 +46,27 @@ struct RouteTable: Sendable {
     }
 
     func find(_ method: Method?, _ path: String) -> Match {
-        guard path.utf8.first == UInt8(ascii: "/") else { return .none }
+        var path = path
+        return path.withUTF8 { find(method, $0) }
+    }
+
+    private func find(_ method: Method?, _ path: UnsafeBufferPointer<UInt8>) -> Match {
+        guard path.first == UInt8(ascii: "/") else { return .none }
         var current = 0
         var parameters: [String: String] = [:]
-        for segment in path.dropFirst().split(separator: "/", omittingEmptySubsequences: false) {
-            if let next = nodes[current].literals[segment] {
-                current = next
+        var start = 1
+        while start <= path.count {
+            let end = path[start...].firstIndex(of: UInt8(ascii: "/")) ?? path.count
+            let segment = UnsafeBufferPointer(rebasing: path[start..<end])
+            if let next = nodes[current].literals.first(where: { $0.segment.elementsEqual(segment) }) {
+                current = next.node
             } else if let parameter = nodes[current].parameter, !segment.isEmpty {
-                parameters[parameter.name] = String(segment)
+                parameters[parameter.name] = String(decoding: segment, as: UTF8.self)
                 current = parameter.node
             } else {
                 return .none
             }
+            start = end + 1
         }
         let routes = nodes[current].routes
         if routes.isEmpty { return .none }
