@@ -17,17 +17,13 @@ extension ClientConnection {
 
         if let timeout = route?.timeout { exchange.deadline = exchange.startedAt + timeout }
 
-        // A method that no service has is refused before it is counted anywhere.
+        // A method that no service has is refused whoever sends it.
         if head.method == .other {
-            return refuse(Problem(.methodNotAllowed, "The methods are GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS."))
+            return refuseCaller(Problem(.methodNotAllowed, "The methods are GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS."))
         }
         // A browser asks with OPTIONS, and without a token, whether it may send the real request.
         if head.method == .options { return answerPreflight() }
 
-        // The declared length is judged before a byte of the body is awaited.
-        if let length = head.contentLength, length > route?.bodyLimit ?? worker.configuration.bodyLimit {
-            return refuse(bodyTooLarge)
-        }
         // Shedding stands before all that costs: an overloaded gateway must stay able to say so.
         if worker.metrics.inFlight > worker.inFlightLimit {
             return refuse(Problem(.overloaded, "Too many requests are under way. Try again shortly.", retryAfter: 1))
@@ -36,6 +32,9 @@ extension ClientConnection {
         let isOpen = isDocument || route?.isOpen ?? false
 
         switch authenticate() {
+        case .member where isSignIn:
+            // Signing in and registering cost a password's hash, so they count for the address whatever else is sent along.
+            admitAnonymous(to: false)
         case .member(let token):
             exchange.token = token
             admitMember(token)
@@ -137,6 +136,7 @@ extension ClientConnection {
             let connection = bound.value
             guard connection.phase == .deciding, connection.exchange.number == number else { return }
             switch connection.authenticate(mayFetchKeys: false) {
+            case .member where connection.isSignIn: connection.admitAnonymous(to: false)
             case .member(let token):
                 connection.exchange.token = token
                 connection.admitMember(token)
@@ -149,6 +149,12 @@ extension ClientConnection {
     }
 
     // MARK: Callers without a valid token
+
+    /// Whether the path is one that makes a session, for which a token at hand does not matter.
+    private var isSignIn: Bool {
+        guard let route, route.isOpen else { return false }
+        return route.prefix == RouteTable.signIn && !withHeadBytes { RouteTable.isForMembers($0[head.path]) }
+    }
 
     /// Whether a request whose token was refused goes on as one without: to sign in, but not to what only members do.
     private var admitsRefusedToken: Bool {
@@ -173,7 +179,7 @@ extension ClientConnection {
 
     private func admitAnonymous(to document: Bool) {
         chargeAddress { connection in
-            if document { connection.answerDocument() } else { connection.forward() }
+            if document { connection.answerDocument() } else { connection.forwardIfSmall() }
         }
     }
 
@@ -216,6 +222,12 @@ extension ClientConnection {
             if withHeadBytes({ $0[head.path].equals("/openapi.json") }) { return answerDocument() }
             return refuse(.notFound)
         }
+        forwardIfSmall()
+    }
+
+    /// The declared length is judged before a byte of the body is awaited.
+    private func forwardIfSmall() {
+        if let length = head.contentLength, length > route?.bodyLimit ?? worker.configuration.bodyLimit { return refuse(bodyTooLarge) }
         forward()
     }
 

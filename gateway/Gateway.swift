@@ -55,10 +55,17 @@ public final class Gateway: Service {
 
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask { await parts.feed.run() }
-            tasks.addTask { await parts.shared.securityEvents.run() }
             for redis in parts.redisClients { tasks.addTask { await redis.run() } }
-            try? await gracefulShutdown()
-            await stop(server: server, workers: workers)
+            await withTaskGroup(of: Void.self) { events in
+                events.addTask { await parts.shared.securityEvents.run() }
+                try? await gracefulShutdown()
+                await stop(server: server, workers: workers)
+                parts.shared.securityEvents.finish()
+                // What activity takes at once is not lost with the process.
+                events.addTask { try? await Task.sleep(for: .seconds(2)) }
+                await events.next()
+                events.cancelAll()
+            }
             tasks.cancelAll()
         }
         parts.caller.close()

@@ -73,7 +73,9 @@ struct RouteTable: Sendable {
         (.support, ["/v1/tickets", "/v1/queues", "/v1/sla-policies", "/v1/macros", "/v1/articles"]),
     ]
 
-    private static let open: Set<String> = ["/v1/auth", "/.well-known", "/v1/plans"]
+    /// Where sessions are made.
+    static let signIn = "/v1/auth"
+    private static let open: Set<String> = [signIn, "/.well-known", "/v1/plans"]
 
     /// Below an open prefix, but of use to members only: here a token that is refused is told so.
     private static let ofMembers = ["/v1/auth/logout", "/v1/auth/switch", "/v1/auth/password/change"].map { Array($0.utf8) }

@@ -5,7 +5,8 @@ public struct IsolationCheck: Sendable {
     private let client: PostgresClient
     private let schema: String
 
-    /// Checks the role that the client connects as, and the tables of the schema.
+    /// Checks the role that the client connects as with the two that stand beside it (`…_system`, `…_search`), and the tables of
+    /// the schema.
     public init(_ client: PostgresClient, schema: String) {
         self.client = client
         self.schema = schema
@@ -23,27 +24,30 @@ public struct IsolationCheck: Sendable {
 
     private var role: SQL {
         """
-        select 'role ' || current_user || ' ' || fault
+        select 'role ' || rolname || ' ' || fault
         from pg_roles, lateral (values
             ('is a superuser', rolsuper), ('bypasses row security', rolbypassrls),
             ('may create in schema ' || \(schema)::text,
-                coalesce(has_schema_privilege((select oid from pg_namespace where nspname = \(schema)::text), 'create'), false)),
+                coalesce(has_schema_privilege(rolname, (select oid from pg_namespace where nspname = \(schema)::text), 'create'), false)),
             ('does not find schema ' || \(schema)::text, not exists (select from pg_namespace where nspname = \(schema)::text))
         ) as faults (fault, is_present)
-        where rolname = current_user and is_present
+        where \(isOfService) and is_present
+        order by 1
         """
     }
 
     /// Ownership also by a role whose member this one is: it could take that role on.
     private var ownership: SQL {
         """
-        select format('role %s owns %I.%I or may become its owner', current_user, nspname, relname)
-        from pg_class join pg_namespace on pg_namespace.oid = relnamespace
-        where relkind in ('r', 'p', 'v', 'm', 'f') and pg_has_role(relowner, 'member')
-            and not (select rolsuper from pg_roles where rolname = current_user)
+        select format('role %s owns %I.%I or may become its owner', rolname, nspname, relname)
+        from pg_class join pg_namespace on pg_namespace.oid = relnamespace, pg_roles
+        where relkind in ('r', 'p', 'v', 'm', 'f') and \(isOfService) and not rolsuper and pg_has_role(rolname, relowner, 'member')
         order by 1
         """
     }
+
+    /// The roles that the service's work is done as.
+    private var isOfService: SQL { "rolname in (current_user, current_user || '_system', current_user || '_search')" }
 
     private var tables: SQL {
         """

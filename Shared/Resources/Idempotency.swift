@@ -76,6 +76,13 @@ public struct Idempotency: Sendable {
         """
     }
 
+    /// Claims the key until the end of the transaction, for a write that records it last: `false` while another transaction has it.
+    /// An advisory lock, so that nobody waits.
+    func claim(as context: RequestContext) -> SQL {
+        let name = [context.tenant.description, context.user.description, route, key].joined(separator: " ")
+        return "select pg_try_advisory_xact_lock(hashtextextended(\(name), 0))"
+    }
+
     /// Finds what was answered before: one row for each element of the answer.
     func lookup(as context: RequestContext) -> SQL {
         """

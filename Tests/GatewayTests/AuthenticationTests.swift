@@ -3,12 +3,33 @@ import Foundation
 import NIOPosix
 import Redis
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Gateway
 
 @Suite struct AuthenticationTests {
     private func code(_ answer: TestClient.Answer) throws -> String? { try JSONParser.parse(answer.body)["code"]?.string }
+
+    /// Activity refuses for three seconds and then takes it; what it has not taken when the gateway is told to stop, it gets before the end.
+    @Test func aSecurityEventIsOfferedUntilActivityTakesIt() async throws {
+        let upstream = TestUpstream(keys: [], script: { _ in .ok() })
+        let key = TestKey()
+        upstream.state.withLock { state in
+            state.keys = [key.jwk]
+            state.eventRefusals = 6
+        }
+        let upstreamPort = try await upstream.start()
+        try await TestGateway.with(key: key, upstream: upstream, upstreamPort: upstreamPort) { gateway async throws in
+            let answer = try await gateway.get("/v1/leads", token: key.token(), headers: "X-Tenant: globex\r\n")
+            #expect(answer.status == 403)
+            try await eventually("activity has it") { upstream.state.withLock { $0.takenEvents } == 1 }
+            upstream.state.withLock { $0.eventRefusals = 2 }
+            _ = try await gateway.get("/v1/leads", token: key.token(), headers: "X-Tenant: globex\r\n")
+        }
+        #expect(upstream.state.withLock { $0.takenEvents } == 2)
+        await upstream.stop()
+    }
 
     @Test func withoutATokenOnlyOpenRoutesAreForwarded() async throws {
         try await TestGateway.with { gateway async throws in

@@ -110,6 +110,44 @@ import Testing
         }
     }
 
+    /// Signing in and registering cost a hash: a token at hand must not lift the limit of the address.
+    @Test func aValidTokenDoesNotLiftTheLimitOfSigningIn() async throws {
+        let address = address()
+        let loopback = try #require(AddressRange("127.0.0.0/8"))
+        try await TestGateway.with(configure: {
+            $0.addressLimit = 2
+            $0.trustedProxies = [loopback]
+        }) { gateway async throws in
+            let token = gateway.key.token()
+            let forwarded = "X-Forwarded-For: \(address)\r\n"
+            var statuses: [Int] = []
+            for path in ["/v1/auth/register", "/v1/auth/login", "/v1/auth/register", "/v1/auth/login"] {
+                statuses.append(try await gateway.get(path, token: token, headers: forwarded).status)
+            }
+            #expect(statuses == [200, 200, 429, 429])
+            #expect(try await gateway.get("/v1/auth/logout", token: token, headers: forwarded).status == 200)
+        }
+    }
+
+    @Test func whatIsRefusedForItsMethodOrSizeCountsAndTellsTheLimit() async throws {
+        let address = address()
+        let loopback = try #require(AddressRange("127.0.0.0/8"))
+        try await TestGateway.with(configure: {
+            $0.addressLimit = 2
+            $0.trustedProxies = [loopback]
+        }) { gateway async throws in
+            let head = "Host: x\r\nX-Forwarded-For: \(address)\r\n"
+            let trace = try await gateway.send("TRACE /v1/leads HTTP/1.1\r\n\(head)\r\n")
+            #expect(trace.status == 405 && trace.header("ratelimit")?.hasPrefix("\"address\";r=1") == true)
+            let large = try await gateway.send("POST /v1/auth/login HTTP/1.1\r\n\(head)Content-Length: 99999999\r\n\r\n")
+            #expect(large.status == 413 && large.header("ratelimit")?.hasPrefix("\"address\";r=0") == true)
+            #expect(try await gateway.send("TRACE /v1/leads HTTP/1.1\r\n\(head)\r\n").status == 429)
+            let member = "Host: x\r\nAuthorization: Bearer \(gateway.key.token())\r\nContent-Length: 99999999\r\n"
+            let ofMember = try await gateway.send("POST /v1/leads HTTP/1.1\r\n\(member)\r\n")
+            #expect(ofMember.status == 413 && ofMember.header("ratelimit")?.contains("\"tenant\"") == true)
+        }
+    }
+
     @Test func anUntrustedPeersForwardedAddressIsNotBelieved() async throws {
         try await TestGateway.with(configure: { $0.addressLimit = 1_000_000 }) { gateway async throws in
             _ = try await gateway.get("/v1/auth/login", headers: "X-Forwarded-For: 9.9.9.9\r\n")

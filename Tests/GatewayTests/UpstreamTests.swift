@@ -157,6 +157,10 @@ import Testing
                 #expect(try await client.get("/v1/leads", token: token).status == 200)
                 try await client.send(post + "Idempotency-Key: k\r\n\r\n{}")
                 #expect(try await client.answer().status == 200)
+                // A key that Connection names does not reach the service, so it makes no repeat safe.
+                #expect(try await client.get("/v1/leads", token: token).status == 200)
+                try await client.send(post + "Idempotency-Key: k\r\nConnection: idempotency-key\r\n\r\n{}")
+                #expect(try await client.answer().status == 503)
             }
         }
     }

@@ -45,6 +45,23 @@ import Testing
         }
     }
 
+    /// The service works as these roles too.
+    @Test(arguments: ["system", "search"])
+    func anUnsafeRoleBesideItIsNamed(suffix: String) async throws {
+        try await TestPostgres.run { database in
+            try await database.makeTable()
+            let role = "martlet_\(database.schema)_\(suffix)"
+            try await TestPostgres.withClient(TestPostgres.superuser()) { client in
+                _ = try await client.batch(
+                    as: SystemContext(service: "test"),
+                    ["alter role \(unescaped: role) bypassrls", "alter table \(unescaped: database.schema).item owner to \(unescaped: role)"])
+            }
+            let faults = try await faults(database)
+            #expect(faults.contains { $0.contains("role \(role) bypasses row security") }, "\(faults)")
+            #expect(faults.contains { $0.contains("role \(role) owns \(database.schema).item or may become its owner") }, "\(faults)")
+        }
+    }
+
     @Test func anUnsafeRoleIsNamed() async throws {
         try await TestPostgres.run { database in
             try await database.makeTable()

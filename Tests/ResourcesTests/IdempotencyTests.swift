@@ -1,5 +1,6 @@
 import Core
 import Postgres
+import TestSupport
 import Testing
 
 @Suite struct IdempotencyTests {
@@ -67,6 +68,48 @@ import Testing
             }
             #expect(Set(replies.map(\.body)).count == 1)
             #expect(replies.filter { $0.header("idempotent-replayed") == nil }.count == 1)
+            #expect(try await api.events() == ["lead.created"])
+        }
+    }
+
+    /// The member whom the first request named may have left before the repeat; the repeat is answered all the same.
+    @Test func aRepeatWhoseReferenceIsGoneIsAnsweredAsBefore() async throws {
+        try await ResourceAPI.leads { api in
+            let admin = api.member()
+            let create = #"{"last_name":"A","owner_id":"\#(api.colleague)"}"#
+            let batch = #"{"atomic":ATOMIC,"operations":[{"op":"create","body":\#(create)}]}"#
+            for (path, body) in [
+                ("/v1/leads", create), ("/v1/leads/batch", batch.replacing("ATOMIC", with: "true")),
+                ("/v1/leads/batch", batch.replacing("ATOMIC", with: "false")),
+            ] {
+                let key = ["Idempotency-Key": "k\(body.count)"]
+                let first = try await api.send(.post, path, body, as: admin, headers: key)
+                #expect(first.status < 300, "\(first.text)")
+                let again = try await api.withoutColleague.send(.post, path, body, as: admin, headers: key)
+                #expect(again.status == first.status, "\(again.text)")
+                #expect(again.body == first.body)
+            }
+            #expect(try await api.events().count == 3)
+        }
+    }
+
+    /// While a transaction has claimed the key of an atomic batch, a repeat is told so at once, and not that it took too long.
+    @Test func aRepeatOfAnAtomicBatchThatStillRunsIsInProgress() async throws {
+        try await ResourceAPI.leads { api in
+            let admin = api.member()
+            let body = #"{"atomic":true,"operations":[{"op":"create","body":{"last_name":"A"}}]}"#
+            func send() async throws -> Reply {
+                try await api.send(.post, "/v1/leads/batch", body, as: admin, headers: ["Idempotency-Key": "k"])
+            }
+            let claim = "\(admin.tenant) \(admin.user) POST /v1/leads/batch k"
+            try await api.postgres.transaction(as: admin) { transaction in
+                try await transaction.query("select pg_advisory_xact_lock(hashtextextended(\(claim), 0))")
+                let repeated = try await send()
+                #expect(repeated.status == 409, "\(repeated.text)")
+                #expect(try repeated.code == "idempotency_in_progress")
+            }
+            #expect(try await send().status == 200)
+            #expect(try await send().header("idempotent-replayed") == "true")
             #expect(try await api.events() == ["lead.created"])
         }
     }

@@ -10,7 +10,7 @@ import Testing
 
 /// The routes of one resource on a schema of its own, called as the service's server would call them.
 struct ResourceAPI: Sendable {
-    let resource: Resource
+    private(set) var resource: Resource
     let postgres: PostgresClient
     let database: TestPostgres
     let tenant = TenantID()
@@ -53,9 +53,24 @@ struct ResourceAPI: Sendable {
         let colleague = colleague
         self.postgres = postgres
         self.database = database
-        resource = Resource(
-            definition, postgres: postgres, references: ReferenceResolvers { _, user in user == colleague },
+        resource = try Self.resource(definition, postgres: postgres) { $0 == colleague }
+    }
+
+    private static func resource(
+        _ definition: ResourceDefinition, postgres: PostgresClient, isMember: @escaping @Sendable (UserID) -> Bool
+    ) throws -> Resource {
+        Resource(
+            definition, postgres: postgres, references: ReferenceResolvers { _, user in isMember(user) },
             cursors: CursorSigner(signer: try ContextSigner(keys: "k1:" + String(repeating: "07", count: 32))))
+    }
+
+    /// The same, when the colleague has left.
+    var withoutColleague: ResourceAPI {
+        get throws {
+            var api = self
+            api.resource = try Self.resource(resource.definition, postgres: postgres) { _ in false }
+            return api
+        }
     }
 
     // MARK: Callers

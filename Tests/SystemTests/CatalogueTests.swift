@@ -6,6 +6,25 @@ import Testing
 extension SystemTests {
     /// What the database itself forbids, read from its catalogue over all schemas.
     @Suite struct Catalogue {
+        /// Indexes that look across tenants, each for a reader that belongs to none.
+        static let acrossTenants = quoted(
+            ["identity", "tenant", "crm", "activity", "support"].flatMap { schema in
+                // The relay takes events in the order of their ids, retention keys by their age.
+                ["outbox_pkey", "outbox_dead_letter_pkey", "idempotency_key_age"].map { "\(schema).\($0)" }
+            } + [
+                // A slug names one tenant of the platform.
+                "tenant.tenant_slug_unique",
+                // The gateways' poll for what was revoked, and sign-in's question which tenants a person is in.
+                "tenant.tenant_epoch_changed", "tenant.member_epoch_changed", "tenant.member_of_user",
+            ])
+        /// Tables that the trail itself is made of, or that repeat what it has.
+        static let unaudited = quoted(
+            ["identity", "tenant", "crm", "activity", "support"].flatMap { schema in
+                ["outbox", "outbox_dead_letter", "idempotency_key"].map { "\(schema).\($0)" }
+            } + ["activity.event", "activity.event_head"])
+
+        private static func quoted(_ names: [String]) -> String { names.map { "'\($0)'" }.joined(separator: ", ") }
+
         /// Each row is a fault; none is wanted.
         static let faults = """
             with services as (
@@ -29,13 +48,15 @@ extension SystemTests {
             select schema || '.' || t.name || ' has a policy for everybody' from tables t join pg_policy p on p.polrelid = t.oid
                 where tenanted and 0 = any (p.polroles)
             union all
-            select schema || '.' || t.name || ': key ' || i.relname || ' does not begin with tenant_id' from tables t
+            select schema || '.' || t.name || ': index ' || i.relname || ' does not begin with tenant_id' from tables t
                 join pg_index x on x.indrelid = t.oid join pg_class i on i.oid = x.indexrelid
                 join pg_attribute a on a.attrelid = t.oid and a.attnum = x.indkey[0]
-                where tenanted and x.indisunique and a.attname <> 'tenant_id' and t.name <> 'outbox'
-                    and not (schema = 'tenant' and t.name = 'tenant') and not exists (
-                        select from pg_policy p join pg_roles r on r.oid = any (p.polroles) where p.polrelid = t.oid
-                            and p.polname = 'system' and r.rolname = 'martlet_' || schema || '_system')
+                where tenanted and a.attname <> 'tenant_id' and schema || '.' || i.relname not in (\(acrossTenants))
+            union all
+            select schema || '.' || t.name || ' has no audit trigger' from tables t
+                where tenanted and schema || '.' || t.name not in (\(unaudited)) and not exists (
+                    select from pg_trigger g join pg_proc p on p.oid = g.tgfoid where g.tgrelid = t.oid and g.tgname = 'audit'
+                        and p.proname = 'audit' and g.tgenabled = 'O' and g.tgtype & (4 | 8 | 16) = (4 | 8 | 16))
             union all
             select schema || '.' || t.name || ': ' || k.conname || ' refers past the tenant' from tables t
                 join pg_constraint k on k.conrelid = t.oid and k.contype = 'f' join pg_attribute a on a.attrelid = t.oid and a.attnum = k.conkey[1]
@@ -69,6 +90,9 @@ extension SystemTests {
                 ("alter table support.ticket no force row level security", "support.ticket lacks forced row security"),
                 ("alter table activity.event disable row level security", "activity.event lacks forced row security"),
                 ("alter table crm.lead owner to martlet_crm", "crm.lead belongs to martlet_crm"),
+                ("drop trigger audit on tenant.member", "tenant.member has no audit trigger"),
+                ("alter table crm.lead disable trigger audit", "crm.lead has no audit trigger"),
+                ("create index by_id on activity.event (event_id)", "activity.event: index by_id does not begin with tenant_id"),
             ] {
                 #expect(try await platform.psql("begin; \(change); \(Self.faults); rollback").contains(fault), "\(change)")
             }

@@ -110,8 +110,8 @@ extension SystemTests {
                     tenant: TenantID(), user: UserID(), role: "tenant_admin", permissions: BuiltInRole.tenantAdmin.permissions,
                     scopes: BuiltInRole.tenantAdmin.scopes, plan: "enterprise",
                     edge: EdgeContext(requestID: "r", deadline: Timestamp.now.advanced(by: .seconds(30)))))
-            var late = member.edge
-            late.deadline = Timestamp.now.advanced(by: .seconds(-1))
+            // Allowed everything, but a second ago.
+            let late = member.with(deadline: Timestamp.now.advanced(by: .seconds(-1)))
             for (service, url) in world.platform.serviceURLs where service != "gateway" {
                 let direct = APIClient(url: url)
                 let paths = try #require(try await direct.send(.get, "/openapi.json", expecting: 200).json["paths"]?.object)
@@ -123,13 +123,41 @@ extension SystemTests {
                             nil, "v1;x", forger.sign(member, method: method, target: target),
                             signer.sign(member, method: "TRACE", target: target),
                             signer.sign(member, method: method, target: target + "x"),
-                            signer.sign(.anonymous(late), method: method, target: target),
+                            signer.sign(late, method: method, target: target),
                         ] {
                             let answer = try await direct.send(
                                 method, target, bytes: nil, headers: context.map { [(ContextSigner.headerName, $0)] } ?? [])
                             #expect(answer.status == 401, "\(service) \(method) \(target) took \(context ?? "no context")")
                         }
                     }
+                }
+            }
+        }
+
+        /// What services tell each other is not in the document; a member's context, however right, opens none of it.
+        @Test func internalRoutesTakeNoMembersContext() async throws {
+            let world = try World.get()
+            let signer = try ContextSigner(keys: world.platform.contextKeys)
+            let forger = try ContextSigner(keys: "k1:" + String(repeating: "00", count: 32))
+            let service = Caller.service(SystemContext(service: "crm"))
+            let late = service.with(deadline: Timestamp.now.advanced(by: .seconds(-1)))
+            let member = Caller.member(
+                RequestContext(
+                    tenant: TenantID(), user: UserID(), role: "super_admin", permissions: BuiltInRole.superAdmin.permissions,
+                    scopes: BuiltInRole.superAdmin.scopes, plan: "enterprise", edge: service.edge))
+            for (name, method, target) in [
+                ("activity", "POST", "/internal/events"), ("tenant", "GET", "/internal/gateway-state"),
+                ("tenant", "GET", "/internal/tenants/\(TenantID())/members/\(UserID())"),
+            ] {
+                let direct = APIClient(url: try #require(world.platform.serviceURLs[name]))
+                for (context, statuses) in [
+                    (nil, [401]), (forger.sign(service, method: method, target: target), [401]),
+                    (signer.sign(late, method: method, target: target), [401]),
+                    (signer.sign(member, method: method, target: target), [403, 404]),
+                ] {
+                    let answer = try await direct.send(
+                        method, target, bytes: nil, headers: context.map { [(ContextSigner.headerName, $0)] } ?? [])
+                    #expect(statuses.contains(answer.status), "\(name) \(method) \(target): \(answer.status)")
                 }
             }
         }
@@ -178,6 +206,23 @@ extension SystemTests {
             try await sales.send(.get, "/v1/leads/\(own.json["id"]?.string ?? "")", expecting: 200)
             let list = try await sales.send(.get, "/v1/leads?limit=200", expecting: 200)
             #expect(list.json["data"]?.array?.contains { $0["id"]?.string == foreign } == false)
+        }
+    }
+}
+
+extension Caller {
+    /// The same caller with another deadline.
+    fileprivate func with(deadline: Timestamp) -> Caller {
+        switch self {
+        case .anonymous(var edge):
+            edge.deadline = deadline
+            return .anonymous(edge)
+        case .member(var context):
+            context.edge.deadline = deadline
+            return .member(context)
+        case .service(var context):
+            context.edge.deadline = deadline
+            return .service(context)
         }
     }
 }

@@ -36,7 +36,7 @@ struct RequestHeadParser {
             } else if line.isEmpty {
                 endRun(at: lineStart)
                 head.length = scanned
-                try finish()
+                try finish(bytes)
                 return true
             } else {
                 try field(line, bytes)
@@ -204,7 +204,9 @@ struct RequestHeadParser {
         }
     }
 
-    private mutating func finish() throws(HeadFault) {
+    private mutating func finish(_ bytes: UnsafeRawBufferPointer) throws(HeadFault) {
+        // What Connection names ends here, so it makes no retry safe (RFC 9110, section 7.6.1).
+        if head.nominated.contains(where: { bytes[$0].isName("idempotency-key") }) { head.hasIdempotencyKey = false }
         if head.isHTTP11, !hasHost { throw .malformed("Host is missing.") }
         if head.isChunked {
             if head.contentLength != nil { throw .malformed("Content-Length and Transfer-Encoding exclude each other.") }

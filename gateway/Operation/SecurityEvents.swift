@@ -3,11 +3,11 @@ import Core
 import Logging
 import NIOCore
 
-/// Tells activity of attempts that belong in a tenant's audit trail, beside the request's way: the queue holds 1,000 events, and what
-/// activity does not take in five attempts, or what finds no place in the queue, is logged and dropped.
+/// Tells activity of attempts that belong in a tenant's audit trail, beside the request's way. The queue holds 1,000 events while
+/// activity is away; one that finds no place in it, or that the gateway's stop leaves there, is logged.
 struct SecurityEvents: Sendable {
-    private static let batchSize = 100
-    private static let attempts = 5
+    private static let shortestPause: Duration = .milliseconds(50)
+    private static let longestPause: Duration = .seconds(5)
 
     private let caller: ServiceCaller
     private let logger: Logger
@@ -37,16 +37,26 @@ struct SecurityEvents: Sendable {
             metadata: ["kind": "\(event.kind)", "tenant.id": "\(event.tenant)", "request.id": "\(event.requestID)"])
     }
 
-    /// Runs until the task is cancelled.
+    /// Hands over one event after another, each until activity has taken it. Returns when ``finish()`` was called and the queue is
+    /// empty, or when the task is cancelled; what is left then is logged.
     func run() async {
         for await event in events {
             let body = Event.encode([event])
-            for attempt in 0..<Self.attempts {
+            var pause = Self.shortestPause
+            while true {
                 let answer = try? await caller.call(.activity, method: "POST", target: "/internal/events", body: body).get()
                 if let answer, (200..<300).contains(answer.status) { break }
-                if attempt + 1 == Self.attempts { logLost(event) }
-                try? await Task.sleep(for: .milliseconds(200 << attempt))
+                do {
+                    try await Task.sleep(for: pause)
+                } catch {
+                    logLost(event)
+                    break
+                }
+                pause = min(pause * 2, Self.longestPause)
             }
         }
     }
+
+    /// Takes no more events.
+    func finish() { queue.finish() }
 }

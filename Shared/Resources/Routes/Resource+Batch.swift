@@ -18,9 +18,12 @@ extension Resource {
 
     private func atomic(_ operations: [BatchReader.Operation], as context: RequestContext, key: Idempotency?) async throws -> Reply {
         let writes = try writes(of: operations)
-        try await references.confirm(operations.flatMap(\.members), as: context)
         do {
+            try await references.confirm(operations.flatMap(\.members), as: context)
             let body = try await store.postgres.transaction(as: context) { transaction in
+                if let key, try !(await transaction.query(key.claim(as: context))[0].decode(0, as: Bool.self)) {
+                    throw Idempotency.inProgress
+                }
                 var results = BatchResults()
                 for (index, write) in writes.enumerated() {
                     do {
@@ -37,10 +40,6 @@ extension Resource {
         } catch {
             // Whatever failed, an earlier run with this key may have succeeded and be the reason for it.
             if let key, let reply = try await replay(of: key, as: context) { return reply }
-            let failure = error as? PostgresError ?? (error as? Problem)?.underlying as? PostgresError
-            if let key, failure?.sqlState == "55P03", try await key.isHeld(as: context, on: store.postgres) {
-                throw Idempotency.inProgress
-            }
             throw (error as? PostgresError)?.problem ?? error
         }
     }
@@ -71,13 +70,13 @@ extension Resource {
         var results = BatchResults()
         for (index, operation) in operations.enumerated() {
             do {
-                try await references.confirm(operation.members, as: context)
                 let write = try operation.write.get()
                 // A run that broke off goes on where it ended: each operation has a key of its own.
-                let written = try await store.perform(write, as: context, key: key?.operation(index))
+                let written = try await perform(write, members: operation.members, as: context, key: key?.operation(index))
                 results.append(written, status: write.status)
             } catch let problem as Problem {
-                if problem.code == .idempotencyKeyReused { throw problem }
+                // Of the request as a whole, and no result of the operation that could be kept.
+                if problem.code == .idempotencyKeyReused || problem.code == .idempotencyInProgress { throw problem }
                 results.append(problem.at(index), requestID: context.requestID)
             }
         }

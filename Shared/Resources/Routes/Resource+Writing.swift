@@ -6,8 +6,7 @@ extension Resource {
             try call.query.allowOnly([])
             let key = try Idempotency(call)
             let body = try reader.read(try call.json(), for: .create, caller: context.user)
-            try await references.confirm(body.members, as: context)
-            return try await answer(.create(id: RecordID(), body.changes), as: context, key: key)
+            return try await answer(.create(id: RecordID(), body.changes), members: body.members, as: context, key: key)
         }
     }
 
@@ -18,8 +17,7 @@ extension Resource {
             let key = try Idempotency(call)
             let precondition = try Precondition(call)
             let body = try reader.read(try call.json(), for: .patch, caller: context.user)
-            try await references.confirm(body.members, as: context)
-            return try await answer(.update(id: id, body.changes, precondition), as: context, key: key)
+            return try await answer(.update(id: id, body.changes, precondition), members: body.members, as: context, key: key)
         }
     }
 
@@ -49,14 +47,27 @@ extension Resource {
             .unknownMember, detail, faults: [.init(pointer: "/\(BodyReader.escaped(name))", code: "unknown_member", detail: detail)])
     }
 
-    private func answer(_ write: Write, as context: RequestContext, key: Idempotency?) async throws -> Reply {
+    private func answer(
+        _ write: Write, members: [MemberReference] = [], as context: RequestContext, key: Idempotency?
+    ) async throws -> Reply {
         if case .create = write { try requireScope(context, .create) }
-        let written = try await store.perform(write, as: context, key: key)
+        let written = try await perform(write, members: members, as: context, key: key)
         var headers = written.isReplayed ? [Idempotency.replayed] : []
         guard let record = written.record else { return Reply(status: write.status, headers: headers) }
         headers.append(("etag", EntityTag.of(record.version)))
         if case .create = write { headers.append(("location", "\(definition.path)/\(record.id)")) }
         return .json(record.body, status: write.status, headers: headers)
+    }
+
+    /// Confirms what the members refer to, then writes. A repeat is answered as before even when that has gone since.
+    func perform(_ write: Write, members: [MemberReference], as context: RequestContext, key: Idempotency?) async throws -> Written {
+        do {
+            try await references.confirm(members, as: context)
+        } catch let problem as Problem {
+            guard let key, let written = try await store.replay(of: key, as: context) else { throw problem }
+            return written
+        }
+        return try await store.perform(write, as: context, key: key)
     }
 
     /// Reading and changing fall to nothing without a row scope; creating needs it said.

@@ -116,6 +116,13 @@ struct ResourceStore: Sendable {
         }
     }
 
+    /// What an earlier request with the key has written; `nil` when there was none.
+    func replay(of key: Idempotency, as context: RequestContext) async throws -> Written? {
+        try await answering { () async throws in
+            try key.stored(in: try await postgres.batch(as: context, [key.lookup(as: context)])[0]).map(replay)
+        }
+    }
+
     /// Runs the write inside a transaction that is decided elsewhere.
     func perform(_ write: Write, as context: RequestContext, in transaction: borrowing PostgresTransaction) async throws -> Written {
         let result: PostgresResult

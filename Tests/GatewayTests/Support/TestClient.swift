@@ -29,6 +29,8 @@ struct TestClient {
     /// Connects, hands the client to the closure, and closes.
     static func connect<Result>(port: Int, _ body: (inout TestClient) async throws -> Result) async throws -> Result {
         let channel = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+            // A refusal ends the gateway's output while the test still sends, as a client may.
+            .channelOption(.allowRemoteHalfClosure, value: true)
             .connect(host: "127.0.0.1", port: port) { channel in
                 channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel) }
             }

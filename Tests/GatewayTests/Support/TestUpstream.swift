@@ -49,6 +49,9 @@ final class TestUpstream: Sendable {
         var members: [JSON] = []
         var keys: [JSON] = []
         var keyFetches = 0
+        /// Security events to refuse before one is taken.
+        var eventRefusals = 0
+        var takenEvents = 0
         var connections = 0
     }
 
@@ -115,6 +118,16 @@ final class TestUpstream: Sendable {
                     "members": .array(state.members),
                 ]
                 return .ok(body.description)
+            }
+        case "/internal/events":
+            return state.withLock { state in
+                state.requests.append(request)
+                guard state.eventRefusals == 0 else {
+                    state.eventRefusals -= 1
+                    return .write("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+                }
+                state.takenEvents += 1
+                return .ok()
             }
         default:
             state.withLock { $0.requests.append(request) }
