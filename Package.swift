@@ -42,7 +42,8 @@ func service(
 ) -> [Target] {
     [
         .target(
-            name: name, dependencies: ["Core", "Postgres", "Resources", "ServiceRuntime", "Contracts", logging] + dependencies,
+            name: name,
+            dependencies: ["Core", "Postgres", "Resources", "ServiceRuntime", "Contracts", "Operations", logging] + dependencies,
             path: "Services/\(name)", exclude: ["Main"] + exclude, resources: [.copy("Migrations")] + resources, swiftSettings: settings),
         .executableTarget(
             name: "martlet-\(name.lowercased())", dependencies: [.target(name: name), "ServiceRuntime", argumentParser],
@@ -83,11 +84,12 @@ let package = Package(
         shared("Redis", ["CHiredis", logging] + nio),
         shared("Resources", ["Core", "Postgres", crypto]),
         shared("Contracts", ["Core"]),
+        shared("Operations", ["Core", configuration, logging, systemPackage]),
         shared(
             "ServiceRuntime",
             [
-                "Core", "Postgres", "Redis", "Resources", "Contracts", configuration, hummingbird, asyncHTTPClient, lifecycle,
-                unixSignals, logging, argumentParser, systemPackage, .product(name: "NIOHTTP1", package: "swift-nio"),
+                "Core", "Postgres", "Redis", "Resources", "Contracts", "Operations", hummingbird, asyncHTTPClient, lifecycle,
+                unixSignals, logging, argumentParser, .product(name: "NIOHTTP1", package: "swift-nio"),
             ] + nio, resources: [.copy("Foundation")]),
     ]
         + service(
@@ -98,10 +100,10 @@ let package = Package(
         + service("Support")
         + [
             .target(
-                name: "Gateway", dependencies: ["Core", "Contracts", "Redis", jwt, crypto, configuration, logging, lifecycle] + nio,
+                name: "Gateway", dependencies: ["Core", "Contracts", "Operations", "Redis", jwt, crypto, logging, lifecycle] + nio,
                 path: "gateway", exclude: ["Main", "README.md"], swiftSettings: settings),
             .executableTarget(
-                name: "martlet-gateway", dependencies: ["Gateway", argumentParser, lifecycle, unixSignals, logging],
+                name: "martlet-gateway", dependencies: ["Gateway", "Operations", argumentParser, lifecycle, unixSignals, logging],
                 path: "gateway/Main", swiftSettings: settings),
 
             .executableTarget(
@@ -111,16 +113,18 @@ let package = Package(
             .target(
                 name: "TestSupport",
                 dependencies: [
-                    "Core", "Postgres", "ServiceRuntime", asyncHTTPClient, logging, .product(name: "NIOHTTP1", package: "swift-nio"),
+                    "Core", "Postgres", "ServiceRuntime", "Operations", asyncHTTPClient, logging,
+                    .product(name: "NIOHTTP1", package: "swift-nio"),
                 ] + nio,
                 path: "Tests/TestSupport", swiftSettings: settings),
+            tests("Operations", ["Operations", "ServiceRuntime", "Identity", "Tenant", "Gateway"]),
             tests("Core", ["Core"], exclude: ["roles.golden.txt", "codes.golden.txt"]),
             tests("Postgres", ["Postgres", "CLibPQ"]),
             tests("Redis", ["Redis"] + nio),
-            tests("Gateway", ["Gateway", "Redis", "Core", jwt, crypto] + nio),
+            tests("Gateway", ["Gateway", "Redis", "Core", "Operations", jwt, crypto] + nio),
             tests("Resources", ["Resources", "Postgres", "Core", "CRM", "Support"]),
-            tests("ServiceRuntime", ["ServiceRuntime", "CRM", "Activity", "Contracts", "Postgres"]),
-            tests("Identity", ["Identity", "Tenant"]),
+            tests("ServiceRuntime", ["ServiceRuntime", "CRM", "Activity", "Contracts", "Operations", "Postgres"]),
+            tests("Identity", ["Identity", "Tenant", "Operations"]),
             tests("Tenant", ["Tenant"]),
             tests("CRM", ["CRM"]),
             tests("Activity", ["Activity"]),

@@ -1,6 +1,7 @@
 import Core
 import Crypto
 import NIOCore
+import Operations
 
 /// A request's way to the upstream and back.
 extension ClientConnection: UpstreamClient {

@@ -91,7 +91,7 @@ public final class Gateway: Service {
     private func stop(server: any Channel, workers: Workers) async {
         logger.info("The gateway stops")
         isStopping.store(true, ordering: .releasing)
-        try? await Task.sleep(for: .nanoseconds(configuration.readyDelay.nanoseconds))
+        try? await Task.sleep(for: .nanoseconds(configuration.drain.nanoseconds))
         try? await server.close().get()
         let grace = configuration.grace
         await withTaskGroup(of: Void.self) { tasks in

@@ -1,46 +1,10 @@
-import Configuration
 import Core
+import Logging
 import NIOCore
+import Operations
 import Redis
 
-/// A setting is missing or wrong; the text names it and says what was expected.
-public struct ConfigurationError: Error, CustomStringConvertible {
-    public let description: String
-}
-
-/// The settings of the gateway.
-///
-/// Each is an environment variable `MARTLET_…`, or a member of the JSON file that `MARTLET_CONFIG_FILE` names (`{"martlet":
-/// {"port": 8080}}`); the environment wins.
-///
-/// | variable | kind | default |
-/// |---|---|---|
-/// | `MARTLET_HOST` | address to listen on | `127.0.0.1` |
-/// | `MARTLET_PORT` | port, 0 takes a free one | 8080 |
-/// | `MARTLET_ADMIN_HOST` | address of health and metrics | `127.0.0.1` |
-/// | `MARTLET_ADMIN_PORT` | port of health and metrics | port + 100 |
-/// | `MARTLET_IDENTITY_URL`, `_TENANT_`, `_CRM_`, `_ACTIVITY_`, `_SUPPORT_` | `http://host:port`, several with commas | `http://127.0.0.1:8101` … `8105` |
-/// | `MARTLET_REDIS_URL` | `redis://[:password@]host:port[/db]`, secret | `redis://127.0.0.1:6379` |
-/// | `MARTLET_CONTEXT_KEYS` | `id:hex[,id:hex…]`, secret | none, required |
-/// | `MARTLET_ISSUER`, `MARTLET_AUDIENCE` | what tokens must name | `martlet`, `martlet-api` |
-/// | `MARTLET_ADDRESS_LIMIT` | requests in 15 minutes per address without a valid token | 100 |
-/// | `MARTLET_LOCAL_SHARE_PERCENT` | part of each limit that this gateway admits alone while Redis is away, 1…100 | 50 |
-/// | `MARTLET_TRUSTED_PROXIES` | CIDRs whose `X-Forwarded-For` counts, with commas | none |
-/// | `MARTLET_CORS_ORIGINS` | origins, exact, with commas | none |
-/// | `MARTLET_BASE_DOMAIN` | `example.com`: `acme.example.com` names the tenant acme | none |
-/// | `MARTLET_HSTS` | `on` behind TLS: answers carry Strict-Transport-Security | `off` |
-/// | `MARTLET_BODY_LIMIT` | bytes of a request's body, 1 KiB … 1 GiB; imports may have 1 GiB | 1048576 |
-/// | `MARTLET_REQUEST_TIMEOUT_SECONDS` | until the head of the answer, 1…600 | 30 |
-/// | `MARTLET_HEADER_TIMEOUT_SECONDS` | from the first byte of a request to the end of its head, 1…600 | 10 |
-/// | `MARTLET_BODY_TIMEOUT_SECONDS` | without a byte of a body in either direction, 1…3600 | 60 |
-/// | `MARTLET_KEEP_ALIVE_SECONDS` | a connection without a request, 1…3600 | 75 |
-/// | `MARTLET_GRACE_SECONDS` | for requests under way at a stop, 0…600 | 20 |
-/// | `MARTLET_READY_DELAY_SECONDS` | between not being ready and not accepting, 0…60 | 0 |
-/// | `MARTLET_EVENT_LOOPS` | threads, 1…64 | the number of cores |
-/// | `MARTLET_CONNECTIONS` | clients at once, 1…1000000 | 10000 |
-/// | `MARTLET_IN_FLIGHT` | requests at once before new ones are refused, 1…1000000 | 4096 |
-/// | `MARTLET_UPSTREAM_CONNECTIONS` | per service address and event loop, 1…4096 | 64 |
-/// | `MARTLET_ACCESS_LOG` | `on` or `off` | `on` |
+/// The settings of the gateway; ``settings`` lists them.
 public struct GatewayConfiguration: Sendable {
     public var host = "127.0.0.1"
     public var port = 8080
@@ -67,11 +31,12 @@ public struct GatewayConfiguration: Sendable {
     public var bodyTimeout = TimeAmount.seconds(60)
     public var keepAlive = TimeAmount.seconds(75)
     public var grace = TimeAmount.seconds(20)
-    public var readyDelay = TimeAmount.seconds(0)
+    public var drain = TimeAmount.seconds(0)
     public var eventLoops = System.coreCount
     public var connectionLimit = 10_000
     public var inFlightLimit = 4096
     public var upstreamConnectionLimit = 64
+    public var logLevel = Logger.Level.info
     public var writesAccessLog = true
 
     /// The defaults, with the keys that have none.
@@ -82,113 +47,98 @@ public struct GatewayConfiguration: Sendable {
         }
     }
 
-    /// Reads the environment of the process and the file that `MARTLET_CONFIG_FILE` names.
-    ///
-    /// - Throws: ``ConfigurationError``, or what reading the file throws.
-    public static func read() async throws -> GatewayConfiguration {
-        let environment = EnvironmentVariablesProvider()
-        var providers: [any ConfigProvider] = [environment]
-        if let path = ConfigReader(provider: environment).string(forKey: "martlet.config.file") {
-            let file = InMemoryProvider(values: ["filePath": .init(stringLiteral: path)])
-            providers.append(try await FileProvider<JSONSnapshot>(config: ConfigReader(provider: file)))
-        }
-        return try GatewayConfiguration(reader: ConfigReader(providers: providers))
-    }
+    /// In the order in which an operator reads them.
+    public static let settings: [Setting] =
+        [
+            Setting("host", "127.0.0.1", "Address to listen on; 0.0.0.0 in a container."),
+            Setting("port", "8080", "Port of the API; 0 takes a free one."),
+            Setting("admin.host", "MARTLET_HOST", "Address of /livez, /readyz and /metrics."),
+            Setting("admin.port", "MARTLET_PORT + 100", "Port of /livez, /readyz and /metrics."),
+        ]
+        + ServiceName.allCases.map {
+            Setting(
+                "\($0.rawValue).url", "http://127.0.0.1:\($0.defaultPort)",
+                "Addresses of the \($0.rawValue) service: http://host:port, several with commas.")
+        } + [
+            Setting("redis.url", "redis://127.0.0.1:6379", isSecret: true, "redis://[:password@]host[:port][/database]."),
+            Setting(
+                "context.keys", isSecret: true, isRequired: true,
+                "id:hex[,id:hex…] with 64 or more hexadecimal digits a key; the first signs. The same in all six processes."),
+            Setting("issuer", "martlet", "Claim iss that access tokens must have; the same in identity."),
+            Setting("audience", "martlet-api", "Claim aud that access tokens must have; the same in identity."),
+            Setting("address.limit", "100", "Requests in 15 minutes per address without a valid token."),
+            Setting(
+                "local.share.percent", "50",
+                "Part of each limit that this gateway admits alone while Redis is away, 1 to 100; 100 over the number of gateways keeps the limit."
+            ),
+            Setting("trusted.proxies", "", "Networks whose X-Forwarded-For counts, as CIDRs with commas, such as 10.0.0.0/8,fd00::/8."),
+            Setting("cors.origins", "", "Origins that browsers may call from, exact, with commas, such as https://app.example.com."),
+            Setting("base.domain", "", "Domain whose subdomains name a tenant: with example.com, acme.example.com is acme."),
+            Setting("hsts", "false", "Whether answers carry Strict-Transport-Security; true behind TLS."),
+            Setting("body.limit", "1048576", "Bytes of a request's body, 1024 to 1073741824; imports may have 1 GiB."),
+            Setting("request.timeout.seconds", "30", "Until the head of the answer, 1 to 600."),
+            Setting("header.timeout.seconds", "10", "From the first byte of a request to the end of its head, 1 to 600."),
+            Setting("body.timeout.seconds", "60", "Without a byte of a body in either direction, 1 to 3600."),
+            Setting("keep.alive.seconds", "75", "For a connection without a request, 1 to 3600."),
+            Setting(
+                "drain.seconds", "0",
+                "Between saying not ready and accepting no more at a stop, 0 to 60; as long as a balancer takes to notice."),
+            Setting("grace.seconds", "20", "Longest wait for running requests at a stop, after the drain, 1 to 300."),
+            Setting("event.loops", "the number of cores", "Threads, 1 to 64."),
+            Setting("connections", "10000", "Clients at once, 1 to 1000000."),
+            Setting("in.flight", "4096", "Requests at once before new ones are refused, 1 to 1000000."),
+            Setting("upstream.connections", "64", "Connections per service address and thread, 1 to 4096."),
+            Setting("log.level", "info", "trace, debug, info, notice, warning or error."),
+            Setting("access.log", "true", "Whether a line is written for each request."),
+        ]
 
-    /// - Throws: ``ConfigurationError``.
-    public init(reader: ConfigReader) throws {
-        let settings = SettingReader(reader: reader.scoped(to: "martlet"))
-        guard let keys = settings.text("context.keys", isSecret: true) else {
-            throw ConfigurationError(description: "MARTLET_CONTEXT_KEYS is missing: expected id:hex[,id:hex…]")
-        }
-        do {
-            self.init(signer: try ContextSigner(keys: keys))
-        } catch {
-            throw ConfigurationError(description: "MARTLET_CONTEXT_KEYS is wrong: \(error)")
-        }
-        host = settings.text("host") ?? host
-        port = try settings.number("port", 0...65535) ?? port
-        adminHost = settings.text("admin.host") ?? adminHost
-        adminPort = try settings.number("admin.port", 0...65535) ?? (port == 0 ? 0 : min(port + 100, 65535))
+    /// - Throws: ``SettingError``.
+    public init(settings: Settings) throws {
+        self.init(
+            signer: try settings.parsed(
+                "context.keys", default: nil, "id:hex[,id:hex…] with at least 64 hexadecimal digits a key", isSecret: true
+            ) { try ContextSigner(keys: $0) })
+        host = try settings.string("host", default: host)
+        port = try settings.integer("port", default: port, in: 0...65535)
+        adminHost = try settings.string("admin.host", default: host)
+        adminPort = try settings.integer("admin.port", default: port == 0 ? 0 : min(port + 100, 65535), in: 0...65535)
         for service in ServiceName.allCases {
-            let key = "\(service.rawValue).url"
-            guard let text = settings.text(key) else { continue }
-            upstreams[service] = try text.split(separator: ",").map { part in
-                guard let address = UpstreamAddress(url: String(part)) else { throw settings.wrong(key, "http://host:port[,…]") }
-                return address
-            }
+            let addresses = try settings.list("\(service.rawValue).url", "http://host:port[,…]") { UpstreamAddress(url: $0) }
+            if !addresses.isEmpty { upstreams[service] = addresses }
         }
-        if let url = settings.text("redis.url", isSecret: true) {
-            guard let parsed = RedisConfiguration(url: url) else {
-                throw settings.wrong("redis.url", "redis://[:password@]host:port[/database]")
-            }
-            redis = parsed
+        redis = try settings.parsed("redis.url", default: redis, "redis://[:password@]host[:port][/database]", isSecret: true) {
+            RedisConfiguration(url: $0)
         }
-        issuer = settings.text("issuer") ?? issuer
-        audience = settings.text("audience") ?? audience
-        addressLimit = try settings.number("address.limit", 1...1_000_000_000) ?? addressLimit
-        localShare = try settings.number("local.share.percent", 1...100).map { Double($0) / 100 } ?? localShare
-        trustedProxies = try settings.list("trusted.proxies").map { text in
-            guard let range = AddressRange(text) else { throw settings.wrong("trusted.proxies", "CIDRs such as 10.0.0.0/8,fd00::/8") }
-            return range
-        }
-        corsOrigins = try settings.list("cors.origins").map { text in
+        issuer = try settings.string("issuer", default: issuer)
+        audience = try settings.string("audience", default: audience)
+        addressLimit = try settings.integer("address.limit", default: addressLimit, in: 1...1_000_000_000)
+        localShare = Double(try settings.integer("local.share.percent", default: 50, in: 1...100)) / 100
+        trustedProxies = try settings.list("trusted.proxies", "CIDRs such as 10.0.0.0/8,fd00::/8") { AddressRange($0) }
+        corsOrigins = try settings.list("cors.origins", "exact origins such as https://app.example.com") { text in
             guard text.hasPrefix("https://") || text.hasPrefix("http://"), !text.contains("*"), text.split(separator: "/").count == 2,
                 !text.hasSuffix("/"), text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
-            else { throw settings.wrong("cors.origins", "exact origins such as https://app.example.com") }
+            else { return nil }
             return text
         }
-        baseDomain = settings.text("base.domain")?.lowercased()
-        sendsTransportSecurity = try settings.flag("hsts") ?? sendsTransportSecurity
-        bodyLimit = try settings.number("body.limit", 1024...1 << 30) ?? bodyLimit
-        requestTimeout = try settings.seconds("request.timeout.seconds", 1...600) ?? requestTimeout
-        headerTimeout = try settings.seconds("header.timeout.seconds", 1...600) ?? headerTimeout
-        bodyTimeout = try settings.seconds("body.timeout.seconds", 1...3600) ?? bodyTimeout
-        keepAlive = try settings.seconds("keep.alive.seconds", 1...3600) ?? keepAlive
-        grace = try settings.seconds("grace.seconds", 0...600) ?? grace
-        readyDelay = try settings.seconds("ready.delay.seconds", 0...60) ?? readyDelay
-        eventLoops = try settings.number("event.loops", 1...64) ?? eventLoops
-        connectionLimit = try settings.number("connections", 1...1_000_000) ?? connectionLimit
-        inFlightLimit = try settings.number("in.flight", 1...1_000_000) ?? inFlightLimit
-        upstreamConnectionLimit = try settings.number("upstream.connections", 1...4096) ?? upstreamConnectionLimit
-        writesAccessLog = try settings.flag("access.log") ?? writesAccessLog
-    }
-}
-
-/// Reads settings one by one and names the one that is wrong, by its environment variable.
-private struct SettingReader {
-    let reader: ConfigReader
-
-    func wrong(_ key: String, _ expected: String) -> ConfigurationError {
-        let variable = "MARTLET_" + key.uppercased().split(separator: ".").joined(separator: "_")
-        return ConfigurationError(description: "\(variable) is wrong: expected \(expected)")
-    }
-
-    /// `nil` when absent or empty. A number in a file counts as its text.
-    func text(_ key: String, isSecret: Bool = false) -> String? {
-        let text = reader.string(forKey: ConfigKey(key), isSecret: isSecret) ?? reader.int(forKey: ConfigKey(key)).map(String.init)
-        return text.flatMap { $0.isEmpty ? nil : $0 }
-    }
-
-    func number(_ key: String, _ range: ClosedRange<Int>) throws -> Int? {
-        guard let text = text(key) else { return nil }
-        guard let number = Int(text), range.contains(number) else {
-            throw wrong(key, "a whole number from \(range.lowerBound) to \(range.upperBound)")
+        baseDomain = try settings.optional("base.domain")?.lowercased()
+        sendsTransportSecurity = try settings.flag("hsts", default: sendsTransportSecurity)
+        bodyLimit = try settings.integer("body.limit", default: bodyLimit, in: 1024...1 << 30)
+        func seconds(_ key: String, _ standard: TimeAmount, _ range: ClosedRange<Int>) throws -> TimeAmount {
+            .seconds(Int64(try settings.integer(key, default: Int(standard.nanoseconds / 1_000_000_000), in: range)))
         }
-        return number
-    }
-
-    func seconds(_ key: String, _ range: ClosedRange<Int>) throws -> TimeAmount? {
-        try number(key, range).map { .seconds(Int64($0)) }
-    }
-
-    func flag(_ key: String) throws -> Bool? {
-        guard let text = text(key) else { return nil }
-        guard text == "on" || text == "off" else { throw wrong(key, "on or off") }
-        return text == "on"
-    }
-
-    func list(_ key: String) -> [String] {
-        text(key)?.split(separator: ",").map { $0.filter { $0 != " " } }.filter { !$0.isEmpty } ?? []
+        requestTimeout = try seconds("request.timeout.seconds", requestTimeout, 1...600)
+        headerTimeout = try seconds("header.timeout.seconds", headerTimeout, 1...600)
+        bodyTimeout = try seconds("body.timeout.seconds", bodyTimeout, 1...3600)
+        keepAlive = try seconds("keep.alive.seconds", keepAlive, 1...3600)
+        grace = try seconds("grace.seconds", grace, 1...300)
+        drain = try seconds("drain.seconds", drain, 0...60)
+        eventLoops = try settings.integer("event.loops", default: eventLoops, in: 1...64)
+        connectionLimit = try settings.integer("connections", default: connectionLimit, in: 1...1_000_000)
+        inFlightLimit = try settings.integer("in.flight", default: inFlightLimit, in: 1...1_000_000)
+        upstreamConnectionLimit = try settings.integer("upstream.connections", default: upstreamConnectionLimit, in: 1...4096)
+        logLevel = try settings.parsed("log.level", default: logLevel, "trace, debug, info, notice, warning or error") {
+            Logger.Level(rawValue: $0)
+        }
+        writesAccessLog = try settings.flag("access.log", default: writesAccessLog)
     }
 }

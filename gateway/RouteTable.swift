@@ -1,20 +1,5 @@
 import NIOCore
-
-/// A service behind the gateway.
-public enum ServiceName: String, Sendable, CaseIterable {
-    case identity, tenant, crm, activity, support
-
-    /// The place in tables of the data path.
-    var index: Int {
-        switch self {
-        case .identity: 0
-        case .tenant: 1
-        case .crm: 2
-        case .activity: 3
-        case .support: 4
-        }
-    }
-}
+import Operations
 
 /// Which paths go to which service, and which may be reached without a token. What is not in the table is not reachable: nothing
 /// below `/internal` ever is.

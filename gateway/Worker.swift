@@ -1,6 +1,7 @@
 import Core
 import Logging
 import NIOCore
+import Operations
 import Redis
 
 /// What all event loops of one gateway share; none of it is touched per request but ``Directory``.

@@ -1,5 +1,6 @@
 import Core
 import Foundation
+import Operations
 import ServiceRuntime
 
 /// The activity service: the event log and what is read from it.

@@ -1,5 +1,6 @@
 import Core
 import Foundation
+import Operations
 import Resources
 import ServiceRuntime
 

@@ -1,6 +1,7 @@
 import Contracts
 import Core
 import Foundation
+import Operations
 import Postgres
 import ServiceRuntime
 
@@ -9,7 +10,8 @@ public enum Identity {
     public static let definition = ServiceDefinition(
         name: .identity,
         // Always there: it is a resource of this module.
-        migrations: Bundle.module.resourceURL!.appendingPathComponent("Migrations"), build: build)
+        migrations: Bundle.module.resourceURL!.appendingPathComponent("Migrations"), settings: IdentityConfiguration.settings,
+        build: build)
 
     /// Puts the service together from its settings and what it runs on.
     ///

@@ -1,21 +1,9 @@
 import Core
 import NIOCore
+import Operations
 import ServiceRuntime
 
-/// The settings of identity, beside those of every service (``RuntimeConfiguration``). Environment names in capitals.
-///
-/// | name | default | meaning |
-/// |---|---|---|
-/// | MARTLET_KEY_ENCRYPTION_KEY | required, secret | 64 hexadecimal digits; encrypts the signing keys in the database |
-/// | MARTLET_ISSUER | martlet | claim `iss` of access tokens |
-/// | MARTLET_AUDIENCE | martlet-api | claim `aud` of access tokens |
-/// | MARTLET_KEY_ROTATION_HOURS | 720 | age at which a signing key gets a successor, 1…8760 |
-/// | MARTLET_PASSWORD_COST | 15 | binary logarithm of scrypt's N, 15…20; each step doubles time and memory |
-/// | MARTLET_PASSWORD_THREADS | number of cores | hashes computed at once, 1…64 |
-/// | MARTLET_PASSWORD_QUEUE | 32 | callers that wait beyond those before the answer is 503, 0…1000 |
-/// | MARTLET_SIGNIN_ACCOUNT_LIMIT | 5 | failed sign-ins of one account in 15 minutes, 1…100 |
-/// | MARTLET_SIGNIN_ADDRESS_LIMIT | 50 | failed sign-ins from one address in 15 minutes, 1…10000 |
-/// | MARTLET_DEMO | false | whether the demo's password is taken |
+/// The settings of identity beside those of every service; ``settings`` lists them.
 public struct IdentityConfiguration: Sendable {
     public var issuer: String
     public var audience: String
@@ -28,10 +16,24 @@ public struct IdentityConfiguration: Sendable {
     public var isDemo: Bool
     let keySeal: KeySeal
 
+    public static let settings = [
+        Setting(
+            "key.encryption.key", isSecret: true, isRequired: true, "64 hexadecimal digits; encrypts the signing keys in the database."),
+        Setting("issuer", "martlet", "Claim iss of access tokens; the same in the gateway."),
+        Setting("audience", "martlet-api", "Claim aud of access tokens; the same in the gateway."),
+        Setting("key.rotation.hours", "720", "Age at which a signing key gets a successor, 1 to 8760."),
+        Setting("password.cost", "15", "Binary logarithm of scrypt's N, 15 to 20; each step doubles time and memory."),
+        Setting("password.threads", "the number of cores", "Passwords hashed at once, 1 to 64."),
+        Setting("password.queue", "32", "Callers that wait beyond those before the answer is 503, 0 to 1000."),
+        Setting("signin.account.limit", "5", "Failed sign-ins of one account in 15 minutes, 1 to 100."),
+        Setting("signin.address.limit", "50", "Failed sign-ins from one address in 15 minutes, 1 to 10000."),
+        Setting("demo", "false", "Whether the password of the demo data is taken; never in production."),
+    ]
+
     /// - Throws: ``SettingError``.
     public init(settings: Settings) throws {
-        issuer = settings.string("issuer", default: "martlet")
-        audience = settings.string("audience", default: "martlet-api")
+        issuer = try settings.string("issuer", default: "martlet")
+        audience = try settings.string("audience", default: "martlet-api")
         keyRotationPeriod = .seconds(3600 * (try settings.integer("key.rotation.hours", default: 720, in: 1...8760)))
         scrypt = .standard
         scrypt.logN = try settings.integer("password.cost", default: Scrypt.standard.logN, in: Scrypt.standard.logN...20)

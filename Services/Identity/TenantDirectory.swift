@@ -1,5 +1,6 @@
 import Contracts
 import Core
+import Operations
 import ServiceRuntime
 
 /// What identity asks of the tenant service.

@@ -1,5 +1,6 @@
 import Core
 import Foundation
+import Operations
 import ServiceRuntime
 
 /// Which organisations there are, who belongs to them, and who may do what.
@@ -7,7 +8,8 @@ public enum TenantService {
     public static let definition = ServiceDefinition(
         name: .tenant,
         // Always there: it is a resource of this module.
-        migrations: Bundle.module.resourceURL!.appendingPathComponent("Migrations"), build: build)
+        migrations: Bundle.module.resourceURL!.appendingPathComponent("Migrations"), settings: TenantConfiguration.settings,
+        build: build)
 
     /// Puts the service together from its settings and what it runs on.
     ///

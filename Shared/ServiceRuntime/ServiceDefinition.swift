@@ -1,6 +1,7 @@
 import Core
 import Foundation
 import Logging
+import Operations
 import Postgres
 import Redis
 
@@ -9,12 +10,18 @@ public struct ServiceDefinition: Sendable {
     public var name: ServiceName
     /// The folder of the service's own migrations.
     public var migrations: URL
+    /// The service's own settings, beside ``RuntimeConfiguration/settings``.
+    public var settings: [Setting]
     /// Makes the routes and workers. Called once, before the first connection is made.
     public var build: @Sendable (ServiceDependencies) async throws -> ServiceParts
 
-    public init(name: ServiceName, migrations: URL, build: @escaping @Sendable (ServiceDependencies) async throws -> ServiceParts) {
+    public init(
+        name: ServiceName, migrations: URL, settings: [Setting] = [],
+        build: @escaping @Sendable (ServiceDependencies) async throws -> ServiceParts
+    ) {
         self.name = name
         self.migrations = migrations
+        self.settings = settings
         self.build = build
     }
 }

@@ -1,4 +1,5 @@
 import Core
+import Operations
 import Resources
 import Synchronization
 

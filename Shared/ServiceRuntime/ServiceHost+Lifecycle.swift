@@ -1,6 +1,7 @@
 import AsyncHTTPClient
 import Core
 import Logging
+import Operations
 import Postgres
 import Redis
 import ServiceLifecycle

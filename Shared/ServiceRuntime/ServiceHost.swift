@@ -5,6 +5,7 @@ import Hummingbird
 import Logging
 import NIOCore
 import NIOPosix
+import Operations
 import Postgres
 import Redis
 import ServiceLifecycle
@@ -89,7 +90,7 @@ public struct ServiceHost: Sendable {
                 AdminResponder(
                     readiness: readiness, postgres: dependencies.postgres, systemPostgres: dependencies.systemPostgres,
                     routeMetrics: routeMetrics, relayMetrics: relayMetrics, redis: dependencies.redis),
-                port: configuration.adminPort, opened: { ports.opened(admin: $0) }))
+                host: configuration.adminHost, port: configuration.adminPort, opened: { ports.opened(admin: $0) }))
         let gate = StartGate(
             definition: definition, postgres: dependencies.postgres, systemPostgres: dependencies.systemPostgres,
             migrations: try Self.migrations(of: definition), logger: logger)
@@ -110,12 +111,13 @@ public struct ServiceHost: Sendable {
                     gate: gate,
                     service: Preferring(
                         executor: dependencies.postgres.executor,
-                        service: application(responder, port: configuration.port, opened: { ports.opened(api: $0) }))))
+                        service: application(
+                            responder, host: configuration.host, port: configuration.port, opened: { ports.opened(api: $0) }))))
         }
         if mode == .worker { services.append(Gated(gate: gate, service: ReadyWhenOpen(readiness: readiness, logger: logger))) }
         services.append(Drain(readiness: readiness, delay: configuration.drain, logger: logger))
         var group = ServiceGroupConfiguration(services: services, gracefulShutdownSignals: signals, logger: logger)
-        group.maximumGracefulShutdownDuration = configuration.grace
+        group.maximumGracefulShutdownDuration = configuration.drain + configuration.grace
         do {
             try await ServiceGroup(configuration: group).run()
         } catch {
@@ -125,11 +127,11 @@ public struct ServiceHost: Sendable {
     }
 
     private func application<Responder: HTTPResponder>(
-        _ responder: Responder, port: Int, opened: @escaping @Sendable (Int) -> Void
+        _ responder: Responder, host: String, port: Int, opened: @escaping @Sendable (Int) -> Void
     ) -> Application<Responder> where Responder.Context == ServiceRequestContext {
         Application(
             responder: responder, server: .http1(configuration: .init(idleTimeout: .seconds(90))),
-            configuration: .init(address: .hostname(configuration.host, port: port), backlog: 1024),
+            configuration: .init(address: .hostname(host, port: port), backlog: 1024),
             onServerRunning: { opened($0.localAddress?.port ?? port) }, logger: logger)
     }
 }

@@ -5,6 +5,7 @@ import Foundation
 import Logging
 import NIOCore
 import NIOHTTP1
+import Operations
 import Postgres
 
 /// The command line that every service has: `serve`, `migrate`, `worker`, `health`.
@@ -39,8 +40,8 @@ struct RootCommand: AsyncParsableCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
             commandName: "martlet-\(ServiceMain.current.name.rawValue)",
-            abstract:
-                "The \(ServiceMain.current.name.rawValue) service of Martlet. Settings come from the environment (MARTLET_…); RuntimeConfiguration.swift lists them.",
+            abstract: "The \(ServiceMain.current.name.rawValue) service of Martlet.",
+            discussion: Setting.help(RuntimeConfiguration.settings + ServiceMain.current.settings),
             subcommands: [Serve.self, Migrate.self, Work.self, Health.self] + ServiceMain.furtherCommands, defaultSubcommand: Serve.self)
     }
 }
@@ -102,7 +103,7 @@ struct Health: AsyncParsableCommand {
         let definition = ServiceMain.current
         do {
             let configuration = try RuntimeConfiguration(service: definition.name, settings: try await Settings.fromEnvironment())
-            let host = configuration.host == "0.0.0.0" ? "127.0.0.1" : configuration.host
+            let host = ["0.0.0.0", "::"].contains(configuration.adminHost) ? "127.0.0.1" : configuration.adminHost
             let response = try await HTTPClient.shared.execute(
                 HTTPClientRequest(url: "http://\(host):\(configuration.adminPort)/readyz"), timeout: .seconds(2))
             let body = try await response.body.collect(upTo: 4096)

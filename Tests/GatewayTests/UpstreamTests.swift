@@ -1,5 +1,6 @@
 import Core
 import NIOCore
+import Operations
 import Synchronization
 import Testing
 

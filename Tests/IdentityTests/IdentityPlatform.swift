@@ -2,6 +2,7 @@ import Contracts
 import Core
 import Foundation
 import Identity
+import Operations
 import Postgres
 import ServiceRuntime
 import Tenant

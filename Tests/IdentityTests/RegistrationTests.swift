@@ -1,5 +1,6 @@
 import Contracts
 import Core
+import Operations
 import Postgres
 import ServiceRuntime
 import TestSupport

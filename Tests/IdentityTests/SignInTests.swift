@@ -2,6 +2,7 @@ import Contracts
 import Core
 import Crypto
 import Foundation
+import Operations
 import Postgres
 import ServiceRuntime
 import TestSupport

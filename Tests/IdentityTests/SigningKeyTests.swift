@@ -1,6 +1,7 @@
 import Contracts
 import Core
 import Crypto
+import Operations
 import Postgres
 import ServiceRuntime
 import TestSupport

@@ -54,7 +54,10 @@ import Testing
             try await TestPostgres.withClient(TestPostgres.superuser()) { client in
                 _ = try await client.batch(
                     as: SystemContext(service: "test"),
-                    ["alter role \(unescaped: role) bypassrls", "alter table \(unescaped: database.schema).item owner to \(unescaped: role)"])
+                    [
+                        "alter role \(unescaped: role) bypassrls",
+                        "alter table \(unescaped: database.schema).item owner to \(unescaped: role)",
+                    ])
             }
             let faults = try await faults(database)
             #expect(faults.contains { $0.contains("role \(role) bypasses row security") }, "\(faults)")

@@ -10,18 +10,18 @@ extension SystemTests {
         static let acrossTenants = quoted(
             ["identity", "tenant", "crm", "activity", "support"].flatMap { schema in
                 // The relay takes events in the order of their ids, retention keys by their age.
-                ["outbox_pkey", "outbox_dead_letter_pkey", "idempotency_key_age"].map { "\(schema).\($0)" }
+                ["outbox_pkey", "idempotency_key_age"].map { "\(schema).\($0)" }
             } + [
                 // A slug names one tenant of the platform.
                 "tenant.tenant_slug_unique",
                 // The gateways' poll for what was revoked, and sign-in's question which tenants a person is in.
                 "tenant.tenant_epoch_changed", "tenant.member_epoch_changed", "tenant.member_of_user",
             ])
-        /// Tables that the trail itself is made of, or that repeat what it has.
+        /// Tables that the trail itself is made of, or that repeat what it has (a counter, its tickets).
         static let unaudited = quoted(
             ["identity", "tenant", "crm", "activity", "support"].flatMap { schema in
                 ["outbox", "outbox_dead_letter", "idempotency_key"].map { "\(schema).\($0)" }
-            } + ["activity.event", "activity.event_head"])
+            } + ["activity.event", "activity.event_head", "support.ticket_counter"])
 
         private static func quoted(_ names: [String]) -> String { names.map { "'\($0)'" }.joined(separator: ", ") }
 
@@ -79,7 +79,8 @@ extension SystemTests {
 
         @Test func noTableLetsATenantPastAnother() async throws {
             let world = try World.get()
-            #expect(try await world.platform.psql(Self.faults).isEmpty)
+            let faults = try await world.platform.psql(Self.faults)
+            #expect(faults == "")
         }
 
         /// The check above is worth something: with one policy gone, or row security not forced, it is red.
@@ -92,7 +93,7 @@ extension SystemTests {
                 ("alter table crm.lead owner to martlet_crm", "crm.lead belongs to martlet_crm"),
                 ("drop trigger audit on tenant.member", "tenant.member has no audit trigger"),
                 ("alter table crm.lead disable trigger audit", "crm.lead has no audit trigger"),
-                ("create index by_id on activity.event (event_id)", "activity.event: index by_id does not begin with tenant_id"),
+                ("create index by_id on activity.event (id)", "activity.event: index by_id does not begin with tenant_id"),
             ] {
                 #expect(try await platform.psql("begin; \(change); \(Self.faults); rollback").contains(fault), "\(change)")
             }

@@ -3,6 +3,7 @@ import Core
 import Foundation
 import Logging
 import NIOCore
+import Operations
 import Postgres
 import ServiceRuntime
 import Synchronization

@@ -1,6 +1,7 @@
 import Core
 import Foundation
 import Logging
+import Operations
 import Postgres
 import ServiceRuntime
 

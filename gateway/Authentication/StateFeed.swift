@@ -1,6 +1,7 @@
 import Core
 import Logging
 import NIOCore
+import Operations
 import Redis
 import Synchronization
 

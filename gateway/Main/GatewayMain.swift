@@ -1,6 +1,8 @@
 import ArgumentParser
+import Foundation
 import Gateway
 import Logging
+import Operations
 import ServiceLifecycle
 import UnixSignals
 
@@ -16,28 +18,33 @@ import UnixSignals
 struct GatewayMain: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "martlet-gateway", abstract: "The way into Martlet: authenticates, limits and forwards requests to the services.",
+        discussion: Setting.help(GatewayConfiguration.settings),
         subcommands: [Serve.self, Health.self], defaultSubcommand: Serve.self)
 }
 
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Serve until SIGTERM or SIGINT, then let requests under way end.",
-        discussion: "Settings are environment variables MARTLET_…; gateway/GatewayConfiguration.swift lists them.")
+        abstract: "Serve until SIGTERM or SIGINT, then let requests under way end.")
 
     func run() async throws {
         // A client that goes away must not end the process.
         signal(SIGPIPE, SIG_IGN)
-        LoggingSystem.bootstrap { JSONLogHandler(label: $0) }
+        let configuration = try await configured()
+        JSONLogHandler.bootstrap(service: "gateway", level: configuration.logLevel)
         let logger = Logger(label: "gateway")
-        let configuration: GatewayConfiguration
-        do {
-            configuration = try await GatewayConfiguration.read()
-        } catch {
-            throw ValidationError("\(error)")
-        }
         let group = ServiceGroup(
             services: [Gateway(configuration: configuration, logger: logger)], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         try await group.run()
+    }
+}
+
+/// The settings; ends the process with one line on standard error and status 1 when one is wrong.
+private func configured() async throws -> GatewayConfiguration {
+    do {
+        return try GatewayConfiguration(settings: try await Settings.fromEnvironment())
+    } catch let error as SettingError {
+        FileHandle.standardError.write(Data("martlet-gateway: \(error)\n".utf8))
+        throw ExitCode(1)
     }
 }
 
@@ -46,7 +53,8 @@ struct Health: AsyncParsableCommand {
         abstract: "Ask a running gateway whether it is ready; exit code 0 when it is, 1 when not. For container health checks.")
 
     func run() async throws {
-        let configuration = try await GatewayConfiguration.read()
-        guard await GatewayHealth.isReady(port: configuration.adminPort) else { throw ExitCode.failure }
+        let configuration = try await configured()
+        let host = ["0.0.0.0", "::"].contains(configuration.adminHost) ? "127.0.0.1" : configuration.adminHost
+        guard await GatewayHealth.isReady(host: host, port: configuration.adminPort) else { throw ExitCode.failure }
     }
 }

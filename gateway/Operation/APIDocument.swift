@@ -1,5 +1,6 @@
 import Core
 import NIOCore
+import Operations
 import Synchronization
 
 /// The description of the whole API (OpenAPI 3.1): those of all services as one, kept for 10 s and put together by one at a time.

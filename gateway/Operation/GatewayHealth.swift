@@ -3,12 +3,12 @@ import NIOPosix
 
 /// Asks a running gateway of this machine for its health.
 public enum GatewayHealth {
-    /// Whether the gateway whose admin port this is says that it is ready; `false` when nothing answers within 2 s.
-    public static func isReady(port: Int) async -> Bool {
+    /// Whether the gateway whose admin address this is says that it is ready; `false` when nothing answers within 2 s.
+    public static func isReady(host: String, port: Int) async -> Bool {
         do {
             let channel = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
                 .connectTimeout(.seconds(2))
-                .connect(host: "127.0.0.1", port: port) { channel in
+                .connect(host: host, port: port) { channel in
                     channel.eventLoop.makeCompletedFuture {
                         try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
                     }

@@ -1,4 +1,5 @@
 import NIOCore
+import Operations
 
 /// The counters of one event loop. Labels are routes of the table and services, so their number never grows with traffic.
 struct RequestMetrics: Sendable {

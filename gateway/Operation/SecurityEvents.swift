@@ -2,6 +2,7 @@ import Contracts
 import Core
 import Logging
 import NIOCore
+import Operations
 
 /// Tells activity of attempts that belong in a tenant's audit trail, beside the request's way. The queue holds 1,000 events while
 /// activity is away; one that finds no place in it, or that the gateway's stop leaves there, is logged.

@@ -1,5 +1,6 @@
 import Core
 import NIOCore
+import Operations
 
 /// The gateway's own calls to services: for keys, for what has been revoked, for the API document. They have connections of their
 /// own, so that traffic cannot hold them up.

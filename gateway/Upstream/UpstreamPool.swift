@@ -1,5 +1,6 @@
 import NIOCore
 import NIOPosix
+import Operations
 
 /// One address of a service, as one event loop sees it.
 final class UpstreamEndpoint {

@@ -3,6 +3,7 @@ import AsyncHTTPClient
 import Contracts
 import Core
 import Foundation
+import Operations
 import ServiceRuntime
 
 /// `martlet-identity operator`: the people who run the platform.

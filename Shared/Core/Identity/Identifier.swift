@@ -22,7 +22,9 @@ public struct Identifier<Kind>: Hashable, Sendable {
     /// Reads the 36-character form, upper or lower case; `nil` for anything else (no braces, no `urn:`).
     public init?(_ text: some StringProtocol) {
         // In place where the bytes lie in a row, as nearly always: bytes taken one by one through the protocol cost 20 times as much.
-        guard let id = text.utf8.withContiguousStorageIfAvailable({ Self(utf8: $0) }) ?? Array(text.utf8).withUnsafeBufferPointer({ Self(utf8: $0) })
+        guard
+            let id = text.utf8.withContiguousStorageIfAvailable({ Self(utf8: $0) })
+                ?? Array(text.utf8).withUnsafeBufferPointer({ Self(utf8: $0) })
         else { return nil }
         self = id
     }

@@ -97,7 +97,8 @@ struct ResourceStatements: Sendable {
 
     private func union(_ first: SQL, _ second: SQL, order: SortOrder, limit: Int) -> SQL {
         let direction = order.isDescending ? "desc" : "asc"
-        let tail: SQL = ") order by cursor_value \(unescaped: direction), cursor_id \(unescaped: direction) limit \(unescaped: String(limit + 1))"
+        let tail: SQL =
+            ") order by cursor_value \(unescaped: direction), cursor_id \(unescaped: direction) limit \(unescaped: String(limit + 1))"
         return "(" + first + ") union all (" + second + tail
     }
 

@@ -1,52 +1,15 @@
 import Core
 import Logging
+import Operations
 import Postgres
 import Redis
 
-/// The services, as they address each other.
-public enum ServiceName: String, Sendable, CaseIterable {
-    case identity, tenant, crm, activity, support
-
-    /// The port of the API; metrics and health are 100 above.
-    public var defaultPort: Int {
-        switch self {
-        case .identity: 8101
-        case .tenant: 8102
-        case .crm: 8103
-        case .activity: 8104
-        case .support: 8105
-        }
-    }
-}
-
-/// The settings that every service has. Environment names in capitals.
-///
-/// | name | default | meaning |
-/// |---|---|---|
-/// | MARTLET_HOST | 127.0.0.1 | address to listen on |
-/// | MARTLET_PORT | by service, 8101…8105 | port of the API |
-/// | MARTLET_ADMIN_PORT | port + 100 | port of /livez, /readyz, /metrics |
-/// | MARTLET_POSTGRES_HOST | 127.0.0.1 | host name, address or socket directory |
-/// | MARTLET_POSTGRES_PORT | 5432 | |
-/// | MARTLET_POSTGRES_DATABASE | martlet | |
-/// | MARTLET_POSTGRES_PASSWORD | required, secret | of the role martlet_<service> |
-/// | MARTLET_POSTGRES_SYSTEM_PASSWORD | required, secret | of the role martlet_<service>_system |
-/// | MARTLET_POSTGRES_OWNER_PASSWORD | required by `migrate`, secret | of the role martlet_<service>_owner |
-/// | MARTLET_POSTGRES_CONNECTIONS | 8 | connections of the fast lane |
-/// | MARTLET_POSTGRES_LOCK_MILLISECONDS | 200 | longest wait for a lock on a shared connection, 10…2000; the batch is then repeated by itself, with up to 2 s a lock |
-/// | MARTLET_POSTGRES_TLS_MODE | prefer | libpq's sslmode: disable, allow, prefer, require, verify-ca, verify-full; with the first three a connection may go in the clear |
-/// | MARTLET_POSTGRES_TLS_ROOT_CERTIFICATES | libpq's own | file of the certificates to trust, for verify-ca and verify-full |
-/// | MARTLET_REDIS_URL | redis://127.0.0.1:6379 | |
-/// | MARTLET_CONTEXT_KEYS | required, secret | `id:hex[,id:hex…]`; the first signs, all verify |
-/// | MARTLET_<SERVICE>_URL | http://127.0.0.1:<port> | of each other service |
-/// | MARTLET_LOG_LEVEL | info | trace, debug, info, notice, warning, error |
-/// | MARTLET_GRACE_SECONDS | 20 | longest wait for running requests at a stop, 1…300 |
-/// | MARTLET_DRAIN_SECONDS | 0 | time between not ready and the stop of accepting, 0…60 |
-/// | MARTLET_WORKERS | true | whether `serve` runs the background work too |
+/// The settings that every service has; ``settings`` lists them.
 public struct RuntimeConfiguration: Sendable {
     public var service: ServiceName
     public var host: String
     public var port: Int
+    public var adminHost: String
     public var adminPort: Int
     public var postgresHost: String
     public var postgresPort: Int
@@ -64,21 +27,66 @@ public struct RuntimeConfiguration: Sendable {
     public var runsWorkers: Bool
     private let settings: Settings
 
+    /// In the order in which an operator reads them.
+    public static let settings: [Setting] =
+        [
+            Setting("host", "127.0.0.1", "Address to listen on; 0.0.0.0 in a container."),
+            Setting("port", "8101 identity, 8102 tenant, 8103 crm, 8104 activity, 8105 support", "Port of the API; 0 takes a free one."),
+            Setting("admin.host", "MARTLET_HOST", "Address of /livez, /readyz and /metrics."),
+            Setting("admin.port", "MARTLET_PORT + 100", "Port of /livez, /readyz and /metrics."),
+            Setting(
+                "postgres.host", "127.0.0.1",
+                "Host name, address or socket directory; several with commas, of which the one that takes writes is used."),
+            Setting("postgres.port", "5432", "Port of Postgres."),
+            Setting("postgres.database", "martlet", "Name of the database."),
+            Setting("postgres.password", isSecret: true, isRequired: true, "Password of the role martlet_<service>."),
+            Setting("postgres.system.password", isSecret: true, isRequired: true, "Password of the role martlet_<service>_system."),
+            Setting(
+                "postgres.owner.password", isSecret: true,
+                "Password of the role martlet_<service>_owner; required by migrate, and used by nothing else."),
+            Setting(
+                "postgres.connections", "8",
+                "Connections shared by all requests, 1 to 64; each process has 9 more for transactions and its own work."),
+            Setting(
+                "postgres.lock.milliseconds", "200",
+                "Longest wait for a lock on a shared connection, 10 to 2000; the batch is then repeated by itself, with up to 2 s a lock."),
+            Setting(
+                "postgres.tls.mode", "prefer",
+                "libpq's sslmode: disable, allow, prefer, require, verify-ca or verify-full; with the first three a connection may go in the clear."
+            ),
+            Setting("postgres.tls.root.certificates", "libpq's own", "File of the certificates to trust, for verify-ca and verify-full."),
+            Setting("redis.url", "redis://127.0.0.1:6379", isSecret: true, "redis://[:password@]host[:port][/database]."),
+            Setting(
+                "context.keys", isSecret: true, isRequired: true,
+                "id:hex[,id:hex…] with 64 or more hexadecimal digits a key; the first signs, all verify. The same in all six processes."),
+        ]
+        + ServiceName.allCases.map {
+            Setting("\($0.rawValue).url", "http://127.0.0.1:\($0.defaultPort)", "URL of the \($0.rawValue) service.")
+        } + [
+            Setting("log.level", "info", "trace, debug, info, notice, warning or error."),
+            Setting(
+                "drain.seconds", "0",
+                "Between saying not ready and accepting no more at a stop, 0 to 60; as long as a balancer takes to notice."),
+            Setting("grace.seconds", "20", "Longest wait for running requests at a stop, after the drain, 1 to 300."),
+            Setting("workers", "true", "Whether serve does the background work too; false where workers run apart."),
+        ]
+
     public init(service: ServiceName, settings: Settings) throws {
         self.service = service
         self.settings = settings
-        host = settings.string("host", default: "127.0.0.1")
+        host = try settings.string("host", default: "127.0.0.1")
         port = try settings.integer("port", default: service.defaultPort, in: 0...65535)
+        adminHost = try settings.string("admin.host", default: host)
         adminPort = try settings.integer("admin.port", default: port == 0 ? 0 : port + 100, in: 0...65535)
-        postgresHost = settings.string("postgres.host", default: "127.0.0.1")
+        postgresHost = try settings.string("postgres.host", default: "127.0.0.1")
         postgresPort = try settings.integer("postgres.port", default: 5432, in: 1...65535)
-        postgresDatabase = settings.string("postgres.database", default: "martlet")
+        postgresDatabase = try settings.string("postgres.database", default: "martlet")
         postgresConnections = try settings.integer("postgres.connections", default: 8, in: 1...64)
         postgresFastLockTimeout = .milliseconds(try settings.integer("postgres.lock.milliseconds", default: 200, in: 10...2000))
         postgresTLSMode = try settings.parsed("postgres.tls.mode", default: "prefer", Self.tlsModes.joined(separator: ", ")) {
             Self.tlsModes.contains($0) ? $0 : nil
         }
-        postgresTLSRootCertificates = settings.optional("postgres.tls.root.certificates")
+        postgresTLSRootCertificates = try settings.optional("postgres.tls.root.certificates")
         redis = try settings.parsed(
             "redis.url", default: RedisConfiguration(), "redis://[:password@]host[:port][/database]", isSecret: true
         ) {

@@ -2,6 +2,7 @@ import AsyncHTTPClient
 import Core
 import NIOCore
 import NIOHTTP1
+import Operations
 
 /// What another service answered.
 public struct ServiceAnswer: Sendable {

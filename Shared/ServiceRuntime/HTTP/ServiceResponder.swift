@@ -3,6 +3,7 @@ import HTTPTypes
 import Hummingbird
 import Logging
 import NIOCore
+import Operations
 import Postgres
 
 /// The context that Hummingbird makes for a request; Martlet's own is in the signed header.

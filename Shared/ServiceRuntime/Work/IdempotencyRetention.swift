@@ -1,4 +1,5 @@
 import Core
+import Operations
 import Postgres
 
 /// Removes idempotency keys after the 24 hours that they are kept (api.md, section 1).

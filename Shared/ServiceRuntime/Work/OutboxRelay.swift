@@ -1,6 +1,7 @@
 import Contracts
 import Core
 import Logging
+import Operations
 import Postgres
 import ServiceLifecycle
 

@@ -1,5 +1,6 @@
 import Core
 import Logging
+import Operations
 import ServiceLifecycle
 
 /// An error in one line for the log: of a ``Problem`` also what its public text leaves out.

@@ -57,7 +57,9 @@ struct PostgresBenchmark {
     private func read(with postgres: PostgresClient, for duration: Duration) async throws -> Int {
         try await withThrowingTaskGroup(of: Int.self) { group in
             let end = ContinuousClock.now + duration
-            for caller in 0..<callers { group.addTask(executorPreference: postgres.executor) { try await read(as: caller, with: postgres, until: end) } }
+            for caller in 0..<callers {
+                group.addTask(executorPreference: postgres.executor) { try await read(as: caller, with: postgres, until: end) }
+            }
             return try await group.reduce(0, +)
         }
     }

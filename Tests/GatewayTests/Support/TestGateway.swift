@@ -3,6 +3,7 @@ import Foundation
 import Gateway
 import Logging
 import NIOCore
+import Operations
 import Redis
 import ServiceLifecycle
 

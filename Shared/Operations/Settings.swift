@@ -1,16 +1,27 @@
 import Configuration
+import Foundation
+import Synchronization
 import SystemPackage
 
-/// A setting is missing or malformed; stops the start.
+/// A setting is missing or malformed; stops the start. Names the setting and what was expected, never its value.
 public struct SettingError: Error, CustomStringConvertible {
     public let description: String
+
+    public init(description: String) { self.description = description }
 }
 
 /// Reads settings by name from the environment, then from the file named by `MARTLET_CONFIG_FILE` (JSON), then takes the
-/// default. `port` below the prefix `martlet` is the environment's `MARTLET_PORT` and the file's `{"martlet":{"port":…}}`.
+/// default. `port` is the environment's `MARTLET_PORT` and the file's `{"martlet":{"port":…}}`.
+///
+/// A secret may also lie in a file of its own: `MARTLET_CONTEXT_KEYS_FILE` names the file with what `MARTLET_CONTEXT_KEYS` would
+/// hold, less the line break at its end. Both at once are refused.
 public struct Settings: Sendable {
     private let reader: ConfigReader
-    private let prefix: [String]
+    private let readKeys = ReadKeys()
+
+    private final class ReadKeys: Sendable {
+        let keys = Mutex<Set<String>>([])
+    }
 
     /// Reads from the process's environment, and the file if one is named.
     ///
@@ -33,17 +44,13 @@ public struct Settings: Sendable {
         self.init(reader: ConfigReader(provider: EnvironmentVariablesProvider(environmentVariables: values)))
     }
 
-    private init(reader: ConfigReader, prefix: [String] = ["martlet"]) {
-        self.reader = reader
-        self.prefix = prefix
-    }
+    private init(reader: ConfigReader) { self.reader = reader }
 
-    private func environmentName(_ key: String) -> String {
-        (prefix + key.split(separator: ".").map(String.init)).joined(separator: "_").uppercased()
-    }
+    /// The keys that were asked for so far, so that a test can hold the code against its documented list.
+    public var keysRead: Set<String> { readKeys.keys.withLock { $0 } }
 
-    private func raw(_ key: String, isSecret: Bool = false) -> String? {
-        let name = ConfigKey(prefix + key.split(separator: ".").map(String.init))
+    private func value(_ key: String, isSecret: Bool) -> String? {
+        let name = ConfigKey(["martlet"] + key.split(separator: ".").map(String.init))
         if let text = try? reader.requiredString(forKey: name, isSecret: isSecret) { return text.isEmpty ? nil : text }
         // A file may give a number or a boolean as such.
         if let number = try? reader.requiredInt(forKey: name) { return String(number) }
@@ -51,23 +58,36 @@ public struct Settings: Sendable {
         return nil
     }
 
+    private func raw(_ key: String, isSecret: Bool = false) throws -> String? {
+        readKeys.keys.withLock { _ = $0.insert(key) }
+        let direct = value(key, isSecret: isSecret)
+        guard isSecret, let path = value("\(key).file", isSecret: false) else { return direct }
+        let name = Setting.name(of: key)
+        guard direct == nil else { throw SettingError(description: "settings \(name) and \(name)_FILE: expected only one of them") }
+        guard let bytes = FileManager.default.contents(atPath: path), let text = String(data: bytes, encoding: .utf8) else {
+            throw SettingError(description: "setting \(name)_FILE: expected a file that can be read, at \(path)")
+        }
+        let secret = text.hasSuffix("\n") ? String(text.dropLast()) : text
+        return secret.isEmpty ? nil : secret
+    }
+
     private func fault(_ key: String, _ expected: String) -> SettingError {
-        SettingError(description: "setting \(environmentName(key)): expected \(expected)")
+        SettingError(description: "setting \(Setting.name(of: key)): expected \(expected)")
     }
 
     /// A text that must be given. An empty value counts as absent, here and below.
     public func required(_ key: String, _ expected: String, isSecret: Bool = false) throws -> String {
-        guard let text = raw(key, isSecret: isSecret) else { throw fault(key, "\(expected); it is not set") }
+        guard let text = try raw(key, isSecret: isSecret) else { throw fault(key, "\(expected); it is not set") }
         return text
     }
 
-    public func string(_ key: String, default value: String) -> String { raw(key) ?? value }
+    public func string(_ key: String, default value: String) throws -> String { try raw(key) ?? value }
 
-    public func optional(_ key: String, isSecret: Bool = false) -> String? { raw(key, isSecret: isSecret) }
+    public func optional(_ key: String, isSecret: Bool = false) throws -> String? { try raw(key, isSecret: isSecret) }
 
     /// A whole number in a range.
     public func integer(_ key: String, default value: Int, in range: ClosedRange<Int>) throws -> Int {
-        guard let text = raw(key) else { return value }
+        guard let text = try raw(key) else { return value }
         guard let number = Int(text), range.contains(number) else {
             throw fault(key, "a whole number from \(range.lowerBound) to \(range.upperBound)")
         }
@@ -76,11 +96,20 @@ public struct Settings: Sendable {
 
     /// `true` or `false`.
     public func flag(_ key: String, default value: Bool) throws -> Bool {
-        switch raw(key) {
+        switch try raw(key) {
         case nil: return value
         case "true": return true
         case "false": return false
         default: throw fault(key, "true or false")
+        }
+    }
+
+    /// Texts with commas between; blanks around them and empty ones do not count.
+    public func list<Value>(_ key: String, _ expected: String, _ parse: (String) -> Value?) throws -> [Value] {
+        let parts = try raw(key)?.split(separator: ",").map { $0.filter { $0 != " " } }.filter { !$0.isEmpty } ?? []
+        return try parts.map { part in
+            guard let value = parse(part) else { throw fault(key, expected) }
+            return value
         }
     }
 
@@ -89,7 +118,7 @@ public struct Settings: Sendable {
         _ key: String, default value: @autoclosure () -> Value?, _ expected: String, isSecret: Bool = false,
         _ parse: (String) throws -> Value?
     ) throws -> Value {
-        guard let text = raw(key, isSecret: isSecret) else {
+        guard let text = try raw(key, isSecret: isSecret) else {
             guard let value = value() else { throw fault(key, "\(expected); it is not set") }
             return value
         }

@@ -1,0 +1,132 @@
+import Core
+import Foundation
+import Gateway
+import Identity
+import Operations
+import Postgres
+import ServiceRuntime
+import Tenant
+import Testing
+
+@Suite struct SettingsTests {
+    private let keys = "k1:" + String(repeating: "5a", count: 32)
+
+    @Test func defaultsAreTheDocumentedOnes() throws {
+        let configuration = try RuntimeConfiguration(service: .crm, settings: Settings(values: ["MARTLET_CONTEXT_KEYS": keys]))
+        #expect(configuration.port == 8103)
+        #expect(configuration.adminPort == 8203)
+        #expect(configuration.urls[.activity] == "http://127.0.0.1:8104")
+        #expect(configuration.runsWorkers)
+    }
+
+    @Test func encryptionOfPostgresConnectionsCanBeDemandedForEveryRole() throws {
+        var values = [
+            "MARTLET_CONTEXT_KEYS": keys, "MARTLET_POSTGRES_PASSWORD": "a", "MARTLET_POSTGRES_SYSTEM_PASSWORD": "b",
+            "MARTLET_POSTGRES_OWNER_PASSWORD": "c",
+        ]
+        let standard = try RuntimeConfiguration(service: .crm, settings: Settings(values: values)).postgres(as: .runtime)
+        #expect(standard.tlsMode == "prefer" && standard.tlsRootCertificates == nil)
+        values["MARTLET_POSTGRES_TLS_MODE"] = "verify-full"
+        values["MARTLET_POSTGRES_TLS_ROOT_CERTIFICATES"] = "/etc/martlet/postgres.pem"
+        let demanding = try RuntimeConfiguration(service: .crm, settings: Settings(values: values))
+        for role in [RuntimeConfiguration.Role.runtime, .system, .owner] {
+            let configuration = try demanding.postgres(as: role)
+            #expect(configuration.tlsMode == "verify-full")
+            #expect(configuration.tlsRootCertificates == "/etc/martlet/postgres.pem")
+        }
+    }
+
+    /// A wrong or missing setting stops the start with its name and what was expected.
+    @Test(arguments: [
+        ("MARTLET_PORT", "http"), ("MARTLET_PORT", "65536"), ("MARTLET_CONTEXT_KEYS", "short"), ("MARTLET_CONTEXT_KEYS", ""),
+        ("MARTLET_LOG_LEVEL", "loud"), ("MARTLET_WORKERS", "yes"), ("MARTLET_REDIS_URL", "127.0.0.1"), ("MARTLET_CRM_URL", "crm:8103"),
+        ("MARTLET_GRACE_SECONDS", "0"), ("MARTLET_POSTGRES_TLS_MODE", "required"), ("MARTLET_POSTGRES_LOCK_MILLISECONDS", "0"),
+    ])
+    func aWrongSettingIsNamed(_ name: String, _ value: String) {
+        let error = #expect(throws: SettingError.self) {
+            try RuntimeConfiguration(
+                service: .crm, settings: Settings(values: ["MARTLET_CONTEXT_KEYS": keys].merging([name: value]) { $1 }))
+        }
+        #expect(error?.description.contains(name) == true)
+        #expect(error?.description.contains("expected") == true)
+        if !value.isEmpty { #expect(error?.description.contains("'\(value)'") != true, "a secret could be shown") }
+    }
+}
+
+/// What operators are told about settings is what the code reads.
+@Suite struct SettingListTests {
+    private static let secrets = [
+        "MARTLET_CONTEXT_KEYS": "k1:" + String(repeating: "5a", count: 32),
+        "MARTLET_KEY_ENCRYPTION_KEY": String(repeating: "5a", count: 32), "MARTLET_POSTGRES_PASSWORD": "a",
+        "MARTLET_POSTGRES_SYSTEM_PASSWORD": "b", "MARTLET_POSTGRES_OWNER_PASSWORD": "c",
+    ]
+
+    @Test func theListsNameExactlyWhatIsRead() throws {
+        let runtime = Settings(values: Self.secrets)
+        let configuration = try RuntimeConfiguration(service: .crm, settings: runtime)
+        for role in [RuntimeConfiguration.Role.runtime, .system, .owner] { _ = try configuration.postgres(as: role) }
+        let identity = Settings(values: Self.secrets)
+        _ = try IdentityConfiguration(settings: identity)
+        let tenant = Settings(values: Self.secrets)
+        _ = try TenantConfiguration(settings: tenant)
+        let gateway = Settings(values: Self.secrets)
+        _ = try GatewayConfiguration(settings: gateway)
+        for (settings, list) in [
+            (runtime, RuntimeConfiguration.settings), (identity, IdentityConfiguration.settings), (tenant, TenantConfiguration.settings),
+            (gateway, GatewayConfiguration.settings),
+        ] {
+            #expect(settings.keysRead.sorted() == list.map(\.key).sorted())
+        }
+    }
+
+    /// A number, a word of two or a URL in the list is the default in the code: set to it, the configuration is the same.
+    @Test func theListedDefaultsAreTheOnesTaken() throws {
+        func isValue(_ text: String) -> Bool { !text.isEmpty && !text.contains(" ") && !text.hasPrefix("MARTLET_") }
+        func values(_ list: [Setting]) -> [String: String] {
+            Dictionary(uniqueKeysWithValues: list.filter { isValue($0.standard) }.map { ($0.name, $0.standard) }).merging(Self.secrets) {
+                $1
+            }
+        }
+        func shown(_ value: Any) -> String {
+            var text = ""
+            dump(value, to: &text)
+            // Places in memory differ from run to run.
+            return text.split(separator: "\n").filter { !$0.contains("settings:") && !$0.contains("0x") }.joined(separator: "\n")
+        }
+        let ports: Set = ["port", "admin.port"]
+        let runtime = RuntimeConfiguration.settings.filter { !ports.contains($0.key) }
+        func service(_ values: [String: String]) throws -> [String] {
+            let configuration = try RuntimeConfiguration(service: .crm, settings: Settings(values: values))
+            return [
+                configuration.host, configuration.adminHost, configuration.postgresHost, "\(configuration.postgresPort)",
+                configuration.postgresDatabase, "\(configuration.postgresConnections)", "\(configuration.postgresFastLockTimeout)",
+                configuration.postgresTLSMode, "\(configuration.urls.sorted { $0.key.rawValue < $1.key.rawValue })",
+                "\(configuration.logLevel)", "\(configuration.grace)", "\(configuration.drain)", "\(configuration.runsWorkers)",
+            ]
+        }
+        #expect(try service(values(runtime)) == service(Self.secrets))
+        let identity = try shown(IdentityConfiguration(settings: Settings(values: values(IdentityConfiguration.settings))))
+        #expect(try identity == shown(IdentityConfiguration(settings: Settings(values: Self.secrets))))
+        let gateway = try shown(GatewayConfiguration(settings: Settings(values: values(GatewayConfiguration.settings))))
+        #expect(try gateway == shown(GatewayConfiguration(settings: Settings(values: Self.secrets))))
+    }
+
+    @Test func aSecretMayLieInAFileButNotInBothPlaces() throws {
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("martlet-secret-\(UUID())").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        var values = Self.secrets
+        values["MARTLET_CONTEXT_KEYS"] = nil
+        values["MARTLET_CONTEXT_KEYS_FILE"] = path
+        let missing = #expect(throws: SettingError.self) { try GatewayConfiguration(settings: Settings(values: values)) }
+        #expect(missing?.description.contains("MARTLET_CONTEXT_KEYS_FILE") == true)
+        FileManager.default.createFile(atPath: path, contents: Data("k7:\(String(repeating: "0c", count: 32))\n".utf8))
+        #expect(try GatewayConfiguration(settings: Settings(values: values)).signer.keyID == "k7")
+        values["MARTLET_CONTEXT_KEYS"] = Self.secrets["MARTLET_CONTEXT_KEYS"]
+        let both = #expect(throws: SettingError.self) { try GatewayConfiguration(settings: Settings(values: values)) }
+        #expect(both?.description.contains("expected only one") == true)
+        // What is no secret is not taken from a file.
+        values["MARTLET_CONTEXT_KEYS_FILE"] = nil
+        values["MARTLET_HOST_FILE"] = path
+        #expect(try GatewayConfiguration(settings: Settings(values: values)).host == "127.0.0.1")
+    }
+}
