@@ -91,7 +91,7 @@ extension ClientConnection {
         // The rest of the request: here already, or never awaited.
         let headLength = parser.head.length
         if phase != .forwarding { takeUnsentBody(headLength) }
-        keepsAlive = head.keepsAlive && exchange.body.isDone && !worker.isDraining
+        keepsAlive = head.keepsAlive && exchange.body.isDone && !worker.isLeaving
         exchange.status = status
         exchange.isAnswered = true
         answer.clear()

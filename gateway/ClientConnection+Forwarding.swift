@@ -169,7 +169,7 @@ extension ClientConnection: UpstreamClient {
         let request = self.head
         let endsWithConnection = head.isChunked && !request.isHTTP11
         // An answer that comes before the end of the request is passed on, and the connection ends with it.
-        keepsAlive = request.keepsAlive && exchange.body.isDone && !worker.isDraining && !endsWithConnection
+        keepsAlive = request.keepsAlive && exchange.body.isDone && !worker.isLeaving && !endsWithConnection
         answer.clear()
         answer.writeHead(capacity: head.length + body.count + HeadWriter.slack + (exchange.token?.policyLine.count ?? 0)) { writer in
             writer.put("HTTP/1.1 ")

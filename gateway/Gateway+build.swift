@@ -67,6 +67,10 @@ struct Workers: Sendable {
         return worker.value
     }
 
+    func leave() async {
+        for worker in all { try? await worker.eventLoop.submit { worker.value.leave() }.get() }
+    }
+
     func drain() async {
         // All begin at once; then each is waited for.
         for future in all.map({ worker in worker.eventLoop.flatSubmit { worker.value.drain() } }) { try? await future.get() }

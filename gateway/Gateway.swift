@@ -87,10 +87,12 @@ public final class Gateway: Service {
             .bind(host: configuration.host, port: configuration.port).get()
     }
 
-    /// Not ready first, so that a balancer sends no more; then no new connections; then requests under way end.
+    /// Not ready first, so that a balancer sends no more, and answers end their connections; then no new connections; then requests
+    /// under way end.
     private func stop(server: any Channel, workers: Workers) async {
         logger.info("The gateway stops")
         isStopping.store(true, ordering: .releasing)
+        await workers.leave()
         try? await Task.sleep(for: .nanoseconds(configuration.drain.nanoseconds))
         try? await server.close().get()
         let grace = configuration.grace

@@ -35,6 +35,8 @@ final class Worker {
     var random = FastRandom()
     let routes: RouteTable
     private(set) var isDraining = false
+    /// Told to stop: answers end their connections, so that clients come back elsewhere, while new ones are still served.
+    private(set) var isLeaving = false
     private var connections: [ClientConnection] = []
     private var ticks: RepeatedTask?
     private var drained: EventLoopPromise<Void>?
@@ -105,8 +107,11 @@ final class Worker {
         if connections.isEmpty { drained?.succeed() }
     }
 
+    func leave() { isLeaving = true }
+
     /// Lets requests under way end, each with its connection. The future succeeds when no connection is left.
     func drain() -> EventLoopFuture<Void> {
+        isLeaving = true
         isDraining = true
         let promise = eventLoop.makePromise(of: Void.self)
         if connections.isEmpty {

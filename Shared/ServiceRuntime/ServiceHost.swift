@@ -105,7 +105,7 @@ public struct ServiceHost: Sendable {
             }
         }
         if mode == .serve {
-            let responder = ServiceResponder(parts: parts, signer: configuration.signer, metrics: routeMetrics, logger: logger)
+            let responder = ServiceResponder(parts: parts, signer: configuration.signer, metrics: routeMetrics, readiness: readiness, logger: logger)
             services.append(
                 Gated(
                     gate: gate,

@@ -48,7 +48,12 @@ public final class Platform: Sendable {
     /// - Parameters:
     ///   - redisURL: the Redis that it uses.
     ///   - gateway: further settings of the gateway.
-    public init(server: Server, redisURL: String, gateway: [String: String] = [:], identity: [String: String] = [:]) async throws {
+    ///   - doubled: processes that run twice, the second as `crm-2`; the gateways know both of a service.
+    ///   - all: further settings of every process.
+    public init(
+        server: Server, redisURL: String, gateway: [String: String] = [:], identity: [String: String] = [:], doubled: [String] = [],
+        all: [String: String] = [:]
+    ) async throws {
         folder = NSTemporaryDirectory() + "martlet-platform-\(UUID().uuidString.prefix(8))"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let database = "platform_\(UUID().uuidString.prefix(8).lowercased())"
@@ -79,36 +84,43 @@ public final class Platform: Sendable {
         }
         self.psql = psql + ["-A", "-t", "-d", database]
         contextKeys = "k1:" + String(repeating: "5a", count: 32)
-        var ports = try FreePorts.take(12).makeIterator()
+        let names = Self.services + ["gateway"]
+        let copies = doubled.map { (name: "\($0)-2", of: $0) }
+        var ports = try FreePorts.take(2 * (names.count + copies.count)).makeIterator()
         var settings = [
             "MARTLET_POSTGRES_HOST": server.host, "MARTLET_POSTGRES_PORT": String(server.port), "MARTLET_POSTGRES_DATABASE": database,
             "MARTLET_POSTGRES_PASSWORD": "runtime", "MARTLET_POSTGRES_SYSTEM_PASSWORD": "system",
             "MARTLET_POSTGRES_OWNER_PASSWORD": "owner",
             "MARTLET_REDIS_URL": redisURL, "MARTLET_CONTEXT_KEYS": contextKeys,
             "MARTLET_KEY_ENCRYPTION_KEY": String(repeating: "7e", count: 32), "MARTLET_DEMO": "true",
-        ]
+        ].merging(all) { $1 }
         var own: [String: [String: String]] = [:]
         var serviceURLs: [String: String] = [:]
         var adminURLs: [String: String] = [:]
-        for name in Self.services + ["gateway"] {
-            // Twelve were taken, two for each of six.
+        for name in names + copies.map(\.name) {
+            // Two were taken for each.
             let port = ports.next()!
             let adminPort = ports.next()!
             own[name] = ["MARTLET_PORT": String(port), "MARTLET_ADMIN_PORT": String(adminPort)]
             adminURLs[name] = "http://127.0.0.1:\(adminPort)"
             serviceURLs[name] = "http://127.0.0.1:\(port)"
-            if name != "gateway" { settings["MARTLET_\(name.uppercased())_URL"] = "http://127.0.0.1:\(port)" }
+            if Self.services.contains(name) { settings["MARTLET_\(name.uppercased())_URL"] = "http://127.0.0.1:\(port)" }
         }
         gatewayURL = serviceURLs["gateway"]!  // Set in the loop above.
         self.serviceURLs = serviceURLs
         self.adminURLs = adminURLs
         own["gateway"]?.merge(["MARTLET_ADDRESS_LIMIT": "100000"].merging(gateway) { $1 }) { $1 }
         own["identity"]?.merge(identity) { $1 }
+        for copy in copies where copy.of != "gateway" {
+            let both = "\(serviceURLs[copy.of]!),\(serviceURLs[copy.name]!)"  // Set in the loop above.
+            own["gateway"]?["MARTLET_\(copy.of.uppercased())_URL"] = both
+        }
+        for copy in copies { own[copy.name] = (own[copy.of] ?? [:]).merging(own[copy.name] ?? [:]) { $1 } }
         self.settings = settings
         var processes: [String: ChildProcess] = [:]
-        for name in Self.services + ["gateway"] {
+        for (name, program) in names.map({ ($0, $0) }) + copies {
             processes[name] = ChildProcess(
-                "\(Self.executables)/martlet-\(name)", ["serve"], environment: settings.merging(own[name] ?? [:]) { $1 },
+                "\(Self.executables)/martlet-\(program)", ["serve"], environment: settings.merging(own[name] ?? [:]) { $1 },
                 logFile: "\(folder)/\(name).log")
         }
         self.processes = processes
@@ -117,7 +129,7 @@ public final class Platform: Sendable {
         }
         for process in processes.values { try process.start() }
         do {
-            for name in Self.services + ["gateway"] { try await ready(name) }
+            for name in processes.keys { try await ready(name) }
         } catch {
             await stop()
             throw error
@@ -153,7 +165,7 @@ public final class Platform: Sendable {
     }
 
     public func stop() async {
-        for name in ["gateway"] + Self.services { await processes[name]?.stop() }
+        for name in processes.keys.sorted(by: { $0.hasPrefix("gateway") && !$1.hasPrefix("gateway") }) { await processes[name]?.stop() }
         try? FileManager.default.removeItem(atPath: folder)
     }
 

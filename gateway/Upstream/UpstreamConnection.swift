@@ -161,8 +161,10 @@ final class UpstreamConnection: ChannelDuplexHandler {
         if hasRest || !keepsAlive || !requestIsSent {
             pool.detached(self)
             context?.close(promise: nil)
+            if !keepsAlive { pool.saidGoodbye(endpoint) }
         } else {
             if isReadHeld { resumeReading() }
+            pool.stays(endpoint)
             pool.release(self)
         }
     }

@@ -8,6 +8,8 @@ final class UpstreamEndpoint {
     var health = UpstreamHealth()
     /// Connections that wait for a request; the last one used is used next, so that the others can grow old and close.
     fileprivate var idle: [UpstreamConnection] = []
+    /// When the process behind it said that it stops; `nil` once an answer tells that it, or its successor, stays.
+    fileprivate var leftAt: NIODeadline?
     /// Open or being opened.
     fileprivate(set) var connections = 0
 
@@ -29,6 +31,9 @@ final class UpstreamPool {
     private static let idleLimit = TimeAmount.seconds(30)
     private static let connectTimeout = TimeAmount.seconds(2)
     private static let waitingLimit = 1024
+    /// How long an address that said goodbye is passed over where there is another: longer than services drain, or a request
+    /// would come just as the port closes.
+    private static let leavingPause = TimeAmount.seconds(10)
 
     let service: ServiceName
     let endpoints: [UpstreamEndpoint]
@@ -76,9 +81,15 @@ final class UpstreamPool {
         if endpoints.count == 1 { return endpoints[0].health.allows(now: now) ? endpoints[0] : nil }
         turn &+= 1
         var best: UpstreamEndpoint?
+        var spare: UpstreamEndpoint?
         for offset in endpoints.indices {
             let endpoint = endpoints[(turn &+ offset) % endpoints.count]
             if endpoint === avoided { continue }
+            if let leftAt = endpoint.leftAt, now - leftAt < Self.leavingPause {
+                // The one that left first is most likely back.
+                if leftAt < spare?.leftAt ?? .distantFuture { spare = endpoint }
+                continue
+            }
             if let best, best.health.isHealthy, endpoint.active >= best.active { continue }
             // Asking makes this request the probe of an address that comes back, so it is asked last.
             if endpoint.health.allows(now: now) {
@@ -86,7 +97,7 @@ final class UpstreamPool {
                 if !endpoint.health.isHealthy { break }
             }
         }
-        return best ?? avoided.flatMap { $0.health.allows(now: now) ? $0 : nil }
+        return best ?? [spare, avoided].lazy.compactMap(\.self).first { $0.health.allows(now: now) }
     }
 
     /// Every connection is made with the name, so that it is resolved anew.
@@ -142,6 +153,16 @@ final class UpstreamPool {
         connection.endpoint.idle.append(connection)
     }
 
+    /// The upstream ended a connection with an answer, as a service does that was told to stop. Its idle connections end soon too:
+    /// they are given up here, before a request could be sent on one that is just being closed.
+    func saidGoodbye(_ endpoint: UpstreamEndpoint) {
+        endpoint.leftAt = .now()
+        closeIdle(endpoint)
+    }
+
+    /// The upstream keeps its connections.
+    func stays(_ endpoint: UpstreamEndpoint) { endpoint.leftAt = nil }
+
     /// A connection has ended or is about to.
     func detached(_ connection: UpstreamConnection) {
         guard !connection.isDetached else { return }
@@ -164,11 +185,13 @@ final class UpstreamPool {
     }
 
     func closeIdle() {
-        for endpoint in endpoints {
-            while let connection = endpoint.idle.last {
-                detached(connection)
-                connection.abandon()
-            }
+        for endpoint in endpoints { closeIdle(endpoint) }
+    }
+
+    private func closeIdle(_ endpoint: UpstreamEndpoint) {
+        while let connection = endpoint.idle.last {
+            detached(connection)
+            connection.abandon()
         }
     }
 }

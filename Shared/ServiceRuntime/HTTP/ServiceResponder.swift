@@ -22,14 +22,16 @@ struct ServiceResponder: HTTPResponder {
     let table: RouteTable
     let signer: ContextSigner
     let metrics: RouteMetrics
+    let readiness: Readiness
     let openAPI: [UInt8]
     let logger: Logger
 
-    init(parts: ServiceParts, signer: ContextSigner, metrics: RouteMetrics, logger: Logger) {
+    init(parts: ServiceParts, signer: ContextSigner, metrics: RouteMetrics, readiness: Readiness, logger: Logger) {
         routes = parts.routes
         table = RouteTable(parts.routes)
         self.signer = signer
         self.metrics = metrics
+        self.readiness = readiness
         openAPI = OpenAPI.document(routes: parts.routes, schemas: parts.schemas).bytes
         self.logger = logger
     }
@@ -70,6 +72,8 @@ struct ServiceResponder: HTTPResponder {
         metrics.record(route: routeIndex, status: reply.status, duration: ContinuousClock.now - start)
         var response = Self.response(reply)
         if let caller { response.headers[.requestID] = caller.edge.requestID }
+        // The gateway sends its next request elsewhere, and none on a connection that is about to close (RFC 9112, section 9.6).
+        if readiness.state == .draining { response.headers[.connection] = "close" }
         return response
     }
 
