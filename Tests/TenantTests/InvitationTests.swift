@@ -88,6 +88,73 @@ import Testing
         }
     }
 
+    /// Whoever may no longer invite, for whatever reason, has no open door left; and the door says nothing of why it is shut.
+    @Test(
+        arguments: [
+            ("tenant_admin", ["role": "sales"], "sales"), ("tenant_admin", ["role": "manager"], "read_only"),
+            ("tenant_admin", ["status": "disabled"], "tenant_admin"), ("tenant_admin", nil, "tenant_admin"),
+        ] as [(String, JSON?, String)])
+    func anInvitationIsWorthWhatItsInviterMayDo(role: String, change: JSON?, invited: String) async throws {
+        try await TenantPlatform.run { platform in
+            let admin = try await platform.organization("acme")
+            let inviter = try await platform.join("inviter", role: role, by: admin)
+            let invitation = try await platform.service.send(
+                .post, "/v1/invitations", ["email": "second@acme.test", "role": .string(invited)], as: inviter.caller, expecting: 201)
+            let path = "/v1/members/\(inviter.person.id)"
+            if let change {
+                try await platform.service.send(.patch, path, change, as: admin.caller, expecting: 200)
+            } else {
+                try await platform.service.send(.delete, path, as: admin.caller, expecting: 204)
+            }
+            let refused = try await platform.accept(invitation, "second@acme.test")
+            #expect(refused.status == 404)
+            let unknown = try await platform.service.send(
+                .post, "/internal/invitations/accept",
+                [
+                    "token": .string("mi_" + Base64URL.encode([UInt8](repeating: 7, count: 48))),
+                    "user": Person(id: UserID(), email: "second@acme.test", name: "Somebody").json,
+                ], as: .anotherService, expecting: 404)
+            #expect(refused.comparable == unknown.comparable)
+            // Nor does it tell who it was for.
+            #expect(try await platform.accept(invitation, "other@acme.test").comparable == unknown.comparable)
+
+            guard case .some = change else { return }
+            try await platform.service.send(
+                .patch, path, ["role": .string(role), "status": "active"], as: admin.caller, expecting: 200)
+            #expect(try await platform.accept(invitation, "second@acme.test").status == 200)
+        }
+    }
+
+    /// A removal has begun when the token comes: the acceptance waits for it and then finds the inviter gone.
+    @Test func anAcceptanceWaitsForTheRemovalOfItsInviter() async throws {
+        try await TenantPlatform.run { platform in
+            let admin = try await platform.organization("acme")
+            let inviter = try await platform.join("inviter", role: "tenant_admin", by: admin)
+            let invitation = try await platform.service.send(
+                .post, "/v1/invitations", ["email": "second@acme.test", "role": "tenant_admin"], as: inviter.caller, expecting: 201)
+            var superuser = platform.database.superuser
+            superuser.bulkConnections = 1
+            let status = try await TestPostgres.withClient(superuser) { client in
+                try await withThrowingTaskGroup(of: Int.self) { group in
+                    try await client.transaction(as: SystemContext(service: "test", timeout: .seconds(60))) { transaction in
+                        try await transaction.batch([
+                            "select set_config('search_path', 'tenant', true)",
+                            "update member set deleted_at = now() where user_id = \(inviter.person.id)",
+                        ])
+                        group.addTask { try await platform.accept(invitation, "second@acme.test").status }
+                        try await eventually("the acceptance waits", within: .seconds(10)) {
+                            try await !platform.database.query([
+                                "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+                            ])[0].isEmpty
+                        }
+                    }
+                    return try await group.next()
+                }
+            }
+            #expect(status == 404)
+        }
+    }
+
     @Test func whoIsSignedInElsewhereAcceptsWithHisOwnAddress() async throws {
         try await TenantPlatform.run { platform in
             let acme = try await platform.organization("acme")
@@ -134,5 +201,14 @@ extension TenantPlatform {
             .post, "/internal/invitations/accept",
             ["token": invitation.json["token"] ?? .null, "user": Person(id: user, email: email, name: "Somebody").json], as: .anotherService
         )
+    }
+}
+
+extension APIAnswer {
+    /// Status and body without what differs for each request.
+    fileprivate var comparable: [JSON] {
+        var object = json.object ?? JSONObject()
+        object["request_id"] = nil
+        return [.number(status), .object(object)]
     }
 }

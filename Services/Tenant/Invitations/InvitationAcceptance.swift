@@ -10,8 +10,11 @@ struct InvitationAcceptance: Sendable {
 
     /// Makes the person a member of the tenant that the token names. Who accepted it already gets the same answer again.
     ///
-    /// - Throws: ``Problem`` `not_found` for a token that is unknown, withdrawn, expired or used by another; `forbidden` when it is
-    ///   for another address; `tenant_suspended`, `already_exists` for a member, `plan_limit_reached`.
+    /// An invitation is worth what its inviter may do now: once he is no longer an active member, or may no longer grant its role,
+    /// it opens nothing.
+    ///
+    /// - Throws: ``Problem`` `not_found` for a token that is unknown, withdrawn, expired, used by another or beyond its inviter's
+    ///   rights; `forbidden` when it is for another address; `tenant_suspended`, `already_exists` for a member, `plan_limit_reached`.
     func accept(_ text: String, person: Person, edge: EdgeContext) async throws -> Member {
         guard let token = InvitationToken(text), let email = EmailAddress(person.email) else { throw Problem.notFound }
         // The token is what lets the person act in this tenant, for this one transaction.
@@ -38,6 +41,15 @@ struct InvitationAcceptance: Sendable {
             where tenant_id = \(context.tenant) and token_hash = \(token.hash) and deleted_at is null for update
             """,
             "select \(Tenant.columns) from tenant where tenant_id = \(context.tenant)",
+            // The lock lets a change of the inviter that is under way go first, and those to come wait: either it is seen here, or
+            // it finds the new member.
+            """
+            select inviter.role from invitation
+            join member as inviter on inviter.tenant_id = invitation.tenant_id and inviter.user_id = invitation.created_by
+            where invitation.tenant_id = \(context.tenant) and invitation.token_hash = \(token.hash)
+              and invitation.deleted_at is null and inviter.status = 'active' and inviter.deleted_at is null
+            for share of inviter
+            """,
         ])
         guard let invitationRow = found[0].first, let tenantRow = found[1].first else { throw Problem.notFound }
         let invitation = try Invitation(row: invitationRow)
@@ -48,7 +60,9 @@ struct InvitationAcceptance: Sendable {
             }
             return (member, isNew: false)
         }
-        guard invitation.expiresAt > .now else { throw Problem.notFound }
+        guard invitation.expiresAt > .now, let inviter = try found[2].first.flatMap({ BuiltInRole(rawValue: try $0.decode("role")) }),
+            invitation.isWithinRights(of: inviter)
+        else { throw Problem.notFound }
         guard invitation.emailKey == email.key else { throw Problem(.forbidden, "The invitation is for another e-mail address.") }
         guard tenant.isActive else { throw Problem(.tenantSuspended, "The tenant '\(tenant.slug)' is suspended.") }
         if let seats = try plans.plan(of: tenant).limits(with: tenant.overrides)["users"] {

@@ -16,7 +16,7 @@ struct InvitationRoutes: Sendable {
 
     private var create: Route {
         .permitted(
-            Permission(.members, .create), .post, "/v1/invitations",
+            Invitation.permission, .post, "/v1/invitations",
             Operation(
                 id: "createInvitation", summary: "Invite somebody; the token is shown once", tag: "invitations",
                 body: [
