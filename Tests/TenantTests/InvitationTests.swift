@@ -17,9 +17,13 @@ import Testing
             let again = try await platform.service.send(
                 .post, "/v1/invitations", ["email": "ben@acme.test", "role": "support"], as: admin.caller, expecting: 409)
             #expect(again.json["errors"]?[0]?["pointer"]?.string == "/email")
+            #expect(again.json["id"]?.string == id)
+            #expect(again.json["restorable"]?.bool == false)
             let member = try await platform.service.send(
                 .post, "/v1/invitations", ["email": "ADMIN@acme.test", "role": "sales"], as: admin.caller, expecting: 409)
             #expect(member.code == "already_exists")
+            #expect(member.json["id"]?.string == admin.person.id.description)
+            #expect(member.json["restorable"]?.bool == false)
             let read = try await platform.service.send(.get, "/v1/invitations/\(id)", as: admin.caller, expecting: 200)
             #expect(read.json["status"]?.string == "open")
             #expect(read.json["token"] == nil)
@@ -37,6 +41,44 @@ import Testing
                 .post, "/v1/invitations", ["email": "x@acme.test", "role": "sales"], as: admin.caller, headers: [("idempotency-key", "k")],
                 expecting: 400)
             #expect(keyed.code == "invalid_parameter")
+        }
+    }
+
+    /// What is in the way is named to who asks at the same moment too, and to the person who accepts a second invitation.
+    @Test func whatIsInTheWayIsNamedWithinItsTenantOnly() async throws {
+        try await TenantPlatform.run { platform in
+            let admin = try await platform.organization("acme")
+            let answers = try await withThrowingTaskGroup(of: APIAnswer.self) { group in
+                for _ in 0..<6 {
+                    group.addTask {
+                        try await platform.service.send(
+                            .post, "/v1/invitations", ["email": "ben@acme.test", "role": "sales"], as: admin.caller)
+                    }
+                }
+                return try await group.reduce(into: [APIAnswer]()) { $0.append($1) }
+            }
+            let made = try #require(answers.first { $0.status == 201 })
+            let refused = answers.filter { $0.status == 409 }
+            #expect(refused.count == 5)
+            #expect(refused.allSatisfy { $0.code == "already_exists" && $0.json["id"] == made.json["id"] })
+
+            let ben = UserID()
+            #expect(try await platform.accept(made, "ben@acme.test", user: ben).status == 200)
+            // A removed member is not in the way; one who is back is.
+            try await platform.service.send(.delete, "/v1/members/\(ben)", as: admin.caller, expecting: 204)
+            let second = try await platform.service.send(
+                .post, "/v1/invitations", ["email": "ben@acme.test", "role": "sales"], as: admin.caller, expecting: 201)
+            try await platform.database.query(in: .tenant, ["update member set deleted_at = null where user_id = \(ben)"])
+            let present = try await platform.accept(second, "ben@acme.test", user: ben)
+            #expect(present.status == 409)
+            #expect(present.json["id"]?.string == ben.description)
+            #expect(present.json["restorable"]?.bool == false)
+
+            // A slug is unique across tenants: who has it stays unsaid.
+            _ = try await platform.organization("globex")
+            let slug = try await platform.service.send(.patch, "/v1/tenant", ["slug": "globex"], as: admin.caller, expecting: 409)
+            #expect(slug.json["id"] == nil)
+            #expect(slug.json["restorable"] == nil)
         }
     }
 

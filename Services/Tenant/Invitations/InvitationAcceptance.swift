@@ -71,7 +71,9 @@ struct InvitationAcceptance: Sendable {
         }
         let joined = try await transaction.query(
             MemberStore.joining(person, role: invitation.role, invitedBy: invitation.createdBy, as: context))
-        guard let row = joined.first else { throw Problem(.alreadyExists, "You are a member of this tenant already.") }
+        guard let row = joined.first else {
+            throw Problem.alreadyExists("You are a member of this tenant already.", id: person.id, isRestorable: false)
+        }
         try await transaction.query(
             """
             update invitation set accepted_at = now(), accepted_by = \(person.id), updated_at = now(), updated_by = \(person.id),

@@ -24,7 +24,9 @@ struct InvitationRoutes: Sendable {
                     "properties": ["email": ["type": "string", "format": "email"], "role": BuiltInRole.schema],
                 ],
                 responses: [.init(201, "The invitation with its token.", schema: ["$ref": "#/components/schemas/Invitation"])],
-                errors: [.alreadyExists, .validationFailed, .unknownMember, .invalidJSON, .invalidParameter, .unknownParameter])
+                errors: [
+                    .alreadyExists, .conflict, .validationFailed, .unknownMember, .invalidJSON, .invalidParameter, .unknownParameter,
+                ])
         ) { call, member in
             try call.query.allowOnly([String]())
             try call.refuseIdempotencyKey()

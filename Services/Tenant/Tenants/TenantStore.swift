@@ -20,7 +20,7 @@ struct TenantStore: Sendable {
 
     /// Writes a new tenant and its first member; a tenant that is there already under this id stays as it is.
     ///
-    /// - Throws: ``Problem`` `already_exists` when another one has the slug.
+    /// - Throws: ``Problem`` `already_exists` when another one has the slug, which is not named: it is another tenant's.
     func create(name: String, slug: String, plan: String, owner: Person, role: BuiltInRole, as context: RequestContext) async throws {
         do {
             _ = try await postgres.batch(
@@ -83,8 +83,8 @@ struct TenantStore: Sendable {
     ///
     /// An empty change leaves all as it is.
     ///
-    /// - Throws: ``Problem`` `already_exists` at `/slug`, `version_mismatch`, `not_found`; and what `further` throws, which then
-    ///   undoes the change.
+    /// - Throws: ``Problem`` `already_exists` at `/slug` (not naming who has it, for it is another tenant), `version_mismatch`,
+    ///   `not_found`; and what `further` throws, which then undoes the change.
     func update(
         _ change: Change, if precondition: Precondition, as context: RequestContext,
         further: @Sendable (PostgresTransaction, Tenant) async throws -> Void = { _, _ in }
