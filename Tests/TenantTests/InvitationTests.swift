@@ -41,6 +41,7 @@ import Testing
                 .post, "/v1/invitations", ["email": "x@acme.test", "role": "sales"], as: admin.caller, headers: [("idempotency-key", "k")],
                 expecting: 400)
             #expect(keyed.code == "invalid_parameter")
+            #expect(keyed.json["errors"]?[0]?["pointer"]?.string == "Idempotency-Key")
         }
     }
 
@@ -209,6 +210,35 @@ import Testing
             let joined = try await platform.service.send(.post, path, ["token": token], as: globex.caller, expecting: 200)
             #expect(joined.json["role"]?.string == "support")
             #expect(try await platform.member(globex.person, in: acme.tenant).membership.role == "support")
+        }
+    }
+
+    @Test func acceptingWithAKeyIsAnsweredAsBefore() async throws {
+        try await TenantPlatform.run { platform in
+            let acme = try await platform.organization("acme")
+            let globex = try await platform.organization("globex")
+            let invitation = try await platform.service.send(
+                .post, "/v1/invitations", ["email": .string(globex.person.email), "role": "support"], as: acme.caller, expecting: 201)
+            let path = "/v1/invitations/accept"
+            let body: JSON = ["token": invitation.json["token"] ?? .null]
+            let key = [("idempotency-key", "join")]
+            let first = try await platform.service.send(.post, path, body, as: globex.caller, headers: key, expecting: 200)
+            #expect(first.header("idempotent-replayed") == nil)
+            try await platform.service.send(
+                .patch, "/v1/members/\(globex.person.id)", ["role": "sales"], as: acme.caller, expecting: 200)
+            let again = try await platform.service.send(.post, path, body, as: globex.caller, headers: key, expecting: 200)
+            #expect(again.header("idempotent-replayed") == "true")
+            #expect(again.body == first.body)
+            // With another token of that tenant the key is another request's.
+            let token = try #require(invitation.json["token"]?.string)
+            var bytes = try #require(Base64URL.decode(token.dropFirst(3)))
+            bytes[47] ^= 1
+            let reused = try await platform.service.send(
+                .post, path, ["token": .string("mi_" + Base64URL.encode(bytes))], as: globex.caller, headers: key, expecting: 422)
+            #expect(reused.code == "idempotency_key_reused")
+            let malformed = try await platform.service.send(
+                .post, path, body, as: globex.caller, headers: [("idempotency-key", "a b")], expecting: 400)
+            #expect(malformed.json["errors"]?[0]?["pointer"]?.string == "Idempotency-Key")
         }
     }
 

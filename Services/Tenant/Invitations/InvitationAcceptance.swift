@@ -1,6 +1,7 @@
 import Contracts
 import Core
 import Postgres
+import Resources
 
 /// Turns an invitation into a membership, once.
 struct InvitationAcceptance: Sendable {
@@ -16,13 +17,37 @@ struct InvitationAcceptance: Sendable {
     /// - Throws: ``Problem`` `not_found` for a token that is unknown, withdrawn, expired, used by another or beyond its inviter's
     ///   rights; `forbidden` when it is for another address; `tenant_suspended`, `already_exists` for a member, `plan_limit_reached`.
     func accept(_ text: String, person: Person, edge: EdgeContext) async throws -> Member {
-        guard let token = InvitationToken(text), let email = EmailAddress(person.email) else { throw Problem.notFound }
-        // The token is what lets the person act in this tenant, for this one transaction.
-        let context = RequestContext(
-            tenant: token.tenant, user: person.id, role: "", permissions: PermissionSet(), scopes: RowScopes(), plan: "", edge: edge)
+        guard let token = InvitationToken(text) else { throw Problem.notFound }
+        return try await accept(token, person, key: nil, as: Self.context(of: person, in: token.tenant, edge))
+    }
+
+    /// As ``accept(_:person:edge:)``, for a request with or without an `Idempotency-Key`. The key belongs to the tenant of the token:
+    /// its row is written where the membership is.
+    func reply(to text: String, person: Person, key: Idempotency?, edge: EdgeContext) async throws -> Reply {
+        guard let token = InvitationToken(text) else { throw Problem.notFound }
+        let context = Self.context(of: person, in: token.tenant, edge)
+        return try await Idempotency.guarding(key, as: context, on: postgres) {
+            .json(try await accept(token, person, key: key, as: context).json)
+        }
+    }
+
+    /// The token is what lets the person act in this tenant, for one transaction.
+    private static func context(of person: Person, in tenant: TenantID, _ edge: EdgeContext) -> RequestContext {
+        RequestContext(
+            tenant: tenant, user: person.id, role: "", permissions: PermissionSet(), scopes: RowScopes(), plan: "", edge: edge)
+    }
+
+    private func accept(
+        _ token: InvitationToken, _ person: Person, key: Idempotency?, as context: RequestContext
+    ) async throws -> Member {
+        guard let email = EmailAddress(person.email) else { throw Problem.notFound }
         do {
             let (member, isNew) = try await postgres.transaction(as: context) { transaction in
-                try await accept(token, person, email, in: transaction, as: context)
+                let accepted = try await accept(token, person, email, in: transaction, as: context)
+                if let key {
+                    try await transaction.query(key.insertion(as: context, status: 200, body: accepted.member.json.bytes))
+                }
+                return accepted
             }
             // A member who was removed and is back has tokens of an older epoch.
             if isNew, member.epoch > 1 { announcer.announce(member) }
@@ -34,7 +59,7 @@ struct InvitationAcceptance: Sendable {
 
     private func accept(
         _ token: InvitationToken, _ person: Person, _ email: EmailAddress, in transaction: PostgresTransaction, as context: RequestContext
-    ) async throws -> (Member, isNew: Bool) {
+    ) async throws -> (member: Member, isNew: Bool) {
         let found = try await transaction.batch([
             """
             select \(Invitation.columns) from invitation

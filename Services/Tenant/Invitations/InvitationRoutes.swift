@@ -115,18 +115,18 @@ struct InvitationRoutes: Sendable {
                 ],
                 errors: [
                     .notFound, .alreadyExists, .planLimitReached, .tenantSuspended, .validationFailed, .unknownMember, .invalidJSON,
-                    .unknownParameter,
+                    .invalidParameter, .unknownParameter, .idempotencyKeyReused, .idempotencyInProgress,
                 ])
         ) { call, context in
             try call.query.allowOnly([String]())
             let body = BodyReader(try call.json(), members: ["token"])
             let token = body.string("token")
             let text = try body.require(token)
+            let key = try Idempotency(call)
             // The caller's address, as his present tenant knows it.
             guard let present = try await members.find(context.user, as: context) else { throw Problem.notFound }
             let person = Person(id: present.id, email: present.email, name: present.name)
-            // A repeat by the same person is answered the same by itself, with and without an Idempotency-Key.
-            return .json(try await acceptance.accept(text, person: person, edge: context.edge).json)
+            return try await acceptance.reply(to: text, person: person, key: key, edge: context.edge)
         }
     }
 }
