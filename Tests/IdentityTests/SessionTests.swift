@@ -180,6 +180,42 @@ import Testing
         }
     }
 
+    /// The user's version stays while another tenant takes him in; what he has read before is no longer what there is.
+    @Test func theTagOfMeCoversAllThatItShows() async throws {
+        try await IdentityPlatform.run { platform in
+            let anna = try await platform.register("anna")
+            let ben = try await platform.register("ben")
+            func read(_ tag: String? = nil) async throws -> APIAnswer {
+                try await platform.identity.send(.get, "/v1/me", as: anna.caller, headers: tag.map { [("if-none-match", $0)] } ?? [])
+            }
+            let first = try #require(try await read().header("etag"))
+            let same = try await read(first)
+            #expect(same.status == 304)
+            #expect(same.header("etag") == first)
+            #expect(same.body.isEmpty)
+            try await platform.invite("anna", role: "manager", to: ben) { token in
+                try await platform.tenant.send(
+                    .post, "/v1/invitations/accept", ["token": .string(token)], as: anna.caller, expecting: 200)
+            }
+            let joined = try await read(first)
+            #expect(joined.status == 200)
+            #expect(joined.json["memberships"]?.array?.count == 2)
+            #expect(joined.header("etag") != first)
+
+            // A change of the name is lost to nobody by that: the version counts.
+            func rename(_ name: String, if tag: String) async throws -> APIAnswer {
+                try await platform.identity.send(
+                    .patch, "/v1/me", ["name": .string(name)], as: anna.caller, headers: [("if-match", tag)])
+            }
+            let renamed = try await rename("Anna Ω", if: first)
+            #expect(renamed.status == 200)
+            let after = try await read(renamed.header("etag"))
+            #expect(after.status == 304)
+            #expect(try await rename("A", if: first).status == 412)
+            #expect(try await rename("A", if: "\"2\"").status == 200)
+        }
+    }
+
     @Test func aUserChangesHisName() async throws {
         try await IdentityPlatform.run { platform in
             let anna = try await platform.register("anna")

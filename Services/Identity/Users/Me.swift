@@ -20,8 +20,13 @@ struct Me: Sendable {
             try call.query.allowOnly([String]())
             guard let user = try await users.find(member.user, as: call.systemContext) else { throw UserStore.gone }
             let memberships = try await memberships(of: member, call)
-            return .json(Self.json(of: user, member: member, memberships), headers: [("etag", user.etag)])
+            return Self.reply(to: call, Self.json(of: user, member: member, memberships).bytes, user)
         }
+    }
+
+    /// The body shows the role and the memberships too, so its tag is more than the user's version.
+    private static func reply(to call: Call, _ body: [UInt8], _ user: User) -> Reply {
+        EntityTag.reply(to: call, body, tag: EntityTag.of(user.version, body: body))
     }
 
     private var update: Route {
@@ -43,14 +48,14 @@ struct Me: Sendable {
             let body = BodyReader(try call.json(), members: ["name"])
             let name = body.text("name", maximum: 200, isRequired: false)
             try body.finish()
-            let precondition = try Precondition(call)
+            let precondition = try Precondition(call, tagsHashBody: true)
             let key = try Idempotency(call)
             let memberships = try await memberships(of: member, call)
             return try await Idempotency.guarding(key, as: member, on: users.postgres) {
                 let user = try await users.rename(to: name, if: precondition, key: key, as: member) { user in
                     Self.json(of: user, member: member, memberships)
                 }
-                return .json(Self.json(of: user, member: member, memberships), headers: [("etag", user.etag)])
+                return Self.reply(to: call, Self.json(of: user, member: member, memberships).bytes, user)
             }
         }
     }
