@@ -64,12 +64,15 @@ public struct Idempotency: Sendable {
     }
 
     /// Records the answer of a hand-written route; the last statement of the write's batch.
-    public func insertion(as context: RequestContext, status: Int, body: [UInt8]) -> SQL {
-        """
-        insert into idempotency_key (tenant_id, caller, route, key, fingerprint, status, answer) \
-        values (\(context.tenant), \(context.user), \(route), \(key), \(fingerprint), \(status), \
-        \([String(decoding: body, as: UTF8.self)]))
-        """
+    ///
+    /// - Parameter etag: the header's value, when the answer has one: a replay has it too.
+    public func insertion(as context: RequestContext, status: Int, body: [UInt8], etag: String? = nil) -> SQL {
+        let answer = [String(decoding: body, as: UTF8.self)] + (etag.map { [$0] } ?? [])
+        return """
+            insert into idempotency_key (tenant_id, caller, route, key, fingerprint, status, answer) \
+            values (\(context.tenant), \(context.user), \(route), \(key), \(fingerprint), \(status), \
+            \(answer))
+            """
     }
 
     /// The columns and values before the answer, for an insert that selects from the written row.
@@ -173,8 +176,10 @@ public struct Idempotency: Sendable {
     }
 
     private static func replay(_ stored: Stored) -> Reply {
-        guard let body = stored.cells.first, let body, !body.isEmpty else { return Reply(status: stored.status, headers: [replayed]) }
-        return .json(body, status: stored.status, headers: [replayed])
+        var headers = [replayed]
+        if stored.cells.count > 1, let etag = stored.cells[1] { headers.append(("etag", String(decoding: etag, as: UTF8.self))) }
+        guard let body = stored.cells.first, let body, !body.isEmpty else { return Reply(status: stored.status, headers: headers) }
+        return .json(body, status: stored.status, headers: headers)
     }
 }
 

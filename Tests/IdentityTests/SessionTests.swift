@@ -229,6 +229,8 @@ import Testing
             let replay = try await platform.identity.send(.patch, "/v1/me", ["name": "A"], as: anna.caller, headers: key, expecting: 200)
             #expect(replay.header("idempotent-replayed") == "true")
             #expect(replay.body == first.body)
+            #expect(replay.header("etag") != nil)
+            #expect(replay.header("etag") == first.header("etag"))
             let stale = try await platform.identity.send(
                 .patch, "/v1/me", ["name": "Anne"], as: anna.caller, headers: [("if-match", tag)], expecting: 412)
             #expect(stale.json["current_version"]?.integer == 3)

@@ -174,6 +174,7 @@ import Testing
             let again = try await platform.service.send(.patch, path, ["role": "support"], as: admin.caller, headers: key, expecting: 200)
             #expect(again.header("idempotent-replayed") == "true")
             #expect(again.body == first.body)
+            #expect(again.header("etag") == "\"2\"")
             let other = try await platform.service.send(.patch, path, ["role": "sales"], as: admin.caller, headers: key, expecting: 422)
             #expect(other.code == "idempotency_key_reused")
             let removal = [("idempotency-key", "k2")]

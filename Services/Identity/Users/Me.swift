@@ -20,13 +20,9 @@ struct Me: Sendable {
             try call.query.allowOnly([String]())
             guard let user = try await users.find(member.user, as: call.systemContext) else { throw UserStore.gone }
             let memberships = try await memberships(of: member, call)
-            return Self.reply(to: call, Self.json(of: user, member: member, memberships).bytes, user)
+            let (body, tag) = Self.answer(user, member: member, memberships)
+            return EntityTag.reply(to: call, body, tag: tag)
         }
-    }
-
-    /// The body shows the role and the memberships too, so its tag is more than the user's version.
-    private static func reply(to call: Call, _ body: [UInt8], _ user: User) -> Reply {
-        EntityTag.reply(to: call, body, tag: EntityTag.of(user.version, body: body))
     }
 
     private var update: Route {
@@ -53,9 +49,10 @@ struct Me: Sendable {
             let memberships = try await memberships(of: member, call)
             return try await Idempotency.guarding(key, as: member, on: users.postgres) {
                 let user = try await users.rename(to: name, if: precondition, key: key, as: member) { user in
-                    Self.json(of: user, member: member, memberships)
+                    Self.answer(user, member: member, memberships)
                 }
-                return Self.reply(to: call, Self.json(of: user, member: member, memberships).bytes, user)
+                let (body, tag) = Self.answer(user, member: member, memberships)
+                return EntityTag.reply(to: call, body, tag: tag)
             }
         }
     }
@@ -67,6 +64,14 @@ struct Me: Sendable {
             throw Problem(.tokenStale, "You are no longer a member of this tenant.")
         }
         return memberships
+    }
+
+    /// The body shows the role and the memberships too, so its tag is more than the user's version.
+    private static func answer(
+        _ user: User, member: RequestContext, _ memberships: [Membership]
+    ) -> (body: [UInt8], etag: String) {
+        let body = json(of: user, member: member, memberships).bytes
+        return (body, EntityTag.of(user.version, body: body))
     }
 
     private static func json(of user: User, member: RequestContext, _ memberships: [Membership]) -> JSON {

@@ -96,7 +96,9 @@ struct PlatformRoutes: Sendable {
                         throw Problem(.conflict, "The platform's own tenant cannot be suspended: nobody could undo it.")
                     }
                     if let key {
-                        try await transaction.query(key.insertion(as: acting, status: 200, body: tenant.platformJSON.bytes))
+                        let etag = EntityTag.of(tenant.version)
+                        try await transaction.query(
+                            key.insertion(as: acting, status: 200, body: tenant.platformJSON.bytes, etag: etag))
                     }
                 }
                 if change.makesTokensStale { announcer.announce(tenant) }
