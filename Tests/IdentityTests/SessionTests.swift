@@ -57,6 +57,9 @@ import Testing
             let other = try #require(list["data"]?[0]?["id"]?.string)
             try await platform.identity.send(.delete, "/v1/sessions/\(other)", as: ben.caller, expecting: 404)
             try await platform.identity.send(.delete, "/v1/sessions/\(SessionID())", as: anna.caller, expecting: 404)
+            let refused = try await platform.identity.send(
+                .delete, "/v1/sessions/\(other)", ["reason": "x"], as: anna.caller, expecting: 400)
+            #expect(refused.code == "invalid_parameter")
             let key = [("idempotency-key", "end")]
             try await platform.identity.send(.delete, "/v1/sessions/\(other)", as: anna.caller, headers: key, expecting: 204)
             try await platform.identity.send(.delete, "/v1/sessions/\(other)", as: anna.caller, headers: key, expecting: 204)

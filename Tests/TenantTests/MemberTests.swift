@@ -184,6 +184,22 @@ import Testing
         }
     }
 
+    @Test func aBodyOfARemovalIsRefused() async throws {
+        try await TenantPlatform.run { platform in
+            let admin = try await platform.organization("acme")
+            let sales = try await platform.join("sales", role: "sales", by: admin)
+            let invitation = try await platform.service.send(
+                .post, "/v1/invitations", ["email": "x@acme.test", "role": "sales"], as: admin.caller, expecting: 201)
+            let invitationID = try #require(invitation.json["id"]?.string)
+            for path in ["/v1/members/\(sales.person.id)", "/v1/invitations/\(invitationID)"] {
+                let refused = try await platform.service.send(.delete, path, ["reason": "x"], as: admin.caller, expecting: 400)
+                #expect(refused.code == "invalid_parameter")
+                try await platform.service.send(.get, path, as: admin.caller, expecting: 200)
+                try await platform.service.send(.delete, path, as: admin.caller, expecting: 204)
+            }
+        }
+    }
+
     @Test func anothersMembersAndInvitationsAreNotThere() async throws {
         try await TenantPlatform.run { platform in
             let acme = try await platform.organization("acme")

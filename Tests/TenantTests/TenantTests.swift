@@ -116,4 +116,16 @@ import Testing
             }
         }
     }
+
+    @Test func theDocumentOfTheServiceTakesNoParameters() async throws {
+        try await TenantPlatform.run { platform in
+            let api = APIClient(url: platform.service.url)
+            try await api.send(.get, "/openapi.json", expecting: 200)
+            try await api.send(.get, "/openapi.json?", expecting: 200)
+            let refused = try await api.send(.get, "/openapi.json?x=1", expecting: 400)
+            #expect(refused.code == "unknown_parameter")
+            #expect(refused.json["errors"]?[0]?["pointer"]?.string == "?x")
+            #expect(try await api.send(.get, "/openapi.json?x=%zz", expecting: 400).code == "invalid_parameter")
+        }
+    }
 }

@@ -90,6 +90,7 @@ struct InvitationRoutes: Sendable {
                 ])
         ) { call, member in
             try call.query.allowOnly([String]())
+            try call.refuseBody()
             let id = try call.id(of: RecordID.self)
             let precondition = try Precondition(call)
             let key = try Idempotency(call)
