@@ -41,7 +41,8 @@ public enum Identity {
             Logout(sessions: sessions, revoker: revoker).route,
             SwitchTenant(users: users, signIn: signIn).route,
             PasswordChange(
-                users: users, sessions: sessions, hasher: hasher, policy: policy, attempts: attempts, revoker: revoker
+                users: users, sessions: sessions, hasher: hasher, policy: policy, attempts: attempts, revoker: revoker,
+                fingerprintKey: configuration.keySeal.derivedKey(for: "idempotency of password changes")
             ).route,
             JWKS(keys: keys).route,
             OperatorRoute(registrations: registrations, users: users, tenants: tenants, hasher: hasher, policy: policy).route,

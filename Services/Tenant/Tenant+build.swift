@@ -30,7 +30,7 @@ public enum TenantService {
             InvitationRoutes(
                 invitations: InvitationStore(postgres: postgres), members: members, acceptance: acceptance, cursors: cursors
             ).routes,
-            RoleRoutes().routes,
+            RoleRoutes(postgres: postgres).routes,
             PlanRoutes(plans: plans, tenants: tenants, members: members).routes,
             PlatformRoutes(tenants: tenants, plans: plans, announcer: announcer, cursors: cursors).routes,
             InternalRoutes(

@@ -12,7 +12,7 @@ public struct Idempotency: Sendable {
     public let key: String
     /// Method and template of the route: `POST /v1/leads`.
     public let route: String
-    /// SHA-256 of method, path, query and body, in hexadecimal.
+    /// SHA-256 of method, path, query and body, in hexadecimal; under a key of the route's, an HMAC of that.
     public let fingerprint: String
 
     public static let headerName = "Idempotency-Key"
@@ -27,9 +27,11 @@ public struct Idempotency: Sendable {
 
     /// Reads the key of a request; `nil` when it has none.
     ///
+    /// - Parameter secret: for a body with a password in it. The fingerprint is made with this key, which is not in the database, so
+    ///   that nobody who reads the row can try passwords against it.
     /// - Throws: ``Problem`` `invalid_parameter` for an empty key, one of more than 255 characters, or one with other characters
     ///   than visible ASCII, and for a header that occurs twice.
-    public init?(_ call: Call) throws(Problem) {
+    public init?(_ call: Call, fingerprintKey secret: SymmetricKey? = nil) throws(Problem) {
         let values = call.headers.filter { $0.name == "idempotency-key" }
         guard let key = values.first?.value else { return nil }
         guard values.count == 1, (1...255).contains(key.utf8.count), key.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
@@ -50,7 +52,10 @@ public struct Idempotency: Sendable {
             add(item.value.utf8)
         }
         add(call.body)
-        self.init(key: key, route: "\(call.method.rawValue) \(call.route)", fingerprint: Hex.encode(hash.finalize()))
+        let digest = hash.finalize()
+        let fingerprint =
+            secret.map { Hex.encode(HMAC<SHA256>.authenticationCode(for: Array(digest), using: $0)) } ?? Hex.encode(digest)
+        self.init(key: key, route: "\(call.method.rawValue) \(call.route)", fingerprint: fingerprint)
     }
 
     /// The key of one operation of a batch whose operations commit by themselves.
@@ -59,12 +64,15 @@ public struct Idempotency: Sendable {
     }
 
     /// Records the answer of a hand-written route; the last statement of the write's batch.
-    public func insertion(as context: RequestContext, status: Int, body: [UInt8]) -> SQL {
-        """
-        insert into idempotency_key (tenant_id, caller, route, key, fingerprint, status, answer) \
-        values (\(context.tenant), \(context.user), \(route), \(key), \(fingerprint), \(status), \
-        \([String(decoding: body, as: UTF8.self)]))
-        """
+    ///
+    /// - Parameter etag: the header's value, when the answer has one: a replay has it too.
+    public func insertion(as context: RequestContext, status: Int, body: [UInt8], etag: String? = nil) -> SQL {
+        let answer = [String(decoding: body, as: UTF8.self)] + (etag.map { [$0] } ?? [])
+        return """
+            insert into idempotency_key (tenant_id, caller, route, key, fingerprint, status, answer) \
+            values (\(context.tenant), \(context.user), \(route), \(key), \(fingerprint), \(status), \
+            \(answer))
+            """
     }
 
     /// The columns and values before the answer, for an insert that selects from the written row.
@@ -161,21 +169,30 @@ public struct Idempotency: Sendable {
             return replay(stored)
         } catch let problem as Problem {
             // A repeat may be refused because the first took effect: what it removed is no longer there.
-            guard let idempotency, problem.code.status < 500,
-                let stored = try idempotency.stored(in: try await postgres.batch(as: context, [idempotency.lookup(as: context)])[0])
+            guard let idempotency, problem.code.status < 500, let reply = try await idempotency.earlierReply(as: context, on: postgres)
             else { throw problem }
-            return replay(stored)
+            return reply
         }
     }
 
+    /// What was answered before, if anything: for a route that must not even try its write again.
+    ///
+    /// - Throws: ``Problem`` `idempotency_key_reused`.
+    public func earlierReply(as context: RequestContext, on postgres: PostgresClient) async throws -> Reply? {
+        try stored(in: try await postgres.batch(as: context, [lookup(as: context)])[0]).map(Self.replay)
+    }
+
     private static func replay(_ stored: Stored) -> Reply {
-        guard let body = stored.cells.first, let body, !body.isEmpty else { return Reply(status: stored.status, headers: [replayed]) }
-        return .json(body, status: stored.status, headers: [replayed])
+        var headers = [replayed]
+        if stored.cells.count > 1, let etag = stored.cells[1] { headers.append(("etag", String(decoding: etag, as: UTF8.self))) }
+        guard let body = stored.cells.first, let body, !body.isEmpty else { return Reply(status: stored.status, headers: headers) }
+        return .json(body, status: stored.status, headers: headers)
     }
 }
 
 extension Call {
-    /// Refuses an `Idempotency-Key` where the answer holds secrets: to replay it would mean to store them.
+    /// Refuses an `Idempotency-Key` where the answer holds secrets: to replay it would mean to store them
+    /// (`Shared/Decisions/0007-secrets-are-not-kept-for-a-replay.md`).
     ///
     /// - Throws: ``Problem`` `invalid_parameter`.
     public func refuseIdempotencyKey() throws(Problem) {

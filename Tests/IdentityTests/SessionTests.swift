@@ -2,6 +2,7 @@ import Contracts
 import Core
 import Operations
 import Postgres
+import Resources
 import ServiceRuntime
 import TestSupport
 import Testing
@@ -57,6 +58,9 @@ import Testing
             let other = try #require(list["data"]?[0]?["id"]?.string)
             try await platform.identity.send(.delete, "/v1/sessions/\(other)", as: ben.caller, expecting: 404)
             try await platform.identity.send(.delete, "/v1/sessions/\(SessionID())", as: anna.caller, expecting: 404)
+            let refused = try await platform.identity.send(
+                .delete, "/v1/sessions/\(other)", ["reason": "x"], as: anna.caller, expecting: 400)
+            #expect(refused.code == "invalid_parameter")
             let key = [("idempotency-key", "end")]
             try await platform.identity.send(.delete, "/v1/sessions/\(other)", as: anna.caller, headers: key, expecting: 204)
             try await platform.identity.send(.delete, "/v1/sessions/\(other)", as: anna.caller, headers: key, expecting: 204)
@@ -114,6 +118,108 @@ import Testing
         }
     }
 
+    /// A repeat brings the old password, and is no guess: however often it comes, signing in stays open.
+    @Test func changingThePasswordWithAKeyTakesEffectOnce() async throws {
+        try await IdentityPlatform.run { platform in
+            let anna = try await platform.register("anna")
+            let path = "/v1/auth/password/change"
+            let body: JSON = ["current_password": .string(IdentityPlatform.password), "new_password": "another long secret"]
+            let key = [("idempotency-key", "change")]
+            async let one = platform.identity.send(.post, path, body, as: anna.caller, headers: key, expecting: 204)
+            async let other = platform.identity.send(.post, path, body, as: anna.caller, headers: key, expecting: 204)
+            let replays = try await [one, other].filter { $0.header("idempotent-replayed") == "true" }
+            #expect(replays.count == 1)
+            for _ in 0..<8 {
+                let replay = try await platform.identity.send(.post, path, body, as: anna.caller, headers: key, expecting: 204)
+                #expect(replay.header("idempotent-replayed") == "true")
+            }
+            try await platform.login("anna", password: "another long secret", expecting: 200)
+            let reused = try await platform.identity.send(
+                .post, path, ["current_password": "another long secret", "new_password": "yet another secret"], as: anna.caller,
+                headers: key, expecting: 422)
+            #expect(reused.code == "idempotency_key_reused")
+
+            // What is kept of the request cannot be computed from a guess of the password.
+            let call = Call(
+                method: .post, route: path, path: path, headers: [("idempotency-key", "change")], body: body.bytes, caller: anna.caller)
+            let stored = try await platform.database.query(in: .identity, ["select fingerprint from idempotency_key"])[0]
+            #expect(stored.count == 1)
+            #expect(try stored[0].decode(0, as: String.self) != Idempotency(call)?.fingerprint)
+        }
+    }
+
+    @Test func loggingOutWithAKeyIsAnsweredAsBefore() async throws {
+        try await IdentityPlatform.run { platform in
+            let anna = try await platform.register("anna")
+            let second = try SignedIn(try await platform.login("anna", expecting: 200).json)
+            let key = [("idempotency-key", "bye")]
+            try await platform.identity.send(.post, "/v1/auth/logout", as: anna.caller, headers: key, expecting: 204)
+            try await platform.refresh(anna.refreshToken, expecting: 401)
+            let replay = try await platform.identity.send(.post, "/v1/auth/logout", as: anna.caller, headers: key, expecting: 204)
+            #expect(replay.header("idempotent-replayed") == "true")
+            let reused = try await platform.identity.send(
+                .post, "/v1/auth/logout", ["all": true], as: anna.caller, headers: key, expecting: 422)
+            #expect(reused.code == "idempotency_key_reused")
+            try await platform.refresh(second.refreshToken, expecting: 200)
+        }
+    }
+
+    /// Decision 7: who sends a key with every request learns which header it is that these routes do not take.
+    @Test func routesWhoseAnswersHoldSecretsNameTheKeyThatTheyRefuse() async throws {
+        try await IdentityPlatform.run { platform in
+            let anna = try await platform.register("anna")
+            for (path, body, caller) in [
+                ("/v1/auth/register", IdentityPlatform.registration("ben"), .anybody()),
+                ("/v1/auth/login", ["email": "anna@example.test", "password": .string(IdentityPlatform.password)], .anybody()),
+                ("/v1/auth/refresh", ["refresh_token": .string(anna.refreshToken)], .anybody()),
+                ("/v1/auth/switch", ["tenant": "company-anna"], anna.caller),
+            ] as [(String, JSON, Caller)] {
+                let refused = try await platform.identity.send(
+                    .post, path, body, as: caller, headers: [("idempotency-key", "k")], expecting: 400)
+                #expect(refused.code == "invalid_parameter")
+                #expect(refused.json["errors"]?[0]?["pointer"]?.string == "Idempotency-Key")
+            }
+            // The refused refresh has not spent its token.
+            try await platform.refresh(anna.refreshToken, expecting: 200)
+        }
+    }
+
+    /// The user's version stays while another tenant takes him in; what he has read before is no longer what there is.
+    @Test func theTagOfMeCoversAllThatItShows() async throws {
+        try await IdentityPlatform.run { platform in
+            let anna = try await platform.register("anna")
+            let ben = try await platform.register("ben")
+            func read(_ tag: String? = nil) async throws -> APIAnswer {
+                try await platform.identity.send(.get, "/v1/me", as: anna.caller, headers: tag.map { [("if-none-match", $0)] } ?? [])
+            }
+            let first = try #require(try await read().header("etag"))
+            let same = try await read(first)
+            #expect(same.status == 304)
+            #expect(same.header("etag") == first)
+            #expect(same.body.isEmpty)
+            try await platform.invite("anna", role: "manager", to: ben) { token in
+                try await platform.tenant.send(
+                    .post, "/v1/invitations/accept", ["token": .string(token)], as: anna.caller, expecting: 200)
+            }
+            let joined = try await read(first)
+            #expect(joined.status == 200)
+            #expect(joined.json["memberships"]?.array?.count == 2)
+            #expect(joined.header("etag") != first)
+
+            // A change of the name is lost to nobody by that: the version counts.
+            func rename(_ name: String, if tag: String) async throws -> APIAnswer {
+                try await platform.identity.send(
+                    .patch, "/v1/me", ["name": .string(name)], as: anna.caller, headers: [("if-match", tag)])
+            }
+            let renamed = try await rename("Anna Ω", if: first)
+            #expect(renamed.status == 200)
+            let after = try await read(renamed.header("etag"))
+            #expect(after.status == 304)
+            #expect(try await rename("A", if: first).status == 412)
+            #expect(try await rename("A", if: "\"2\"").status == 200)
+        }
+    }
+
     @Test func aUserChangesHisName() async throws {
         try await IdentityPlatform.run { platform in
             let anna = try await platform.register("anna")
@@ -127,6 +233,8 @@ import Testing
             let replay = try await platform.identity.send(.patch, "/v1/me", ["name": "A"], as: anna.caller, headers: key, expecting: 200)
             #expect(replay.header("idempotent-replayed") == "true")
             #expect(replay.body == first.body)
+            #expect(replay.header("etag") != nil)
+            #expect(replay.header("etag") == first.header("etag"))
             let stale = try await platform.identity.send(
                 .patch, "/v1/me", ["name": "Anne"], as: anna.caller, headers: [("if-match", tag)], expecting: 412)
             #expect(stale.json["current_version"]?.integer == 3)

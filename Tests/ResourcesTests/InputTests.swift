@@ -104,6 +104,32 @@ import Testing
         }
     }
 
+    /// A body where there is nothing to say is looked at all the same.
+    @Test func aBodyThatWouldBeIgnoredIsRefused() async throws {
+        try await ResourceAPI.leads { api in
+            let admin = api.member()
+            let lead = try await api.create(#"{"last_name":"A"}"#, as: admin)
+            let path = "/v1/leads/\(lead.id)"
+            for body in ["{}", "[1]", #"{"reason":"x"}"#, "x"] {
+                let reply = try await api.send(.delete, path, body, as: admin)
+                #expect(reply.status == 400)
+                #expect(try reply.code == "invalid_parameter")
+                #expect(try reply.faults == [" not_allowed"])
+            }
+            #expect(try await api.send(.delete, path, as: admin).status == 204)
+            for body in ["[1]", #""x""#, "1", "null", "[]"] {
+                let reply = try await api.send(.post, "\(path)/restore", body, as: admin)
+                #expect(reply.status == 422)
+                #expect(try reply.code == "validation_failed")
+                #expect(try reply.faults == [" invalid_type"])
+            }
+            #expect(try await api.send(.post, "\(path)/restore", "[", as: admin).code == "invalid_json")
+            #expect(try await api.send(.post, "\(path)/restore", #"{"reason":"x"}"#, as: admin).code == "unknown_member")
+            #expect(try await api.send(.post, "\(path)/restore", "{}", as: admin).status == 200)
+            #expect(try await api.events() == ["lead.created", "lead.deleted", "lead.restored"])
+        }
+    }
+
     @Test func aReferenceToNobodyIsNotFound() async throws {
         try await ResourceAPI.leads { api in
             let admin = api.member()

@@ -175,12 +175,29 @@ import Testing
             let again = try await platform.service.send(.patch, path, ["role": "support"], as: admin.caller, headers: key, expecting: 200)
             #expect(again.header("idempotent-replayed") == "true")
             #expect(again.body == first.body)
+            #expect(again.header("etag") == "\"2\"")
             let other = try await platform.service.send(.patch, path, ["role": "sales"], as: admin.caller, headers: key, expecting: 422)
             #expect(other.code == "idempotency_key_reused")
             let removal = [("idempotency-key", "k2")]
             try await platform.service.send(.delete, path, as: admin.caller, headers: removal, expecting: 204)
             let removedAgain = try await platform.service.send(.delete, path, as: admin.caller, headers: removal, expecting: 204)
             #expect(removedAgain.header("idempotent-replayed") == "true")
+        }
+    }
+
+    @Test func aBodyOfARemovalIsRefused() async throws {
+        try await TenantPlatform.run { platform in
+            let admin = try await platform.organization("acme")
+            let sales = try await platform.join("sales", role: "sales", by: admin)
+            let invitation = try await platform.service.send(
+                .post, "/v1/invitations", ["email": "x@acme.test", "role": "sales"], as: admin.caller, expecting: 201)
+            let invitationID = try #require(invitation.json["id"]?.string)
+            for path in ["/v1/members/\(sales.person.id)", "/v1/invitations/\(invitationID)"] {
+                let refused = try await platform.service.send(.delete, path, ["reason": "x"], as: admin.caller, expecting: 400)
+                #expect(refused.code == "invalid_parameter")
+                try await platform.service.send(.get, path, as: admin.caller, expecting: 200)
+                try await platform.service.send(.delete, path, as: admin.caller, expecting: 204)
+            }
         }
     }
 

@@ -43,6 +43,22 @@ import Testing
         }
     }
 
+    @Test func aRepeatedChangeOfAnOperatorHasTheTagOfTheFirst() async throws {
+        try await TenantPlatform.run { platform in
+            let admin = try await platform.organization("acme", plan: "free")
+            let root = try await platform.platformOperator()
+            let path = "/v1/platform/tenants/\(admin.tenant)"
+            let key = [("idempotency-key", "plan")]
+            let first = try await platform.service.send(.patch, path, ["plan": "pro"], as: root.caller, headers: key, expecting: 200)
+            try await platform.service.send(.patch, path, ["plan": "enterprise"], as: root.caller, expecting: 200)
+            let again = try await platform.service.send(.patch, path, ["plan": "pro"], as: root.caller, headers: key, expecting: 200)
+            #expect(again.header("idempotent-replayed") == "true")
+            #expect(again.body == first.body)
+            #expect(again.header("etag") != nil)
+            #expect(again.header("etag") == first.header("etag"))
+        }
+    }
+
     @Test func tenantsAreListedAndLookedAt() async throws {
         try await TenantPlatform.run { platform in
             var tenants: [TenantID] = []
@@ -50,16 +66,33 @@ import Testing
             let root = try await platform.platformOperator()
             let first = try await platform.service.send(.get, "/v1/platform/tenants?limit=1&q=acme", as: root.caller, expecting: 200).json
             #expect(first["data"]?[0]?["slug"]?.string == "acme-1")
+            // Shown is what is on the page: not the one that tells that another page follows, nor one that the search leaves out.
+            let listed = "platform.tenant_listed"
+            #expect(try await platform.events(in: tenants[0]).filter { $0 == listed }.count == 1)
+            for other in tenants[1...] { #expect(try await !platform.events(in: other).contains(listed)) }
             let next = try #require(first["page"]?["next"]?.string)
             let second = try await platform.service.send(
                 .get, "/v1/platform/tenants?limit=5&q=acme&after=\(next)", as: root.caller, expecting: 200
             ).json
             #expect(second["data"]?.array?.compactMap { $0["slug"]?.string } == ["acme-2"])
+            #expect(try await platform.events(in: tenants[0]).filter { $0 == listed }.count == 1)
+            #expect(try await platform.events(in: tenants[1]).last == listed)
+            let look = try await platform.database.query(
+                in: .tenant, ["select actor, aggregateid, request_id from outbox where tenant_id = \(tenants[1]) and type = \(listed)"])[0]
+            #expect(try look[0].decode("actor", as: String.self) == root.person.id.description)
+            #expect(try look[0].decode("aggregateid", as: String.self) == tenants[1].description)
+            #expect(try !look[0].decode("request_id", as: String.self).isEmpty)
+            try await platform.service.send(.get, "/v1/platform/tenants", as: root.caller, expecting: 200)
+            #expect(try await platform.events(in: tenants[2]).last == listed)
+            #expect(try await platform.events(in: root.tenant).last == listed)
             try await platform.service.send(.get, "/v1/platform/tenants?q=glo&after=\(next)", as: root.caller, expecting: 400)
             let wildcard = try await platform.service.send(.get, "/v1/platform/tenants?q=%25", as: root.caller, expecting: 200)
             #expect(wildcard.json["data"]?.array?.isEmpty == true)
             try await platform.service.send(.get, "/v1/platform/tenants/\(tenants[2])", as: root.caller, expecting: 200)
             #expect(try await platform.events(in: tenants[2]).last == "platform.tenant_read")
+            // A change of nothing shows the tenant too.
+            try await platform.service.send(.patch, "/v1/platform/tenants/\(tenants[2])", [:], as: root.caller, expecting: 200)
+            #expect(try await platform.events(in: tenants[2]).filter { $0 == "platform.tenant_read" }.count == 2)
             try await platform.service.send(.get, "/v1/platform/tenants/\(TenantID())", as: root.caller, expecting: 404)
             try await platform.service.send(
                 .patch, "/v1/platform/tenants/\(TenantID())", ["plan": "pro"], as: root.caller, expecting: 404)

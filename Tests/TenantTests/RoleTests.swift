@@ -40,4 +40,21 @@ import Testing
             #expect(unknown.text.contains("leads.delete"))
         }
     }
+
+    @Test func anExplanationWithAKeyIsGivenAgain() async throws {
+        try await TenantPlatform.run { platform in
+            let admin = try await platform.organization("acme")
+            let path = "/v1/authorize/explain"
+            let key = [("idempotency-key", "why")]
+            let body: JSON = ["permission": "leads.update"]
+            let first = try await platform.service.send(.post, path, body, as: admin.caller, headers: key, expecting: 200)
+            #expect(first.header("idempotent-replayed") == nil)
+            let again = try await platform.service.send(.post, path, body, as: admin.caller, headers: key, expecting: 200)
+            #expect(again.header("idempotent-replayed") == "true")
+            #expect(again.body == first.body)
+            let reused = try await platform.service.send(
+                .post, path, ["permission": "leads.delete"], as: admin.caller, headers: key, expecting: 422)
+            #expect(reused.code == "idempotency_key_reused")
+        }
+    }
 }

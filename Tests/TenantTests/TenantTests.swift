@@ -69,10 +69,13 @@ import Testing
             let taken = try await platform.service.send(.patch, "/v1/tenant", ["slug": "globex"], as: admin.caller, expecting: 409)
             #expect(taken.json["errors"]?[0]?["pointer"]?.string == "/slug")
             let key = [("idempotency-key", "slug-1")]
-            try await platform.service.send(.patch, "/v1/tenant", ["slug": "acme-2"], as: admin.caller, headers: key, expecting: 200)
+            let first = try await platform.service.send(
+                .patch, "/v1/tenant", ["slug": "acme-2"], as: admin.caller, headers: key, expecting: 200)
             let replay = try await platform.service.send(
                 .patch, "/v1/tenant", ["slug": "acme-2"], as: admin.caller, headers: key, expecting: 200)
             #expect(replay.header("idempotent-replayed") == "true")
+            #expect(replay.header("etag") != nil)
+            #expect(replay.header("etag") == first.header("etag"))
             #expect(try await platform.member(admin.person, in: admin.tenant).membership.tenant.epoch == 2)
             let state = try await platform.service.send(.get, "/internal/gateway-state", as: .anotherService, expecting: 200)
             let entry: JSON = ["id": .string(admin.tenant.description), "epoch": 2, "status": "active"]
@@ -111,6 +114,18 @@ import Testing
                 try await platform.service.send(.patch, "/v1/tenant", ["name": "X"], as: member.caller, expecting: 403)
                 try await platform.service.send(.get, "/v1/plan", as: member.caller, expecting: 200)
             }
+        }
+    }
+
+    @Test func theDocumentOfTheServiceTakesNoParameters() async throws {
+        try await TenantPlatform.run { platform in
+            let api = APIClient(url: platform.service.url)
+            try await api.send(.get, "/openapi.json", expecting: 200)
+            try await api.send(.get, "/openapi.json?", expecting: 200)
+            let refused = try await api.send(.get, "/openapi.json?x=1", expecting: 400)
+            #expect(refused.code == "unknown_parameter")
+            #expect(refused.json["errors"]?[0]?["pointer"]?.string == "?x")
+            #expect(try await api.send(.get, "/openapi.json?x=%zz", expecting: 400).code == "invalid_parameter")
         }
     }
 }

@@ -78,6 +78,8 @@ struct Registration: Sendable {
     }
 
     /// The plan as written down, be it by an earlier try of the same person that got no answer.
+    ///
+    /// - Throws: ``Problem`` `already_exists` at `/email`. It names no account: who asks is nobody yet.
     private func begin(_ request: Request, as context: SystemContext) async throws -> PendingRegistration {
         let hash = try await hasher.hash(request.password)
         let organization = request.organization.map {

@@ -37,6 +37,7 @@ struct SessionRoutes: Sendable {
                 errors: [.notFound, .invalidParameter, .unknownParameter, .idempotencyKeyReused, .idempotencyInProgress])
         ) { call, member in
             try call.query.allowOnly([String]())
+            try call.refuseBody()
             let id = try call.id(of: SessionID.self)
             let key = try Idempotency(call)
             return try await Idempotency.guarding(key, as: member, on: sessions.postgres) {

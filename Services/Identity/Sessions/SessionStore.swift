@@ -106,12 +106,13 @@ struct SessionStore: Sendable {
         return !result.isEmpty
     }
 
-    /// Ends sessions of the user: the one, or all, or all but one.
+    /// Ends sessions of the caller: the one, or all, or all but one.
     ///
     /// - Returns: those that were running.
-    func end(_ choice: Choice, of user: UserID, as context: SystemContext) async throws -> [SessionID] {
-        let results = try await postgres.batch(as: context, [lockingOut(user), ending(choice, of: user)])
-        return try results[1].map { try $0.decode("id") }
+    func end(_ choice: Choice, key: Idempotency?, as context: RequestContext) async throws -> [SessionID] {
+        var statements = [lockingOut(context.user), ending(choice, of: context.user)]
+        if let key { statements.append(key.insertion(as: context, status: 204, body: [])) }
+        return try await postgres.batch(as: context, statements)[1].map { try $0.decode("id") }
     }
 
     /// Ends one of the caller's sessions.
@@ -132,7 +133,7 @@ struct SessionStore: Sendable {
         case allBut(SessionID?)
     }
 
-    /// The statement of ``end(_:of:as:)``; it returns the ids.
+    /// The statement that ends them; it returns the ids.
     func ending(_ choice: Choice, of user: UserID) -> SQL {
         let condition: SQL =
             switch choice {

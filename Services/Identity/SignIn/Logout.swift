@@ -16,11 +16,14 @@ struct Logout: Sendable {
                     "type": "object", "additionalProperties": false,
                     "properties": ["all": ["type": "boolean", "default": false, "description": "End every session of the user."]],
                 ],
-                responses: [.init(204, "Ended.")], errors: [.validationFailed, .unknownMember, .invalidJSON, .invalidParameter]),
+                responses: [.init(204, "Ended.")],
+                errors: [
+                    .validationFailed, .unknownMember, .invalidJSON, .invalidParameter, .idempotencyKeyReused, .idempotencyInProgress,
+                ]),
             bodyLimit: 1 << 10
         ) { call, member in
             try call.query.allowOnly([String]())
-            try call.refuseIdempotencyKey()
+            let key = try Idempotency(call)
             var isForAll = false
             if !call.body.isEmpty {
                 let body = BodyReader(try call.json(), members: ["all"])
@@ -29,8 +32,10 @@ struct Logout: Sendable {
             }
             // Without a session in the token there is none to end but all.
             let choice = isForAll ? SessionStore.Choice.all : member.session.map { .one($0) } ?? .all
-            revoker.announce(try await sessions.end(choice, of: member.user, as: call.systemContext))
-            return .noContent
+            return try await Idempotency.guarding(key, as: member, on: sessions.postgres) {
+                revoker.announce(try await sessions.end(choice, key: key, as: member))
+                return .noContent
+            }
         }
     }
 }

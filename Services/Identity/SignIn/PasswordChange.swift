@@ -1,5 +1,6 @@
 import Contracts
 import Core
+import Crypto
 import Postgres
 import Resources
 
@@ -11,6 +12,8 @@ struct PasswordChange: Sendable {
     let policy: PasswordPolicy
     let attempts: SignInAttempts
     let revoker: SessionRevoker
+    /// Not in the database: see ``Idempotency``.
+    let fingerprintKey: SymmetricKey
 
     var route: Route {
         .member(
@@ -28,57 +31,69 @@ struct PasswordChange: Sendable {
                     ],
                 ],
                 responses: [.init(204, "Changed.")],
-                errors: [.tokenStale, .conflict, .validationFailed, .unknownMember, .invalidJSON, .overloaded, .invalidParameter]),
+                errors: [
+                    .tokenStale, .conflict, .validationFailed, .unknownMember, .invalidJSON, .overloaded, .invalidParameter,
+                    .idempotencyKeyReused, .idempotencyInProgress,
+                ]),
             bodyLimit: 16 << 10
         ) { call, member in
             try call.query.allowOnly([String]())
-            try call.refuseIdempotencyKey()
-            let context = call.systemContext
-            guard let account = try await users.findAccount(member.user, as: context), let hash = account.passwordHash,
-                let email = EmailAddress(account.user.email)
-            else { throw Problem(.tokenStale, "The account is no longer there.") }
-            let body = BodyReader(try call.json(), members: ["current_password", "new_password"])
-            let current = body.string("current_password")
-            let new = body.string("new_password")
-            if let new, let fault = policy.fault(of: new, email: email) { body.fault("new_password", fault.code, fault.detail) }
-            let (currentPassword, newPassword) = (try body.require(current), try body.require(new))
-            let isRight = try await attempts.attempt(account: email, address: call.caller.edge.address, as: context) {
-                guard policy.isPlausible(currentPassword) else { return false }
-                return try await hasher.verify(currentPassword, against: hash)
+            let key = try Idempotency(call, fingerprintKey: fingerprintKey)
+            // A repeat brings the password that was the right one: looked at once more, it would count as a guess.
+            if let reply = try await key?.earlierReply(as: member, on: users.postgres) { return reply }
+            return try await Idempotency.guarding(key, as: member, on: users.postgres) {
+                revoker.announce(try await change(call, key: key, as: member))
+                return .noContent
             }
-            guard isRight else {
-                throw Problem.invalid([.init(pointer: "/current_password", code: "wrong_password", detail: "It is another one.")])
-            }
-            let ended = try await change(hash, to: hasher.hash(newPassword), of: account.user.id, keeping: member.session, as: context)
-            revoker.announce(ended)
-            return .noContent
         }
     }
 
-    private func change(
-        _ old: PasswordHash, to new: PasswordHash, of user: UserID, keeping session: SessionID?, as context: SystemContext
+    private func change(_ call: Call, key: Idempotency?, as member: RequestContext) async throws -> [SessionID] {
+        let context = call.systemContext
+        guard let account = try await users.findAccount(member.user, as: context), let hash = account.passwordHash,
+            let email = EmailAddress(account.user.email)
+        else { throw Problem(.tokenStale, "The account is no longer there.") }
+        let body = BodyReader(try call.json(), members: ["current_password", "new_password"])
+        let current = body.string("current_password")
+        let new = body.string("new_password")
+        if let new, let fault = policy.fault(of: new, email: email) { body.fault("new_password", fault.code, fault.detail) }
+        let (currentPassword, newPassword) = (try body.require(current), try body.require(new))
+        let isRight = try await attempts.attempt(account: email, address: call.caller.edge.address, as: context) {
+            guard policy.isPlausible(currentPassword) else { return false }
+            return try await hasher.verify(currentPassword, against: hash)
+        }
+        guard isRight else {
+            throw Problem.invalid([.init(pointer: "/current_password", code: "wrong_password", detail: "It is another one.")])
+        }
+        return try await replace(hash, by: hasher.hash(newPassword), key: key, as: member)
+    }
+
+    /// - Returns: the sessions that it has ended: all of the user's but the one that asks.
+    private func replace(
+        _ old: PasswordHash, by new: PasswordHash, key: Idempotency?, as member: RequestContext
     ) async throws -> [SessionID] {
-        // One statement: sessions end if and only if this change is the one that took effect.
-        let results = try await users.postgres.batch(
-            as: context,
-            [
-                sessions.lockingOut(user),
+        try await users.postgres.transaction(as: member) { transaction in
+            let results = try await transaction.batch([
+                sessions.lockingOut(member.user),
+                // One statement: sessions end if and only if this change is the one that took effect.
                 """
                 with changed as (
                     update credential set password_hash = \(new.description), changed_at = now()
-                    where user_id = \(user) and password_hash = \(old.description) returning user_id
+                    where user_id = \(member.user) and password_hash = \(old.description) returning user_id
                 ), ended as (
                     update session set revoked_at = now() from changed
                     where session.user_id = changed.user_id and revoked_at is null
-                      and session.id is distinct from \(session.map(\.sqlValue) ?? .null)::uuid
+                      and session.id is distinct from \(member.session.map(\.sqlValue) ?? .null)::uuid
                     returning session.id
                 )
                 select (select count(*) from changed) as changes, array(select id from ended) as sessions
                 """,
             ])
-        guard let row = results[1].first, try row.decode("changes", as: Int.self) == 1 else {
-            throw Problem(.conflict, "The password was changed by another request at the same time.")
+            guard let row = results[1].first, try row.decode("changes", as: Int.self) == 1 else {
+                throw Problem(.conflict, "The password was changed by another request at the same time.")
+            }
+            if let key { try await transaction.query(key.insertion(as: member, status: 204, body: [])) }
+            return try row.decode("sessions")
         }
-        return try row.decode("sessions")
     }
 }

@@ -39,6 +39,11 @@ struct KeySeal: Sendable {
         key = SymmetricKey(data: bytes)
     }
 
+    /// A key for another purpose, made from this one (HKDF, RFC 5869).
+    func derivedKey(for purpose: String) -> SymmetricKey {
+        HKDF<SHA256>.deriveKey(inputKeyMaterial: key, info: Array("martlet identity \(purpose)".utf8), outputByteCount: 32)
+    }
+
     /// AES-256-GCM, base64url of nonce, ciphertext and tag. The id is authenticated too: a row cannot stand in for another.
     func seal(_ signingKey: SigningKey) throws -> String {
         let box = try AES.GCM.seal(

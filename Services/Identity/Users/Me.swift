@@ -20,7 +20,8 @@ struct Me: Sendable {
             try call.query.allowOnly([String]())
             guard let user = try await users.find(member.user, as: call.systemContext) else { throw UserStore.gone }
             let memberships = try await memberships(of: member, call)
-            return .json(Self.json(of: user, member: member, memberships), headers: [("etag", user.etag)])
+            let (body, tag) = Self.answer(user, member: member, memberships)
+            return EntityTag.reply(to: call, body, tag: tag)
         }
     }
 
@@ -43,14 +44,15 @@ struct Me: Sendable {
             let body = BodyReader(try call.json(), members: ["name"])
             let name = body.text("name", maximum: 200, isRequired: false)
             try body.finish()
-            let precondition = try Precondition(call)
+            let precondition = try Precondition(call, tagsHashBody: true)
             let key = try Idempotency(call)
             let memberships = try await memberships(of: member, call)
             return try await Idempotency.guarding(key, as: member, on: users.postgres) {
                 let user = try await users.rename(to: name, if: precondition, key: key, as: member) { user in
-                    Self.json(of: user, member: member, memberships)
+                    Self.answer(user, member: member, memberships)
                 }
-                return .json(Self.json(of: user, member: member, memberships), headers: [("etag", user.etag)])
+                let (body, tag) = Self.answer(user, member: member, memberships)
+                return EntityTag.reply(to: call, body, tag: tag)
             }
         }
     }
@@ -62,6 +64,14 @@ struct Me: Sendable {
             throw Problem(.tokenStale, "You are no longer a member of this tenant.")
         }
         return memberships
+    }
+
+    /// The body shows the role and the memberships too, so its tag is more than the user's version.
+    private static func answer(
+        _ user: User, member: RequestContext, _ memberships: [Membership]
+    ) -> (body: [UInt8], etag: String) {
+        let body = json(of: user, member: member, memberships).bytes
+        return (body, EntityTag.of(user.version, body: body))
     }
 
     private static func json(of user: User, member: RequestContext, _ memberships: [Membership]) -> JSON {

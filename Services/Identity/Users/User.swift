@@ -16,7 +16,6 @@ struct User: Sendable {
     let updatedAt: Timestamp
 
     var person: Person { Person(id: id, email: email, name: name) }
-    var etag: String { "\"\(version)\"" }
 
     var json: JSON {
         [

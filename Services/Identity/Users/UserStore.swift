@@ -44,11 +44,11 @@ struct UserStore: Sendable {
 
     /// Changes the caller's name; without one all stays as it is.
     ///
-    /// - Parameter answer: makes the body that a repeat with the key is answered with.
+    /// - Parameter answer: makes the body and the tag that a repeat with the key is answered with.
     /// - Throws: ``Problem`` `token_stale` when the user is gone, `version_mismatch`.
     func rename(
         to name: String?, if precondition: Precondition, key: Idempotency?, as context: RequestContext,
-        answer: @Sendable (User) -> JSON
+        answer: @Sendable (User) -> (body: [UInt8], etag: String)
     ) async throws -> User {
         try await postgres.transaction(as: context) { transaction in
             let found = try await transaction.query("select \(User.columns) from user_account where id = \(context.user) for update")
@@ -64,7 +64,10 @@ struct UserStore: Sendable {
                 guard let row = changed.first else { throw Self.gone }
                 user = try User(row: row)
             }
-            if let key { try await transaction.query(key.insertion(as: context, status: 200, body: answer(user).bytes)) }
+            if let key {
+                let (body, etag) = answer(user)
+                try await transaction.query(key.insertion(as: context, status: 200, body: body, etag: etag))
+            }
             return user
         }
     }

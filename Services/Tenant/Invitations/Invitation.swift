@@ -6,6 +6,8 @@ import Postgres
 /// An offer of a membership to an e-mail address.
 struct Invitation: Sendable {
     static let lifetime: Duration = .seconds(7 * 86_400)
+    /// What making one takes, beside the right to grant its role.
+    static let permission = Permission(.members, .create)
 
     let id: RecordID
     let email: String
@@ -21,6 +23,11 @@ struct Invitation: Sendable {
     let updatedBy: UserID
 
     var status: String { acceptedAt != nil ? "accepted" : expiresAt <= .now ? "expired" : "open" }
+
+    /// Whether a member with the role could make this invitation.
+    func isWithinRights(of inviter: BuiltInRole) -> Bool {
+        inviter.permissions.contains(Self.permission) && inviter.permissions.canGrant(role)
+    }
 
     var object: JSONObject {
         var object = JSONObject()

@@ -1,6 +1,7 @@
 import Contracts
 import Core
 import Postgres
+import Resources
 
 /// Turns an invitation into a membership, once.
 struct InvitationAcceptance: Sendable {
@@ -10,16 +11,43 @@ struct InvitationAcceptance: Sendable {
 
     /// Makes the person a member of the tenant that the token names. Who accepted it already gets the same answer again.
     ///
-    /// - Throws: ``Problem`` `not_found` for a token that is unknown, withdrawn, expired or used by another; `forbidden` when it is
-    ///   for another address; `tenant_suspended`, `already_exists` for a member, `plan_limit_reached`.
+    /// An invitation is worth what its inviter may do now: once he is no longer an active member, or may no longer grant its role,
+    /// it opens nothing.
+    ///
+    /// - Throws: ``Problem`` `not_found` for a token that is unknown, withdrawn, expired, used by another or beyond its inviter's
+    ///   rights; `forbidden` when it is for another address; `tenant_suspended`, `already_exists` for a member, `plan_limit_reached`.
     func accept(_ text: String, person: Person, edge: EdgeContext) async throws -> Member {
-        guard let token = InvitationToken(text), let email = EmailAddress(person.email) else { throw Problem.notFound }
-        // The token is what lets the person act in this tenant, for this one transaction.
-        let context = RequestContext(
-            tenant: token.tenant, user: person.id, role: "", permissions: PermissionSet(), scopes: RowScopes(), plan: "", edge: edge)
+        guard let token = InvitationToken(text) else { throw Problem.notFound }
+        return try await accept(token, person, key: nil, as: Self.context(of: person, in: token.tenant, edge))
+    }
+
+    /// As ``accept(_:person:edge:)``, for a request with or without an `Idempotency-Key`. The key belongs to the tenant of the token:
+    /// its row is written where the membership is.
+    func reply(to text: String, person: Person, key: Idempotency?, edge: EdgeContext) async throws -> Reply {
+        guard let token = InvitationToken(text) else { throw Problem.notFound }
+        let context = Self.context(of: person, in: token.tenant, edge)
+        return try await Idempotency.guarding(key, as: context, on: postgres) {
+            .json(try await accept(token, person, key: key, as: context).json)
+        }
+    }
+
+    /// The token is what lets the person act in this tenant, for one transaction.
+    private static func context(of person: Person, in tenant: TenantID, _ edge: EdgeContext) -> RequestContext {
+        RequestContext(
+            tenant: tenant, user: person.id, role: "", permissions: PermissionSet(), scopes: RowScopes(), plan: "", edge: edge)
+    }
+
+    private func accept(
+        _ token: InvitationToken, _ person: Person, key: Idempotency?, as context: RequestContext
+    ) async throws -> Member {
+        guard let email = EmailAddress(person.email) else { throw Problem.notFound }
         do {
             let (member, isNew) = try await postgres.transaction(as: context) { transaction in
-                try await accept(token, person, email, in: transaction, as: context)
+                let accepted = try await accept(token, person, email, in: transaction, as: context)
+                if let key {
+                    try await transaction.query(key.insertion(as: context, status: 200, body: accepted.member.json.bytes))
+                }
+                return accepted
             }
             // A member who was removed and is back has tokens of an older epoch.
             if isNew, member.epoch > 1 { announcer.announce(member) }
@@ -31,13 +59,22 @@ struct InvitationAcceptance: Sendable {
 
     private func accept(
         _ token: InvitationToken, _ person: Person, _ email: EmailAddress, in transaction: PostgresTransaction, as context: RequestContext
-    ) async throws -> (Member, isNew: Bool) {
+    ) async throws -> (member: Member, isNew: Bool) {
         let found = try await transaction.batch([
             """
             select \(Invitation.columns) from invitation
             where tenant_id = \(context.tenant) and token_hash = \(token.hash) and deleted_at is null for update
             """,
             "select \(Tenant.columns) from tenant where tenant_id = \(context.tenant)",
+            // The lock lets a change of the inviter that is under way go first, and those to come wait: either it is seen here, or
+            // it finds the new member.
+            """
+            select inviter.role from invitation
+            join member as inviter on inviter.tenant_id = invitation.tenant_id and inviter.user_id = invitation.created_by
+            where invitation.tenant_id = \(context.tenant) and invitation.token_hash = \(token.hash)
+              and invitation.deleted_at is null and inviter.status = 'active' and inviter.deleted_at is null
+            for share of inviter
+            """,
         ])
         guard let invitationRow = found[0].first, let tenantRow = found[1].first else { throw Problem.notFound }
         let invitation = try Invitation(row: invitationRow)
@@ -48,7 +85,9 @@ struct InvitationAcceptance: Sendable {
             }
             return (member, isNew: false)
         }
-        guard invitation.expiresAt > .now else { throw Problem.notFound }
+        guard invitation.expiresAt > .now, let inviter = try found[2].first.flatMap({ BuiltInRole(rawValue: try $0.decode("role")) }),
+            invitation.isWithinRights(of: inviter)
+        else { throw Problem.notFound }
         guard invitation.emailKey == email.key else { throw Problem(.forbidden, "The invitation is for another e-mail address.") }
         guard tenant.isActive else { throw Problem(.tenantSuspended, "The tenant '\(tenant.slug)' is suspended.") }
         if let seats = try plans.plan(of: tenant).limits(with: tenant.overrides)["users"] {
@@ -57,7 +96,9 @@ struct InvitationAcceptance: Sendable {
         }
         let joined = try await transaction.query(
             MemberStore.joining(person, role: invitation.role, invitedBy: invitation.createdBy, as: context))
-        guard let row = joined.first else { throw Problem(.alreadyExists, "You are a member of this tenant already.") }
+        guard let row = joined.first else {
+            throw Problem.alreadyExists("You are a member of this tenant already.", id: person.id, isRestorable: false)
+        }
         try await transaction.query(
             """
             update invitation set accepted_at = now(), accepted_by = \(person.id), updated_at = now(), updated_by = \(person.id),

@@ -16,7 +16,7 @@ struct InvitationRoutes: Sendable {
 
     private var create: Route {
         .permitted(
-            Permission(.members, .create), .post, "/v1/invitations",
+            Invitation.permission, .post, "/v1/invitations",
             Operation(
                 id: "createInvitation", summary: "Invite somebody; the token is shown once", tag: "invitations",
                 body: [
@@ -24,7 +24,9 @@ struct InvitationRoutes: Sendable {
                     "properties": ["email": ["type": "string", "format": "email"], "role": BuiltInRole.schema],
                 ],
                 responses: [.init(201, "The invitation with its token.", schema: ["$ref": "#/components/schemas/Invitation"])],
-                errors: [.alreadyExists, .validationFailed, .unknownMember, .invalidJSON, .invalidParameter, .unknownParameter])
+                errors: [
+                    .alreadyExists, .conflict, .validationFailed, .unknownMember, .invalidJSON, .invalidParameter, .unknownParameter,
+                ])
         ) { call, member in
             try call.query.allowOnly([String]())
             try call.refuseIdempotencyKey()
@@ -88,6 +90,7 @@ struct InvitationRoutes: Sendable {
                 ])
         ) { call, member in
             try call.query.allowOnly([String]())
+            try call.refuseBody()
             let id = try call.id(of: RecordID.self)
             let precondition = try Precondition(call)
             let key = try Idempotency(call)
@@ -113,18 +116,18 @@ struct InvitationRoutes: Sendable {
                 ],
                 errors: [
                     .notFound, .alreadyExists, .planLimitReached, .tenantSuspended, .validationFailed, .unknownMember, .invalidJSON,
-                    .unknownParameter,
+                    .invalidParameter, .unknownParameter, .idempotencyKeyReused, .idempotencyInProgress,
                 ])
         ) { call, context in
             try call.query.allowOnly([String]())
             let body = BodyReader(try call.json(), members: ["token"])
             let token = body.string("token")
             let text = try body.require(token)
+            let key = try Idempotency(call)
             // The caller's address, as his present tenant knows it.
             guard let present = try await members.find(context.user, as: context) else { throw Problem.notFound }
             let person = Person(id: present.id, email: present.email, name: present.name)
-            // A repeat by the same person is answered the same by itself, with and without an Idempotency-Key.
-            return .json(try await acceptance.accept(text, person: person, edge: context.edge).json)
+            return try await acceptance.reply(to: text, person: person, key: key, edge: context.edge)
         }
     }
 }

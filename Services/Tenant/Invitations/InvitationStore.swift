@@ -9,37 +9,46 @@ struct InvitationStore: Sendable {
 
     /// Writes an invitation; an expired one to the same address makes room.
     ///
-    /// - Throws: ``Problem`` `already_exists` at `/email` when the address is a member's or has an open invitation.
+    /// - Throws: ``Problem`` `already_exists` at `/email`, with the id, when the address is a member's or has an open invitation;
+    ///   `conflict` when what was in the way has gone meanwhile.
     func create(_ email: EmailAddress, role: BuiltInRole, token: InvitationToken, as context: RequestContext) async throws -> Invitation {
         let expiry = Timestamp.now.advanced(by: Invitation.lifetime)
-        let results: [PostgresResult]
-        do {
-            results = try await postgres.batch(
-                as: context,
-                [
-                    """
-                    update invitation set deleted_at = now(), updated_at = now(), updated_by = \(context.user), version = version + 1
-                    where tenant_id = \(context.tenant) and email_key = \(email.key) and deleted_at is null and accepted_at is null
-                      and expires_at <= now()
-                    """,
-                    """
-                    insert into invitation (tenant_id, email, email_key, role, token_hash, expires_at, created_by, updated_by)
-                    select \(context.tenant)::uuid, \(email.text), \(email.key), \(role.rawValue), \(token.hash), \(expiry)::timestamptz,
-                           \(context.user)::uuid, \(context.user)::uuid
-                    where not exists (
-                        select from member where tenant_id = \(context.tenant)::uuid and lower(email) = \(email.key) and deleted_at is null)
-                    returning \(Invitation.columns)
-                    """,
-                ])
-        } catch let error as PostgresError where error.isUniqueViolation && error.constraint == "invitation_email_unique" {
-            throw Self.exists("There is an open invitation to this address.")
+        let results = try await postgres.batch(
+            as: context,
+            [
+                """
+                update invitation set deleted_at = now(), updated_at = now(), updated_by = \(context.user), version = version + 1
+                where tenant_id = \(context.tenant) and email_key = \(email.key) and deleted_at is null and accepted_at is null
+                  and expires_at <= now()
+                """,
+                """
+                insert into invitation (tenant_id, email, email_key, role, token_hash, expires_at, created_by, updated_by)
+                select \(context.tenant)::uuid, \(email.text), \(email.key), \(role.rawValue), \(token.hash), \(expiry)::timestamptz,
+                       \(context.user)::uuid, \(context.user)::uuid
+                where not exists (
+                    select from member where tenant_id = \(context.tenant)::uuid and lower(email) = \(email.key) and deleted_at is null)
+                on conflict (tenant_id, email_key) where deleted_at is null and accepted_at is null do nothing
+                returning \(Invitation.columns)
+                """,
+                // What was in the way. A statement of its own, so that it sees what the one above has waited for.
+                """
+                select id, true as is_member from member
+                where tenant_id = \(context.tenant) and lower(email) = \(email.key) and deleted_at is null
+                union all
+                select id, false from invitation
+                where tenant_id = \(context.tenant) and email_key = \(email.key) and deleted_at is null and accepted_at is null
+                order by is_member desc limit 1
+                """,
+            ])
+        if let row = results[1].first { return try Invitation(row: row) }
+        guard let present = results[2].first else {
+            throw Problem(.conflict, "Who has this address has changed at the same moment. Try again.")
         }
-        guard let row = results[1].first else { throw Self.exists("There is a member with this address.") }
-        return try Invitation(row: row)
-    }
-
-    private static func exists(_ detail: String) -> Problem {
-        Problem(.alreadyExists, detail, faults: [.init(pointer: "/email", code: "already_exists", detail: detail)])
+        let detail =
+            try present.decode("is_member") ? "There is a member with this address." : "There is an open invitation to this address."
+        throw Problem.alreadyExists(
+            detail, id: try present.decode("id", as: RecordID.self), isRestorable: false,
+            faults: [.init(pointer: "/email", code: "already_exists", detail: detail)])
     }
 
     func find(_ id: RecordID, as context: RequestContext) async throws -> Invitation? {

@@ -110,6 +110,7 @@ struct MemberRoutes: Sendable {
                 errors: Self.writeErrors)
         ) { call, context in
             try call.query.allowOnly([String]())
+            try call.refuseBody()
             var change = MemberStore.Change()
             change.isRemoval = true
             return try await write(change, call, as: context) { _ in .noContent }

@@ -93,9 +93,11 @@ struct MemberStore: Sendable {
                 member = try await Self.apply(change, to: member, in: transaction, as: context)
             }
             if let key {
-                let status = change.isRemoval ? 204 : 200
-                try await transaction.query(
-                    key.insertion(as: context, status: status, body: change.isRemoval ? [] : member.json.bytes))
+                let answer =
+                    change.isRemoval
+                    ? key.insertion(as: context, status: 204, body: [])
+                    : key.insertion(as: context, status: 200, body: member.json.bytes, etag: EntityTag.of(member.version))
+                try await transaction.query(answer)
             }
             return member
         }

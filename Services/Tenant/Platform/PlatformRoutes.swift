@@ -22,11 +22,19 @@ struct PlatformRoutes: Sendable {
         return acting
     }
 
+    /// Records in the tenant's trail that the operator has read it; nothing for a tenant that is not there.
+    private static func look(at tenant: TenantID) -> SQL {
+        """
+        select emit_event('platform.tenant_read', 'tenant', tenant_id::text, '{}'::jsonb) from tenant where tenant_id = \(tenant)
+        """
+    }
+
     private var list: Route {
         .permitted(
             Permission(.platform, .read), .get, "/v1/platform/tenants",
             Operation(
-                id: "listPlatformTenants", summary: "All tenants, the oldest first", tag: "platform",
+                id: "listPlatformTenants", summary: "All tenants, the oldest first; each that is shown has it in its audit trail",
+                tag: "platform",
                 parameters: Paging.parameters + [.init("q", in: .query, schema: ["type": "string"], "A part of the slug.")],
                 responses: [.init(200, "The tenants.", schema: Paging.schema(of: ["$ref": "#/components/schemas/PlatformTenant"]))],
                 errors: [.invalidParameter, .unknownParameter, .invalidCursor])
@@ -36,7 +44,8 @@ struct PlatformRoutes: Sendable {
             if let search, search.utf8.count > 40 { throw Problem.invalidParameter("q", "'q' has at most 40 characters.") }
             let name = "tenants: \(search ?? "")"
             let cursor = try paging.cursor(in: name) { TenantID($0) }
-            let found = try await tenants.list(after: cursor, search: search, limit: paging.limit + 1, as: Self.system(member))
+            let found = try await tenants.list(
+                after: cursor, search: search, limit: paging.limit, shownTo: member.user, as: Self.system(member))
             return paging.reply(found, in: name, cursor: \.id.description, json: \.platformJSON)
         }
     }
@@ -56,10 +65,7 @@ struct PlatformRoutes: Sendable {
                 as: acting,
                 [
                     "select \(Tenant.columns) from tenant where tenant_id = \(id)",
-                    """
-                    select emit_event('platform.tenant_read', 'tenant', tenant_id::text, '{}'::jsonb) from tenant
-                    where tenant_id = \(id)
-                    """,
+                    Self.look(at: id),
                 ])
             guard let row = results[0].first else { throw Problem.notFound }
             let tenant = try Tenant(row: row)
@@ -95,8 +101,12 @@ struct PlatformRoutes: Sendable {
                     if tenant.slug == Slug.platform, !tenant.isActive {
                         throw Problem(.conflict, "The platform's own tenant cannot be suspended: nobody could undo it.")
                     }
+                    // Nothing is changed, and yet the tenant is shown: the trigger on its row tells of changes only.
+                    if change.isEmpty { try await transaction.query(Self.look(at: id)) }
                     if let key {
-                        try await transaction.query(key.insertion(as: acting, status: 200, body: tenant.platformJSON.bytes))
+                        let etag = EntityTag.of(tenant.version)
+                        try await transaction.query(
+                            key.insertion(as: acting, status: 200, body: tenant.platformJSON.bytes, etag: etag))
                     }
                 }
                 if change.makesTokensStale { announcer.announce(tenant) }

@@ -40,12 +40,17 @@ extension RowScope {
     }
 }
 
+extension PermissionSet {
+    /// The rule that nobody grants what he does not hold.
+    func canGrant(_ role: BuiltInRole) -> Bool { role.permissions.isSubset(of: self) }
+}
+
 extension RequestContext {
-    /// Holds the rule that nobody grants what he does not hold.
+    /// Holds the caller to the rule that nobody grants what he does not hold.
     ///
     /// - Throws: ``Problem`` `forbidden`.
     func requireCanGrant(_ role: BuiltInRole) throws(Problem) {
-        guard role.permissions.isSubset(of: permissions) else {
+        guard permissions.canGrant(role) else {
             throw Problem(.forbidden, "You cannot give or take the role \(role.rawValue): it holds more than yours.")
         }
     }

@@ -1,8 +1,12 @@
 import Contracts
 import Core
+import Postgres
+import Resources
 
 /// `/v1/roles`, `/v1/permissions`, `/v1/authorize/explain`: who may do what, and why.
 struct RoleRoutes: Sendable {
+    let postgres: PostgresClient
+
     var routes: [Route] { [roles, permissions, explain] }
 
     private static func page(_ elements: [JSON]) -> Reply {
@@ -71,7 +75,11 @@ struct RoleRoutes: Sendable {
                                 "scope": ["enum": ["none", "own", "team", "all"]], "reason": ["type": "string"],
                             ],
                         ])
-                ], errors: [.validationFailed, .unknownMember, .invalidJSON])
+                ],
+                errors: [
+                    .validationFailed, .unknownMember, .invalidJSON, .invalidParameter, .unknownParameter, .idempotencyKeyReused,
+                    .idempotencyInProgress,
+                ])
         ) { call, member in
             try call.query.allowOnly([String]())
             let body = BodyReader(try call.json(), members: ["permission", "resource_id"])
@@ -82,7 +90,13 @@ struct RoleRoutes: Sendable {
                 let hint = Suggestion.hint(for: name, among: Permission.catalogue.map(\.description))
                 body.fault("permission", "invalid_value", "There is no such permission.\(hint)")
             }
-            return .json(Self.explanation(of: try body.require(permission), for: member))
+            let explanation = Self.explanation(of: try body.require(permission), for: member).bytes
+            // It changes nothing, but a POST takes a key, and a repeat with it gets the answer of then.
+            let key = try Idempotency(call)
+            return try await Idempotency.guarding(key, as: member, on: postgres) {
+                if let key { _ = try await postgres.batch(as: member, [key.insertion(as: member, status: 200, body: explanation)]) }
+                return .json(explanation)
+            }
         }
     }
 

@@ -42,7 +42,10 @@ struct TenantRoutes: Sendable {
             let key = try Idempotency(call)
             return try await Idempotency.guarding(key, as: member, on: tenants.postgres) {
                 let tenant = try await tenants.update(change, if: precondition, as: member) { transaction, tenant in
-                    if let key { try await transaction.query(key.insertion(as: member, status: 200, body: tenant.json.bytes)) }
+                    if let key {
+                        let etag = EntityTag.of(tenant.version)
+                        try await transaction.query(key.insertion(as: member, status: 200, body: tenant.json.bytes, etag: etag))
+                    }
                 }
                 if change.makesTokensStale { announcer.announce(tenant) }
                 return EntityTag.reply(to: call, tenant.json, version: tenant.version)

@@ -20,7 +20,7 @@ struct TenantStore: Sendable {
 
     /// Writes a new tenant and its first member; a tenant that is there already under this id stays as it is.
     ///
-    /// - Throws: ``Problem`` `already_exists` when another one has the slug.
+    /// - Throws: ``Problem`` `already_exists` when another one has the slug, which is not named: it is another tenant's.
     func create(name: String, slug: String, plan: String, owner: Person, role: BuiltInRole, as context: RequestContext) async throws {
         do {
             _ = try await postgres.batch(
@@ -83,8 +83,8 @@ struct TenantStore: Sendable {
     ///
     /// An empty change leaves all as it is.
     ///
-    /// - Throws: ``Problem`` `already_exists` at `/slug`, `version_mismatch`, `not_found`; and what `further` throws, which then
-    ///   undoes the change.
+    /// - Throws: ``Problem`` `already_exists` at `/slug` (not naming who has it, for it is another tenant), `version_mismatch`,
+    ///   `not_found`; and what `further` throws, which then undoes the change.
     func update(
         _ change: Change, if precondition: Precondition, as context: RequestContext,
         further: @Sendable (PostgresTransaction, Tenant) async throws -> Void = { _, _ in }
@@ -120,16 +120,32 @@ struct TenantStore: Sendable {
 
     // Across tenants.
 
-    /// - Parameter search: a part of the slug.
-    func list(after cursor: TenantID?, search: String?, limit: Int, as context: SystemContext) async throws -> [Tenant] {
+    /// A page of tenants and the one after it. Each tenant on the page gets an event in its trail: an operator has looked at it.
+    ///
+    /// - Parameters:
+    ///   - search: a part of the slug.
+    ///   - limit: the size of the page; one more is returned when another page follows.
+    ///   - reader: the operator.
+    func list(
+        after cursor: TenantID?, search: String?, limit: Int, shownTo reader: UserID, as context: SystemContext
+    ) async throws -> [Tenant] {
+        // One statement, so that the events are those of the tenants that are shown. It writes what emit_event would, which is for
+        // the one tenant of app.tenant.
         let rows = try await system.batch(
             as: context,
             [
                 """
-                select \(Tenant.columns) from tenant
-                where (\(cursor.map(\.sqlValue) ?? .null)::uuid is null or tenant_id > \(cursor.map(\.sqlValue) ?? .null)::uuid)
-                  and (\(search.map(\.sqlValue) ?? .null)::text is null or strpos(slug, \(search.map(\.sqlValue) ?? .null)::text) > 0)
-                order by tenant_id limit \(limit)
+                with page as (
+                    select \(Tenant.columns) from tenant
+                    where (\(cursor.map(\.sqlValue) ?? .null)::uuid is null or tenant_id > \(cursor.map(\.sqlValue) ?? .null)::uuid)
+                      and (\(search.map(\.sqlValue) ?? .null)::text is null or strpos(slug, \(search.map(\.sqlValue) ?? .null)::text) > 0)
+                    order by tenant_id limit \(limit + 1)
+                ), looks as (
+                    insert into outbox (tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id)
+                    select id, 'tenant', id::text, 'platform.tenant_listed', '{}'::jsonb, \(reader.description), \(context.requestID)
+                    from (select id from page order by id limit \(limit)) as shown
+                )
+                select * from page order by id
                 """
             ])[0]
         return try rows.map { try Tenant(row: $0) }

@@ -56,6 +56,17 @@ public struct Problem: Error, Sendable {
         Problem(.validationFailed, "The input has \(faults.count) \(faults.count == 1 ? "fault" : "faults").", faults: faults)
     }
 
+    /// A row of the caller's own tenant is in the way. Its id is named, and whether it is a deleted one that can be restored.
+    ///
+    /// For rows of the caller's tenant only. What is unique across tenants (a slug, the e-mail address of an account) must not tell
+    /// anything of the row that has it.
+    public static func alreadyExists(
+        _ detail: String, id: some CustomStringConvertible, isRestorable: Bool, faults: [Fault] = []
+    ) -> Problem {
+        Problem(
+            .alreadyExists, detail, faults: faults, members: [("id", .string(id.description)), ("restorable", .bool(isRestorable))])
+    }
+
     public static func invalidParameter(_ name: String, _ detail: String) -> Problem {
         Problem(.invalidParameter, detail, faults: [Fault(pointer: "?\(name)", code: "invalid_parameter", detail: detail)])
     }

@@ -63,6 +63,17 @@ public struct Call: Sendable {
     }
 }
 
+extension Call {
+    /// Refuses a body where there is nothing that it could say, as with DELETE: it would be ignored.
+    ///
+    /// - Throws: ``Problem`` `invalid_parameter`.
+    public func refuseBody() throws(Problem) {
+        guard !body.isEmpty else { return }
+        let detail = "This route takes no body."
+        throw Problem(.invalidParameter, detail, faults: [.init(pointer: "", code: "not_allowed", detail: detail)])
+    }
+}
+
 /// What a handler answers.
 public struct Reply: Sendable {
     public var status: Int

@@ -143,6 +143,8 @@ public enum OpenAPI {
             "type": ["type": "string"], "title": ["type": "string"], "status": ["type": "integer"],
             "code": ["type": "string", "enum": .array(ErrorCode.allCases.map { .string($0.rawValue) })],
             "detail": ["type": "string"], "request_id": ["type": "string"],
+            "id": ["type": "string", "description": "With already_exists: the record of your tenant that is in the way."],
+            "restorable": ["type": "boolean", "description": "With already_exists: whether that record is deleted and can be restored."],
             "errors": [
                 "type": "array",
                 "items": [

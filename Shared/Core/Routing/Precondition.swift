@@ -6,8 +6,10 @@ public enum Precondition: Sendable, Hashable {
 
     /// What the call demands: nothing without the header or with `*`.
     ///
+    /// - Parameter tagsHashBody: whether the route's tags are of ``EntityTag/of(_:body:)``. Of such a tag the version counts, which is
+    ///   all that a change can be lost to.
     /// - Throws: ``Problem`` `invalid_parameter` when the header is not a list of entity tags.
-    public init(_ call: Call) throws(Problem) {
+    public init(_ call: Call, tagsHashBody: Bool = false) throws(Problem) {
         guard let header = call.header("if-match"), header != "*" else {
             self = .none
             return
@@ -17,7 +19,8 @@ public enum Precondition: Sendable, Hashable {
             throw Problem(.invalidParameter, detail, faults: [.init(pointer: "If-Match", code: "invalid_parameter", detail: detail)])
         }
         // A weak tag never matches here: the comparison is the strong one.
-        self = .versions(tags.filter { !$0.isWeak }.compactMap { Int64($0.value) })
+        let values = tags.lazy.filter { !$0.isWeak }.map { tagsHashBody ? $0.value.prefix(while: { $0 != "-" }) : $0.value }
+        self = .versions(values.compactMap { Int64($0) })
     }
 
     /// Holds a record's version, already read and locked, to the precondition.

@@ -24,6 +24,7 @@ extension Resource {
     var delete: Route {
         .permitted(permission(.delete), .delete, "\(definition.path)/{id}", documents.delete) { call, context in
             try call.query.allowOnly([])
+            try call.refuseBody()
             let precondition = try Precondition(call)
             return try await answer(.delete(id: try call.id(), precondition), as: context, key: try Idempotency(call))
         }
@@ -39,9 +40,14 @@ extension Resource {
         }
     }
 
-    /// A body that says nothing may be sent or left out.
+    /// A body that says nothing, an empty object, may be sent or left out.
     private func refuseMembers(_ call: Call) throws {
-        guard !call.body.isEmpty, let name = try call.json().object?.names.first else { return }
+        guard !call.body.isEmpty else { return }
+        let json = try call.json()
+        guard let object = json.object else {
+            throw Problem.invalid([.init(pointer: "", code: "invalid_type", detail: "Expected an object, found \(json.kindName).")])
+        }
+        guard let name = object.names.first else { return }
         let detail = "There is no member '\(Suggestion.shown(name))'."
         throw Problem(
             .unknownMember, detail, faults: [.init(pointer: "/\(BodyReader.escaped(name))", code: "unknown_member", detail: detail)])

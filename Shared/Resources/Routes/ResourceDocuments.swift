@@ -182,7 +182,8 @@ struct ResourceDocuments: Sendable {
             id: "restore\(type)", summary: "Restore a deleted \(definition.singular).", tag: definition.name,
             parameters: [Self.ifMatch, Self.key], responses: [.init(200, "The restored \(definition.singular).", schema: reference())],
             errors: Self.keyErrors + limitErrors + [
-                .notFound, .versionMismatch, .conflict, .alreadyExists, .unknownMember, .unknownParameter,
+                .notFound, .versionMismatch, .conflict, .alreadyExists, .invalidJSON, .unknownMember, .unknownParameter,
+                .unsupportedMediaType, .validationFailed,
             ])
     }
 

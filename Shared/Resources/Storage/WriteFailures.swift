@@ -14,6 +14,7 @@ struct WriteFailures: Sendable {
                 .planLimitReached, "The plan \(context.plan) allows no more \(definition.name).",
                 members: limit.map { [("limit", .string($0.0)), ("maximum", .number($0.1))] } ?? [], underlying: error)
         case "23505":
+            // No resource has a unique member as yet. The first that gets one has to name the row in the way: Problem.alreadyExists.
             let detail = "Another \(definition.singular) has this value."
             return Problem(.alreadyExists, detail, faults: faults(of: error, "not_unique", detail), underlying: error)
         case "23503":
