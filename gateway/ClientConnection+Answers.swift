@@ -63,6 +63,10 @@ extension ClientConnection {
 
     /// The description of all services' routes.
     func answerDocument() {
+        guard head.path.count == head.target.count else {
+            let detail = "This document takes no parameters."
+            return refuse(Problem(.unknownParameter, detail, faults: [.init(pointer: "?", code: "unknown_parameter", detail: detail)]))
+        }
         let number = exchange.number
         let bound = NIOLoopBound(self, eventLoop: worker.eventLoop)
         worker.shared.apiDocument.fetch(on: worker.eventLoop).whenComplete { result in
