@@ -105,7 +105,8 @@ public struct ServiceHost: Sendable {
             }
         }
         if mode == .serve {
-            let responder = ServiceResponder(parts: parts, signer: configuration.signer, metrics: routeMetrics, readiness: readiness, logger: logger)
+            let responder = ServiceResponder(
+                parts: parts, signer: configuration.signer, metrics: routeMetrics, readiness: readiness, logger: logger)
             services.append(
                 Gated(
                     gate: gate,

@@ -90,8 +90,8 @@ import Testing
         func shown(_ value: Any) -> String {
             var text = ""
             dump(value, to: &text)
-            // Places in memory differ from run to run.
-            return text.split(separator: "\n").filter { !$0.contains("settings:") && !$0.contains("0x") }.joined(separator: "\n")
+            // Places in memory and the order of dictionaries differ from run to run.
+            return text.split(separator: "\n").filter { !$0.contains("settings:") && !$0.contains("0x") }.sorted().joined(separator: "\n")
         }
         let ports: Set = ["port", "admin.port"]
         let runtime = RuntimeConfiguration.settings.filter { !ports.contains($0.key) }

@@ -61,7 +61,7 @@ import Testing
             }
             let made = try #require(answers.first { $0.status == 201 })
             let refused = answers.filter { $0.status == 409 }
-            #expect(refused.count == 5)
+            #expect(refused.count == 5, "\(answers.map { "\($0.status) \($0.text)" })")
             #expect(refused.allSatisfy { $0.code == "already_exists" && $0.json["id"] == made.json["id"] })
 
             let ben = UserID()
