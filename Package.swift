@@ -101,7 +101,7 @@ let package = Package(
         + [
             .target(
                 name: "Gateway", dependencies: ["Core", "Contracts", "Operations", "Redis", jwt, crypto, logging, lifecycle] + nio,
-                path: "gateway", exclude: ["Main", "README.md"], swiftSettings: settings),
+                path: "gateway", exclude: ["Main", "README.md"], resources: [.copy("Operation/docs.html")], swiftSettings: settings),
             .executableTarget(
                 name: "martlet-gateway", dependencies: ["Gateway", "Operations", argumentParser, lifecycle, unixSignals, logging],
                 path: "gateway/Main", swiftSettings: settings),

@@ -61,12 +61,23 @@ extension ClientConnection {
         }
     }
 
-    /// The description of all services' routes.
-    func answerDocument() {
+    /// Whether the gateway itself has what is asked for.
+    var isOwnPage: Bool { withHeadBytes { $0[head.path].equals("/openapi.json") || $0[head.path].equals("/docs") } }
+
+    func answerOwnPage() {
         guard head.path.count == head.target.count else {
             let detail = "This document takes no parameters."
             return refuse(Problem(.unknownParameter, detail, faults: [.init(pointer: "?", code: "unknown_parameter", detail: detail)]))
         }
+        if withHeadBytes({ $0[head.path].equals("/docs") }) {
+            let page = worker.shared.referencePage
+            return respond(status: 200, type: "text/html; charset=utf-8", body: page.body, policy: page.policy) { _ in }
+        }
+        answerDocument()
+    }
+
+    /// The description of all services' routes.
+    private func answerDocument() {
         let number = exchange.number
         let bound = NIOLoopBound(self, eventLoop: worker.eventLoop)
         worker.shared.apiDocument.fetch(on: worker.eventLoop).whenComplete { result in
@@ -91,7 +102,10 @@ extension ClientConnection {
     }
 
     /// Writes an answer of the gateway's own and ends the exchange.
-    func respond(status: Int, type: StaticString?, body: [UInt8], fields: (inout HeadWriter) -> Void) {
+    func respond(
+        status: Int, type: StaticString?, body: [UInt8], policy: [UInt8] = Array("default-src 'none'".utf8),
+        fields: (inout HeadWriter) -> Void
+    ) {
         // The rest of the request: here already, or never awaited.
         let headLength = parser.head.length
         if phase != .forwarding { takeUnsentBody(headLength) }
@@ -114,7 +128,9 @@ extension ClientConnection {
                 writer.put("\r\n")
             }
             fields(&writer)
-            writer.put("Cache-Control: no-store\r\nContent-Security-Policy: default-src 'none'\r\n")
+            writer.put("Cache-Control: no-store\r\nContent-Security-Policy: ")
+            writer.put(policy)
+            writer.put("\r\n")
             putCommonFields(&writer)
             writer.put("\r\n")
             if head.method != .head { writer.put(body) }

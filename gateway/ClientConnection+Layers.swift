@@ -28,7 +28,7 @@ extension ClientConnection {
         if worker.metrics.inFlight > worker.inFlightLimit {
             return refuse(Problem(.overloaded, "Too many requests are under way. Try again shortly.", retryAfter: 1))
         }
-        let isDocument = exchange.route == nil && withHeadBytes { $0[head.path].equals("/openapi.json") }
+        let isDocument = exchange.route == nil && isOwnPage
         let isOpen = isDocument || route?.isOpen ?? false
 
         switch authenticate() {
@@ -179,7 +179,7 @@ extension ClientConnection {
 
     private func admitAnonymous(to document: Bool) {
         chargeAddress { connection in
-            if document { connection.answerDocument() } else { connection.forwardIfSmall() }
+            if document { connection.answerOwnPage() } else { connection.forwardIfSmall() }
         }
     }
 
@@ -219,7 +219,7 @@ extension ClientConnection {
     private func admitted() {
         // Unknown paths are refused only now, so that they count for the limits as all others.
         if exchange.route == nil {
-            if withHeadBytes({ $0[head.path].equals("/openapi.json") }) { return answerDocument() }
+            if isOwnPage { return answerOwnPage() }
             return refuse(.notFound)
         }
         forwardIfSmall()

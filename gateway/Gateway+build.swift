@@ -30,7 +30,7 @@ struct GatewayParts: Sendable {
         shared = SharedParts(
             configuration: configuration, routes: RouteTable(bodyLimit: configuration.bodyLimit), directory: directory,
             keyRefresh: keyRefresh, securityEvents: SecurityEvents(caller: caller, logger: logger),
-            apiDocument: APIDocument(caller: caller), accessLog: accessLog, logger: logger)
+            apiDocument: APIDocument(caller: caller), referencePage: ReferencePage(), accessLog: accessLog, logger: logger)
         feed = StateFeed(caller: caller, directory: directory, keyRefresh: keyRefresh, redis: configuration.redis, logger: logger)
     }
 

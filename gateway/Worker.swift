@@ -12,6 +12,7 @@ struct SharedParts: Sendable {
     let keyRefresh: KeyRefresh
     let securityEvents: SecurityEvents
     let apiDocument: APIDocument
+    let referencePage: ReferencePage
     let accessLog: AccessLogOutput?
     let logger: Logger
 }

@@ -1,4 +1,6 @@
 import Core
+import Crypto
+import Foundation
 import NIOCore
 import Testing
 
@@ -121,6 +123,27 @@ import Testing
             #expect(document["components"]?["securitySchemes"]?.object?.names == ["bearer"])
             _ = try await gateway.get("/openapi.json")
             #expect(gateway.upstream.requests.count == 5)
+        }
+    }
+
+    /// The page may run its own script and style and ask this origin; its policy names both by their hashes.
+    @Test func theReferencePageIsServedUnderAPolicyThatLetsItLoadNothingElse() async throws {
+        try await TestGateway.with { gateway async throws in
+            let answer = try await gateway.get("/docs")
+            #expect(answer.status == 200 && answer.header("content-type") == "text/html; charset=utf-8")
+            let policy = try #require(answer.header("content-security-policy"))
+            #expect(policy.hasPrefix("default-src 'none'; connect-src 'self'; style-src 'sha256-") && !policy.contains("unsafe"))
+            for element in ["style", "script"] {
+                let parts = answer.body.components(separatedBy: "<\(element)>")
+                try #require(parts.count == 2 && !answer.body.contains("<\(element) "))
+                let text = parts[1].components(separatedBy: "</\(element)>")[0]
+                let hash = Data(SHA256.hash(data: Data(text.utf8))).base64EncodedString()
+                #expect(policy.contains("\(element)-src 'sha256-\(hash)'"))
+            }
+            // The one address in it is an example of the format uri.
+            #expect(answer.body.components(separatedBy: "https://").count == 2 && !answer.body.contains("http://"))
+            #expect(try await gateway.get("/docs?x=1").status == 400)
+            #expect(gateway.upstream.requests.isEmpty)
         }
     }
 
