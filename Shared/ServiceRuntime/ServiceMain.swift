@@ -80,6 +80,9 @@ enum ServiceProcess {
 struct Migrate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Apply the migrations that are missing, as the owner of the schema.")
 
+    @Option(help: "Seconds to wait for Postgres, the database and the role, which may be made at the same time.")
+    var wait = 60
+
     func run() async throws {
         let definition = ServiceMain.current
         do {
@@ -88,10 +91,30 @@ struct Migrate: AsyncParsableCommand {
             // Progress goes to the terminal; the log would say the same again.
             let silent = Logger(label: "migrate") { _ in SwiftLogNoOpLogHandler() }
             let migrator = Migrator(configuration: try configuration.postgres(as: .owner), schema: definition.name.rawValue)
-            let applied = try await migrator.apply(try ServiceHost.migrations(of: definition), logger: silent) { print("applied: \($0)") }
+            let migrations = try ServiceHost.migrations(of: definition)
+            let applied = try await Self.whenConnected(within: .seconds(wait)) {
+                try await migrator.apply(migrations, logger: silent) { print("applied: \($0)") }
+            }
             print(applied.isEmpty ? "up to date" : "up to date after \(applied.count) migrations")
         } catch {
             ServiceMain.fail(error)
+        }
+    }
+
+    /// Tries again every second while there is no connection, and says on standard error each new reason it waits for.
+    private static func whenConnected<Result: Sendable>(
+        within limit: Duration, _ body: @Sendable () async throws -> Result
+    ) async throws -> Result {
+        let deadline = ContinuousClock.now + limit
+        var said = ""
+        while true {
+            do {
+                return try await body()
+            } catch MigrationError.notConnected(let reason) where ContinuousClock.now < deadline {
+                if reason != said { FileHandle.standardError.write(Data("waiting: \(reason)\n".utf8)) }
+                said = reason
+                try await Task.sleep(for: .seconds(1))
+            }
         }
     }
 }

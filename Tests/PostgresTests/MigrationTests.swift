@@ -151,6 +151,26 @@ import Testing
         }
     }
 
+    // `migrate` waits for a server that does not answer and for a role that is not there yet, and for nothing else.
+    @Test func noConnectionIsToldFromARefusal() async throws {
+        func isNotConnected(_ error: any Error) -> Bool { if case MigrationError.notConnected = error { true } else { false } }
+        try await TestPostgres.run { database in
+            var absent = database.owner
+            absent.user = "martlet_nobody"
+            var silent = database.owner
+            (silent.host, silent.port) = ("127.0.0.1", 1)
+            for configuration in [absent, silent] {
+                await #expect {
+                    try await Migrator(configuration: configuration, schema: database.schema).apply([set(1)], logger: TestPostgres.logger)
+                } throws: { isNotConnected($0) }
+            }
+            let refused = try MigrationSet(name: "crm", migrations: [Migration(set: "crm", version: 1, name: "wrong", sql: "no sql")])
+            await #expect {
+                try await migrator(database).apply([refused], logger: TestPostgres.logger)
+            } throws: { !isNotConnected($0) }
+        }
+    }
+
     @Test func aFolderWithAGapOrAWrongNameIsRefused() throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString).path()
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)

@@ -31,7 +31,9 @@ public enum MigrationError: Error, CustomStringConvertible {
     case malformed(String)
     /// The database was migrated with something else than what is at hand.
     case diverged(String)
-    /// The server could not be reached or refused what is done around the migrations.
+    /// There was no connection: the server does not answer yet, or does not know the role or the database.
+    case notConnected(String)
+    /// The server refused what is done around the migrations, or was lost meanwhile.
     case server(String)
     /// A migration was refused by the server and rolled back.
     case failed(Migration, String)
@@ -42,7 +44,7 @@ public enum MigrationError: Error, CustomStringConvertible {
         switch self {
         case .malformed(let reason): "migrations are malformed: \(reason)"
         case .diverged(let reason): "the database has another history: \(reason)"
-        case .server(let reason): "migrating: \(reason)"
+        case .notConnected(let reason), .server(let reason): "migrating: \(reason)"
         case .failed(let migration, let reason): "migration \(migration) failed: \(reason)"
         }
     }

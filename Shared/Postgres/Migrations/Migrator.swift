@@ -58,7 +58,7 @@ public struct Migrator: Sendable {
             }
             return missing
         } catch let error as ConnectFailure {
-            throw MigrationError.server(error.reason)
+            throw MigrationError.notConnected(error.reason)
         } catch let error as PostgresError {
             throw MigrationError.server(error.migrationDescription)
         }
