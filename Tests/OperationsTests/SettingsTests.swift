@@ -119,7 +119,7 @@ import Testing
         values["MARTLET_CONTEXT_KEYS_FILE"] = path
         let missing = #expect(throws: SettingError.self) { try GatewayConfiguration(settings: Settings(values: values)) }
         #expect(missing?.description.contains("MARTLET_CONTEXT_KEYS_FILE") == true)
-        FileManager.default.createFile(atPath: path, contents: Data("k7:\(String(repeating: "0c", count: 32))\n".utf8))
+        _ = FileManager.default.createFile(atPath: path, contents: Data("k7:\(String(repeating: "0c", count: 32))\n".utf8))
         #expect(try GatewayConfiguration(settings: Settings(values: values)).signer.keyID == "k7")
         values["MARTLET_CONTEXT_KEYS"] = Self.secrets["MARTLET_CONTEXT_KEYS"]
         let both = #expect(throws: SettingError.self) { try GatewayConfiguration(settings: Settings(values: values)) }
