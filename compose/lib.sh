@@ -76,7 +76,7 @@ install_missing() {
   log=$(mktemp)
   as_root apt-get update -q </dev/null >"$log" 2>&1 || { show_log "$log"; say "apt-get update failed; trying with the lists that are there"; }
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" </dev/null 2>&1 |
-    tee "$log" | sed -u -n "s/^Setting up \([^ ]*\) .*/$command_name:   \1/p" || code=$?
+    tee "$log" | sed -u -n "s|^Setting up \([^ ]*\) .*|$command_name:   \1|p" || code=$?
   [[ -z $made_policy ]] || as_root rm -f "$policy"
   ((code == 0)) || { show_log "$log"; fail "apt-get could not install ${missing[*]}; its message is above"; }
   rm -f "$log"
