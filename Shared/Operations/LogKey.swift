@@ -2,6 +2,7 @@
 public enum LogKey {
     public static let requestID = "request.id"
     public static let tenantID = "tenant.id"
+    public static let traceID = "trace.id"
     public static let route = "http.route"
     public static let status = "http.status"
     public static let code = "error.code"

@@ -55,6 +55,15 @@ public struct PostgresError: Error, Sendable {
     }
 
     public var sqlState: String? { if case .server(let sqlState) = kind { sqlState } else { nil } }
+    /// Whether the server could not be reached or was lost, rather than having refused something: trying again may help.
+    public var isOutage: Bool {
+        switch kind {
+        case .connectionLost, .deadlineExceeded, .notConnected, .overloaded: true
+        // Shutting down, starting up, and too many connections.
+        case .server(let sqlState): sqlState.hasPrefix("57P") || sqlState == "53300"
+        case .cancelled, .invalidValue: false
+        }
+    }
     public var isUniqueViolation: Bool { sqlState == "23505" }
     public var isForeignKeyViolation: Bool { sqlState == "23503" }
     public var isCheckViolation: Bool { sqlState == "23514" }

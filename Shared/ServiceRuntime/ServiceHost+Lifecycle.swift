@@ -14,24 +14,48 @@ struct StartGate: Sendable {
     let systemPostgres: PostgresClient
     let migrations: [MigrationSet]
     let logger: Logger
+    private let told = Told()
 
+    init(
+        definition: ServiceDefinition, postgres: PostgresClient, systemPostgres: PostgresClient, migrations: [MigrationSet], logger: Logger
+    ) {
+        self.definition = definition
+        self.postgres = postgres
+        self.systemPostgres = systemPostgres
+        self.migrations = migrations
+        self.logger = logger
+    }
+
+    /// Waits for as long as it takes: start order does not matter, and a process that ended would only be started again.
+    ///
     /// - Throws: ``Postgres/IsolationFault`` when a role or a table is unsafe.
     func pass() async throws {
-        try await postgres.ready()
-        try await systemPostgres.ready()
-        var isTold = false
         while true {
-            let pending = try await pendingMigrations()
-            if pending.isEmpty { break }
-            if !isTold {
-                logger.notice(
-                    "waiting for migrations; run the subcommand migrate",
-                    metadata: [LogKey.migration: .string(pending.map(\.description).joined(separator: ", "))])
-                isTold = true
+            do {
+                try await postgres.ready()
+                try await systemPostgres.ready()
+                let pending = try await pendingMigrations()
+                if pending.isEmpty {
+                    return try await IsolationCheck(postgres, schema: definition.name.rawValue)
+                        .run(as: SystemContext(service: definition.name.rawValue))
+                }
+                if told.isFirst("migrations") {
+                    logger.notice(
+                        "waiting for migrations; run the subcommand migrate",
+                        metadata: [LogKey.migration: .string(pending.map(\.description).joined(separator: ", "))])
+                }
+            } catch let error as PostgresError where error.isOutage && !Task.isCancelled {
+                if told.isFirst("database") { logger.notice("waiting for the database") }
             }
             try await Task.sleep(for: .milliseconds(250))
         }
-        try await IsolationCheck(postgres, schema: definition.name.rawValue).run(as: SystemContext(service: definition.name.rawValue))
+    }
+
+    /// What has been said already: several parts of a process wait at one gate, and one line is enough.
+    private final class Told: Sendable {
+        private let what = Mutex<Set<String>>([])
+
+        func isFirst(_ text: String) -> Bool { what.withLock { $0.insert(text).inserted } }
     }
 }
 

@@ -111,6 +111,69 @@ import Testing
         #expect(try gateway == shown(GatewayConfiguration(settings: Settings(values: Self.secrets))))
     }
 
+    // MARK: Documents
+
+    private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+
+    private static func text(_ path: String) throws -> String {
+        try String(contentsOf: root.appending(path: path), encoding: .utf8)
+    }
+
+    /// Every setting of the six processes by name, with those that are the same everywhere once.
+    private static let all: [String: [Setting]] = Dictionary(
+        grouping: RuntimeConfiguration.settings + IdentityConfiguration.settings + TenantConfiguration.settings
+            + GatewayConfiguration.settings, by: \.name)
+
+    /// What compose.yaml reads itself, and the one name that is read before all settings.
+    private static let notSettings: Set = ["MARTLET_PUBLISH", "MARTLET_VERSION", "MARTLET_CONFIG_FILE"]
+
+    private static var known: Set<String> {
+        notSettings.union(all.flatMap { name, settings in settings[0].isSecret ? [name, "\(name)_FILE"] : [name] })
+    }
+
+    private static func names(in text: String) -> Set<String> {
+        Set(text.matches(of: /MARTLET_[A-Z0-9_]*[A-Z0-9]/).map { String($0.output) })
+    }
+
+    /// Each setting is in the example with its default, and nothing is there that no process reads.
+    @Test func theExampleFileHasEverySettingWithItsDefault() throws {
+        var listed: [String: [String]] = [:]
+        for line in try Self.text("compose/.env.example").split(separator: "\n") {
+            guard let match = line.wholeMatch(of: /# (MARTLET_[A-Z0-9_]+)=(.*)/) else { continue }
+            listed[String(match.1), default: []].append(String(match.2))
+        }
+        for (name, settings) in Self.all {
+            let isSecret = settings[0].isSecret
+            let values = try #require(listed[isSecret ? "\(name)_FILE" : name], "\(name) is not in compose/.env.example")
+            // A default that differs by process, or is another setting's value, is told in words.
+            let standards = Set(settings.map(\.standard))
+            guard !isSecret, standards.count == 1, let standard = standards.first, !standard.isEmpty, !standard.contains(" "),
+                !standard.hasPrefix("MARTLET_")
+            else { continue }
+            #expect(values.allSatisfy { $0 == standard }, "\(name): \(values), and the code says \(standard)")
+        }
+        #expect(Set(listed.keys).subtracting(Self.known) == [])
+    }
+
+    /// What the other documents and manifests set, some process reads.
+    @Test func everySettingThatADocumentNamesIsRead() throws {
+        var files = [
+            "README.md", "compose/README.md", "compose/compose.yaml", "compose/services.sh", "compose/local", "Tests/bench",
+            "k8s/README.md",
+            "k8s/make-secrets", "gateway/README.md", "Services/README.md",
+        ]
+        let manifests = try #require(FileManager.default.enumerator(atPath: Self.root.appending(path: "k8s").path))
+        for case let path as String in manifests where path.hasSuffix(".yaml") { files.append("k8s/\(path)") }
+        #expect(files.count > 40)
+        for file in files {
+            let unknown = try Self.names(in: Self.text(file)).subtracting(Self.known).filter { name in
+                // Parts of a name that a script completes, and the tests' own.
+                !name.hasPrefix("MARTLET_TEST_") && !name.hasPrefix("MARTLET_BENCH_") && !Self.known.contains { $0.hasPrefix("\(name)_") }
+            }
+            #expect(unknown == [], "\(file)")
+        }
+    }
+
     @Test func aSecretMayLieInAFileButNotInBothPlaces() throws {
         let path = FileManager.default.temporaryDirectory.appendingPathComponent("martlet-secret-\(UUID())").path
         defer { try? FileManager.default.removeItem(atPath: path) }

@@ -9,18 +9,19 @@ public enum Lead {
     public static let definition = ResourceDefinition(
         "leads", singular: "lead", permissions: .leads, owner: "owner_id", planLimit: "leads",
         fields: [
-            Field("first_name", .text(max: 100), [.searchable, .importable]),
-            Field("last_name", .text(max: 100), [.required, .sortable, .searchable, .importable]),
-            Field("company", .text(max: 200), [.sortable, .filterable, .searchable, .importable]),
-            Field("title", .text(max: 200), [.searchable, .importable], "The position in the company."),
+            Field("first_name", .text(max: 100), [.searchable, .importable], example: "Ngozi"),
+            Field("last_name", .text(max: 100), [.required, .sortable, .searchable, .importable], example: "Okafor"),
+            Field("company", .text(max: 200), [.sortable, .filterable, .searchable, .importable], example: "Kestrel Freight"),
+            Field("title", .text(max: 200), [.searchable, .importable], "The position in the company.", example: "Plant Manager"),
             Field("email", .email, [.filterable, .searchable, .importable]),
             Field("phone", .phone, [.searchable, .importable]),
             Field("website", .url, [.importable]),
-            Field("source", .text(max: 100), [.filterable, .importable], "Where the lead came from, such as web or fair."),
+            Field(
+                "source", .text(max: 100), [.filterable, .importable], "Where the lead came from, such as web or fair.", example: "fair"),
             Field(
                 "status", .enumeration(statuses, settable: statuses.filter { $0 != "converted" }), [.filterable, .importable],
-                default: .value("new")),
-            Field("score", .integer(0...100), [.sortable, .filterable, .importable], "How promising the lead is."),
+                default: .value("new"), "How far the lead has come; converted comes about by converting it."),
+            Field("score", .integer(0...100), [.sortable, .filterable, .importable], "How promising the lead is.", example: 42),
             Field("owner_id", .reference(.member), [.filterable], default: .caller, "The member in charge; the creator unless given."),
             Field("tags", .tags(maxCount: 50, maxLength: 50), [.importable]),
             Field("address", .object(Address.fields), [.importable]),

@@ -19,36 +19,45 @@ public struct Operation: Sendable {
         public var status: Int
         public var description: String
         public var schema: JSON?
+        /// Header fields that it has, each with one sentence.
+        public var headers: [(name: String, description: String)]
 
-        public init(_ status: Int, _ description: String, schema: JSON? = nil) {
+        public init(_ status: Int, _ description: String, schema: JSON? = nil, headers: [(name: String, description: String)] = []) {
             self.status = status
             self.description = description
             self.schema = schema
+            self.headers = headers
         }
     }
 
     /// Unique over all services, camel case: `createLead`.
     public var id: String
     public var summary: String
+    /// What a caller must know beyond the summary: full sentences; may be empty.
+    public var description: String
     /// The resource's name; operations are grouped by it.
     public var tag: String
     /// Query and header parameters; those of the path are derived from the template.
     public var parameters: [Parameter]
     /// JSON Schema of the body, or `nil` when there is none.
     public var body: JSON?
+    /// A body as somebody would send it.
+    public var bodyExample: JSON?
     public var responses: [Response]
     /// The errors of its own, beside those that every route can have.
     public var errors: [ErrorCode]
 
     public init(
-        id: String, summary: String, tag: String, parameters: [Parameter] = [], body: JSON? = nil, responses: [Response] = [],
-        errors: [ErrorCode] = []
+        id: String, summary: String, description: String = "", tag: String, parameters: [Parameter] = [], body: JSON? = nil,
+        bodyExample: JSON? = nil, responses: [Response] = [], errors: [ErrorCode] = []
     ) {
         self.id = id
         self.summary = summary
+        self.description = description
         self.tag = tag
         self.parameters = parameters
         self.body = body
+        self.bodyExample = bodyExample
         self.responses = responses
         self.errors = errors
     }
@@ -73,15 +82,26 @@ public enum OpenAPI {
             "openapi": "3.1.0",
             "info": [
                 "title": "Martlet", "version": "1",
-                "description": "A multi-tenant CRM platform. Errors are application/problem+json (RFC 9457).",
+                "description": .string(introduction),
             ],
             "paths": .object(paths),
             "components": [
                 "schemas": .object(components),
-                "securitySchemes": ["bearer": ["type": "http", "scheme": "bearer", "bearerFormat": "JWT"]],
+                "securitySchemes": [
+                    "bearer": [
+                        "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+                        "description": "The access token that signing in or refreshing gives; it lasts ten minutes.",
+                    ]
+                ],
             ],
         ]
     }
+
+    private static let introduction = """
+        A multi-tenant CRM platform. Sign in with POST /v1/auth/login and send the access token with each request. Errors are \
+        application/problem+json (RFC 9457) with a stable code; input is checked strictly, and all its faults are told at once. Every \
+        answer tells the limits that count in RateLimit and RateLimit-Policy, and has an X-Request-Id; name it when you report a fault.
+        """
 
     /// The names in braces of a template.
     public static func parameterNames(in path: String) -> [String] {
@@ -93,6 +113,7 @@ public enum OpenAPI {
         var object: JSONObject = JSONObject()
         object["operationId"] = .string(operation.id)
         object["summary"] = .string(operation.summary)
+        if !operation.description.isEmpty { object["description"] = .string(operation.description) }
         object["tags"] = [.string(operation.tag)]
         var isOpen = false
         switch route.access {
@@ -115,13 +136,22 @@ public enum OpenAPI {
                 })
         }
         if let body = operation.body {
-            object["requestBody"] = ["required": true, "content": ["application/json": ["schema": body]]]
+            var content: JSONObject = JSONObject()
+            content["schema"] = body
+            if let example = operation.bodyExample { content["example"] = example }
+            object["requestBody"] = ["required": true, "content": ["application/json": .object(content)]]
         }
         var responses = JSONObject()
         for response in operation.responses {
             var value: JSONObject = JSONObject()
             value["description"] = .string(response.description)
             if let schema = response.schema { value["content"] = ["application/json": ["schema": schema]] }
+            if !response.headers.isEmpty {
+                value["headers"] = .object(
+                    response.headers.reduce(into: JSONObject()) {
+                        $0[$1.name] = ["description": .string($1.description), "schema": ["type": "string"]]
+                    })
+            }
             responses[String(response.status)] = .object(value)
         }
         let common: [ErrorCode] = [.rateLimited, .internal, .upstreamUnavailable] + (isOpen ? [] : [.unauthenticated, .forbidden])
@@ -140,16 +170,27 @@ public enum OpenAPI {
         "type": "object",
         "required": ["type", "title", "status", "code", "detail", "request_id"],
         "properties": [
-            "type": ["type": "string"], "title": ["type": "string"], "status": ["type": "integer"],
-            "code": ["type": "string", "enum": .array(ErrorCode.allCases.map { .string($0.rawValue) })],
-            "detail": ["type": "string"], "request_id": ["type": "string"],
+            "type": ["type": "string", "format": "uri", "description": "Names the code as a URI."],
+            "title": ["type": "string", "description": "What the code means, the same each time."],
+            "status": ["type": "integer", "description": "The HTTP status."],
+            "code": [
+                "type": "string", "enum": .array(ErrorCode.allCases.map { .string($0.rawValue) }),
+                "description": "For programs: stable, and never used for another fault.",
+            ],
+            "detail": ["type": "string", "description": "What went wrong this time, for a person."],
+            "request_id": ["type": "string", "description": "As in X-Request-Id."],
             "id": ["type": "string", "description": "With already_exists: the record of your tenant that is in the way."],
             "restorable": ["type": "boolean", "description": "With already_exists: whether that record is deleted and can be restored."],
             "errors": [
                 "type": "array",
                 "items": [
                     "type": "object", "required": ["pointer", "code", "detail"],
-                    "properties": ["pointer": ["type": "string"], "code": ["type": "string"], "detail": ["type": "string"]],
+                    "properties": [
+                        "pointer": [
+                            "type": "string", "examples": ["/email"],
+                            "description": "The place: a JSON pointer into the body, ?name of the query, or a header's name.",
+                        ], "code": ["type": "string"], "detail": ["type": "string"],
+                    ],
                 ],
             ],
         ],

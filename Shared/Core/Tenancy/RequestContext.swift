@@ -95,6 +95,11 @@ public enum Caller: Sendable, Hashable {
         }
     }
 
+    /// In whose name; `nil` for a call that is no member's.
+    public var tenant: TenantID? {
+        if case .member(let context) = self { context.tenant } else { nil }
+    }
+
     public var edge: EdgeContext {
         switch self {
         case .anonymous(let edge): edge

@@ -13,11 +13,24 @@ extension Field {
         if case .value(let json) = defaultValue { schema["default"] = json }
         if isReadOnly { schema["readOnly"] = true }
         if !description.isEmpty { schema["description"] = .string(description) }
+        if let example = example ?? kind.example { schema["examples"] = [example] }
         return .object(schema)
     }
 }
 
 extension FieldKind {
+    /// What the form alone suggests.
+    fileprivate var example: JSON? {
+        switch self {
+        case .email: "n.okafor@kestrel.example"
+        case .phone: "+49 40 5550101"
+        case .url: "https://kestrel.example"
+        case .tags: ["emea", "priority"]
+        case .custom: ["industry": "logistics"]
+        default: nil
+        }
+    }
+
     fileprivate func schema(allValues: Bool) -> JSONObject {
         let json: JSON =
             switch self {

@@ -35,15 +35,20 @@ public struct Field: Sendable {
     public let defaultValue: Default
     /// For the public document: one sentence.
     public let description: String
+    /// For the public document: a value as it would be.
+    public let example: JSON?
 
     /// - Parameter defaultValue: `.null` unless given; tags and custom fields start empty instead.
-    public init(_ name: String, _ kind: FieldKind, _ traits: Traits = [], default defaultValue: Default = .null, _ description: String = "")
-    {
+    public init(
+        _ name: String, _ kind: FieldKind, _ traits: Traits = [], default defaultValue: Default = .null, _ description: String = "",
+        example: JSON? = nil
+    ) {
         self.name = name
         self.kind = kind
         self.traits = traits
         self.defaultValue = defaultValue
         self.description = description
+        self.example = example
     }
 
     public var isReadOnly: Bool { traits.contains(.readOnly) }

@@ -20,10 +20,10 @@ struct ResourceDocuments: Sendable {
 
     private var record: JSON {
         var properties = JSONObject()
-        let id: JSON = ["type": "string", "format": "uuid"]
-        let time: JSON = ["type": "string", "format": "date-time"]
-        properties["id"] = id
-        properties["version"] = ["type": "integer", "minimum": 1, "description": "Grows by one with each change."]
+        let id: JSON = ["type": "string", "format": "uuid", "readOnly": true]
+        let time: JSON = ["type": "string", "format": "date-time", "readOnly": true]
+        properties["id"] = ["type": "string", "format": "uuid", "readOnly": true, "description": "A UUIDv7: later ones sort later."]
+        properties["version"] = ["type": "integer", "minimum": 1, "readOnly": true, "description": "Grows by one with each change."]
         for field in definition.fields { properties[field.name] = field.schema(allValues: true) }
         properties["created_at"] = time
         properties["updated_at"] = time
@@ -35,7 +35,12 @@ struct ResourceDocuments: Sendable {
 
     private func input(_ purpose: BodyReader.Purpose) -> JSON {
         var properties = JSONObject()
-        for field in definition.fields where !field.isReadOnly { properties[field.name] = field.schema(allValues: false) }
+        for field in definition.fields where !field.isReadOnly {
+            var schema = field.schema(allValues: false).object ?? JSONObject()
+            // A patch leaves out what it does not name; it fills nothing in.
+            if purpose == .patch { schema["default"] = nil }
+            properties[field.name] = .object(schema)
+        }
         var schema: JSONObject = JSONObject()
         schema["type"] = "object"
         schema["additionalProperties"] = false
@@ -53,8 +58,13 @@ struct ResourceDocuments: Sendable {
                 "page": [
                     "type": "object", "required": ["next", "limit"],
                     "properties": [
-                        "next": ["type": ["string", "null"]], "limit": ["type": "integer"], "total": ["type": "integer"],
-                        "total_relation": ["type": "string", "enum": ["exact", "at_least"]],
+                        "next": ["type": ["string", "null"], "description": "The cursor for after=; null on the last page."],
+                        "limit": ["type": "integer"],
+                        "total": ["type": "integer", "description": "Only with count=: how many records the whole list has."],
+                        "total_relation": [
+                            "type": "string", "enum": ["exact", "at_least"],
+                            "description": "Only with count=estimate: whether total is the number, or the list has more than it.",
+                        ],
                     ],
                 ],
             ],
@@ -65,15 +75,16 @@ struct ResourceDocuments: Sendable {
         [
             "type": "object", "required": ["operations"], "additionalProperties": false,
             "properties": [
-                "atomic": ["type": "boolean", "default": false],
+                "atomic": ["type": "boolean", "default": false, "description": "Whether one failing operation undoes all."],
                 "operations": [
                     "type": "array", "minItems": 1, "maxItems": .number(BatchReader.maximumOperations),
                     "items": [
                         "type": "object", "required": ["op"], "additionalProperties": false,
                         "properties": [
                             "op": ["type": "string", "enum": ["create", "update", "delete"]],
-                            "id": ["type": "string", "format": "uuid"], "version": ["type": "integer"],
-                            "body": ["anyOf": [reference("Create"), reference("Patch")]],
+                            "id": ["type": "string", "format": "uuid", "description": "Of what is updated or deleted."],
+                            "version": ["type": "integer", "description": "The version that the record must still have."],
+                            "body": ["description": "For create and update.", "anyOf": [reference("Create"), reference("Patch")]],
                         ],
                     ],
                 ],
@@ -115,12 +126,51 @@ struct ResourceDocuments: Sendable {
     ]
     private static let keyErrors: [ErrorCode] = [.idempotencyKeyReused, .idempotencyInProgress, .invalidParameter]
 
+    private static let tag = (name: "ETag", description: "The version in quotes, for If-Match and If-None-Match.")
+    private static let location = (name: "Location", description: "The path of the new record.")
+    private static let replayed = (name: "Idempotent-Replayed", description: "true on an answer that was given before.")
+
+    private static let pagingText = """
+        Read on with after= until page.next is null; there is no end to how far. A filter takes several values with commas, different \
+        filters must all hold. Members see the records that their role lets them see.
+        """
+    private static let changeText = """
+        Members that are absent stay as they are, null clears. With If-Match the change is refused with version_mismatch when somebody \
+        else was faster; the answer then has the current version.
+        """
+    private static let batchText = """
+        Each operation needs the permission of its own kind. With atomic, all take effect or none, and the problem names the operation \
+        that failed; without, each has a result of its own, and a batch that broke off goes on when it is repeated with its key.
+        """
+
+    /// What a create must have, with a few things more, as an example.
+    private func example(_ purpose: BodyReader.Purpose) -> JSON {
+        var body = JSONObject()
+        for field in definition.fields where !field.isReadOnly {
+            guard let example = field.example, purpose == .create || !field.isRequired else { continue }
+            body[field.name] = example
+            if purpose == .patch { break }
+        }
+        return .object(body)
+    }
+
+    private var batchExample: JSON {
+        let id: JSON = "01a20922-d6ba-7e1d-b402-13919357caf0"
+        return [
+            "atomic": true,
+            "operations": [
+                ["op": "create", "body": example(.create)], ["op": "update", "id": id, "version": 3, "body": example(.patch)],
+            ],
+        ]
+    }
+
     private var limitErrors: [ErrorCode] { definition.planLimit == nil ? [] : [.planLimitReached] }
 
     func list(parameters reader: ListReader) -> Operation {
         Operation(
-            id: "list\(plural)", summary: "List \(definition.name).", tag: definition.name,
-            parameters: reader.parameterNames.map(parameter), responses: [.init(200, "A page.", schema: reference("Page"))],
+            id: "list\(plural)", summary: "List \(definition.name)", description: Self.pagingText, tag: definition.name,
+            parameters: reader.parameterNames.map(parameter),
+            responses: [.init(200, "A page of \(definition.name), in the order asked for.", schema: reference("Page"))],
             errors: [.invalidParameter, .unknownParameter, .invalidCursor])
     }
 
@@ -140,47 +190,61 @@ struct ResourceDocuments: Sendable {
         case "q": return make(["type": "string", "maxLength": 200], "Words, \"phrases\" and -exclusions; the last word may be unfinished.")
         case "tag": return make(["type": "string"], "Records with any of these tags, joined by commas.")
         case "created_after", "created_before", "updated_after", "updated_before":
-            return make(["type": "string", "format": "date-time"], "Exclusive.")
-        default: return make(["type": "string"], "Records with any of these values, joined by commas.")
+            let (column, side) = name.hasSuffix("after") ? (name.dropLast(6), "after") : (name.dropLast(7), "before")
+            return make(["type": "string", "format": "date-time"], "Records \(column) \(side) this moment, not at it.")
+        default:
+            var description = "Records with any of these values, joined by commas."
+            if case .enumeration(let values, _)? = definition.fields.first(where: { $0.name == name })?.kind {
+                description += " The values: \(values.joined(separator: ", "))."
+            }
+            return make(["type": "string"], description)
         }
     }
 
     var get: Operation {
         Operation(
-            id: "get\(type)", summary: "Read a \(definition.singular).", tag: definition.name,
+            id: "get\(type)", summary: "Read a \(definition.singular)", tag: definition.name,
             parameters: [
                 Self.fields, .init("If-None-Match", in: .header, schema: ["type": "string"], "Answers 304 when it names the version."),
             ],
-            responses: [.init(200, "The \(definition.singular).", schema: reference()), .init(304, "Not changed.")],
+            responses: [.init(200, "The \(definition.singular).", schema: reference(), headers: [Self.tag]), .init(304, "Not changed.")],
             errors: [.notFound, .invalidParameter, .unknownParameter])
     }
 
     var create: Operation {
         Operation(
-            id: "create\(type)", summary: "Create a \(definition.singular).", tag: definition.name, parameters: [Self.key],
-            body: reference("Create"), responses: [.init(201, "The new \(definition.singular).", schema: reference())],
+            id: "create\(type)", summary: "Create a \(definition.singular)", tag: definition.name, parameters: [Self.key],
+            body: reference("Create"), bodyExample: example(.create),
+            responses: [
+                .init(201, "The new \(definition.singular).", schema: reference(), headers: [Self.location, Self.tag, Self.replayed])
+            ],
             errors: Self.inputErrors + Self.keyErrors + limitErrors + [.alreadyExists])
     }
 
     var update: Operation {
         Operation(
-            id: "update\(type)", summary: "Change a \(definition.singular) (merge patch, RFC 7396).", tag: definition.name,
-            parameters: [Self.ifMatch, Self.key], body: reference("Patch"),
-            responses: [.init(200, "The changed \(definition.singular).", schema: reference())],
+            id: "update\(type)", summary: "Change a \(definition.singular) (merge patch, RFC 7396)", description: Self.changeText,
+            tag: definition.name,
+            parameters: [Self.ifMatch, Self.key], body: reference("Patch"), bodyExample: example(.patch),
+            responses: [
+                .init(200, "The changed \(definition.singular).", schema: reference(), headers: [Self.tag, Self.replayed])
+            ],
             errors: Self.inputErrors + Self.keyErrors + [.notFound, .versionMismatch, .alreadyExists])
     }
 
     var delete: Operation {
         Operation(
-            id: "delete\(type)", summary: "Delete a \(definition.singular); it can be restored.", tag: definition.name,
+            id: "delete\(type)", summary: "Delete a \(definition.singular)",
+            description: "It leaves lists and search, and can be restored.", tag: definition.name,
             parameters: [Self.ifMatch, Self.key], responses: [.init(204, "Deleted.")],
             errors: Self.keyErrors + [.notFound, .versionMismatch, .unknownParameter])
     }
 
     var restore: Operation {
         Operation(
-            id: "restore\(type)", summary: "Restore a deleted \(definition.singular).", tag: definition.name,
-            parameters: [Self.ifMatch, Self.key], responses: [.init(200, "The restored \(definition.singular).", schema: reference())],
+            id: "restore\(type)", summary: "Restore a deleted \(definition.singular)", tag: definition.name,
+            parameters: [Self.ifMatch, Self.key],
+            responses: [.init(200, "The restored \(definition.singular).", schema: reference(), headers: [Self.tag])],
             errors: Self.keyErrors + limitErrors + [
                 .notFound, .versionMismatch, .conflict, .alreadyExists, .invalidJSON, .unknownMember, .unknownParameter,
                 .unsupportedMediaType, .validationFailed,
@@ -189,8 +253,9 @@ struct ResourceDocuments: Sendable {
 
     var batch: Operation {
         Operation(
-            id: "batch\(plural)", summary: "Up to \(BatchReader.maximumOperations) writes, all or none or each by itself.",
-            tag: definition.name, parameters: [Self.key], body: reference("Batch"),
+            id: "batch\(plural)", summary: "Write up to \(BatchReader.maximumOperations) \(definition.name) at once",
+            description: Self.batchText,
+            tag: definition.name, parameters: [Self.key], body: reference("Batch"), bodyExample: batchExample,
             responses: [.init(200, "The results in the order of the operations.", schema: reference("BatchResults"))],
             errors: Self.inputErrors + Self.keyErrors + limitErrors + [.notFound, .versionMismatch, .alreadyExists])
     }

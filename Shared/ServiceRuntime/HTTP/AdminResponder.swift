@@ -78,10 +78,15 @@ struct AdminResponder: HTTPResponder {
                 text += "martlet_postgres_\(name){role=\"\(lane)\"} \(value)\n"
             }
         }
-        text += "# TYPE martlet_outbox_delivered_total counter\nmartlet_outbox_delivered_total \(relayMetrics.delivered)\n"
-        text += "# TYPE martlet_outbox_pending gauge\nmartlet_outbox_pending \(relayMetrics.pending)\n"
-        text += "# TYPE martlet_outbox_dead_total counter\nmartlet_outbox_dead_total \(relayMetrics.dead)\n"
-        text += "# TYPE martlet_outbox_leader gauge\nmartlet_outbox_leader \(relayMetrics.isLeader ? 1 : 0)\n"
+        for (name, kind, help, value) in [
+            ("delivered_total", "counter", "Events handed over.", "\(relayMetrics.delivered)"),
+            ("pending", "gauge", "Events of the batch on its way.", "\(relayMetrics.pending)"),
+            ("dead_total", "counter", "Events that activity refused, set aside.", "\(relayMetrics.dead)"),
+            ("lag_seconds", "gauge", "Age of the oldest event not handed over.", "\(relayMetrics.lag / .seconds(1))"),
+            ("leader", "gauge", "1 when this process hands over.", relayMetrics.isLeader ? "1" : "0"),
+        ] {
+            text += "# HELP martlet_outbox_\(name) \(help)\n# TYPE martlet_outbox_\(name) \(kind)\nmartlet_outbox_\(name) \(value)\n"
+        }
         return text
     }
 

@@ -68,7 +68,7 @@ struct ServiceResponder: HTTPResponder {
                 reply = try await route.handler(call)
             }
         } catch {
-            reply = render(error, caller: caller, route: routeIndex, target: path)
+            reply = render(error, caller: caller, route: routeIndex, trace: request.headers[.traceparent])
         }
         metrics.record(route: routeIndex, status: reply.status, duration: ContinuousClock.now - start)
         var response = Self.response(reply)
@@ -120,7 +120,7 @@ struct ServiceResponder: HTTPResponder {
         return bytes
     }
 
-    private func render(_ error: any Error, caller: Caller?, route: Int?, target: String) -> Reply {
+    private func render(_ error: any Error, caller: Caller?, route: Int?, trace: String?) -> Reply {
         var headers: [(name: String, value: String)] = [("content-type", "application/problem+json")]
         let problem: Problem
         switch error {
@@ -138,11 +138,19 @@ struct ServiceResponder: HTTPResponder {
         logger.log(
             level: level, "request failed",
             metadata: [
-                LogKey.requestID: .string(requestID), LogKey.route: .string(route.map { routes[$0].path } ?? "-"),
+                LogKey.requestID: .string(requestID), LogKey.tenantID: .string(caller?.tenant?.description ?? "-"),
+                LogKey.traceID: .string(Self.traceID(trace)), LogKey.route: .string(route.map { routes[$0].path } ?? "-"),
                 LogKey.code: .string(problem.code.rawValue), LogKey.reason: .string(problem.context ?? "-"),
                 LogKey.error: .string(problem.underlying.map(Self.describe) ?? "-"),
             ])
         return Reply(status: problem.code.status, headers: headers, body: problem.body(requestID: requestID))
+    }
+
+    /// The trace's id out of `traceparent` (W3C Trace Context, section 3.2), which the gateway has made or checked.
+    private static func traceID(_ traceparent: String?) -> String {
+        let parts = traceparent?.split(separator: "-") ?? []
+        return parts.count == 4 && parts[1].utf8.count == 32 && parts[1].utf8.allSatisfy { Hex.value(of: $0) != nil }
+            ? String(parts[1]) : "-"
     }
 
     /// An error for the log. Postgres' own text can hold a row's values; the description of ``PostgresError`` leaves it out, its debug
@@ -181,5 +189,6 @@ extension HTTPField.Name {
     // Safe: these are valid tokens.
     static let martletContext = HTTPField.Name(ContextSigner.headerName)!
     static let requestID = HTTPField.Name("X-Request-Id")!
+    static let traceparent = HTTPField.Name("traceparent")!
     static let idempotencyKey = HTTPField.Name("Idempotency-Key")!
 }

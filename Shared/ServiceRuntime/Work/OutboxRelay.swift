@@ -56,7 +56,10 @@ struct OutboxRelay: Service {
             let lock = try await session.query("select pg_try_advisory_lock(hashtextextended(current_schema() || '.outbox', 0)) as held")
             guard try lock.first?.decode("held", as: Bool.self) == true else { return false }
             metrics.isLeader = true
-            defer { metrics.isLeader = false }
+            defer {
+                metrics.isLeader = false
+                metrics.lag = .zero
+            }
             while !Task.isCancelled {
                 if try await relayBatch(session) == 0 { try await Task.sleep(for: interval) }
             }
@@ -89,6 +92,7 @@ struct OutboxRelay: Service {
                     actor: try row.decode("actor"), requestID: try row.decode("request_id"), occurredAt: try row.decode("occurred_at"),
                     payload: try row.decode("payload", as: String.self)))
         }
+        metrics.lag = max(.zero, events.first.map { .zero - $0.event.occurredAt.timeLeft } ?? .zero)
         if !events.isEmpty { try await handOver(events[...], session) }
         metrics.pending = 0
         return events.count

@@ -6,6 +6,7 @@ final class RelayMetrics: Sendable {
         var delivered = 0
         var pending = 0
         var dead = 0
+        var lag: Duration = .zero
         var isLeader = false
     }
     private let values = Mutex(Values())
@@ -19,6 +20,11 @@ final class RelayMetrics: Sendable {
     var pending: Int {
         get { values.withLock { $0.pending } }
         set { values.withLock { $0.pending = newValue } }
+    }
+    /// Age of the oldest event in the outbox when the relay looked last, zero when there was none. Counts in the process that hands over.
+    var lag: Duration {
+        get { values.withLock { $0.lag } }
+        set { values.withLock { $0.lag = newValue } }
     }
     /// Events set aside since the start because activity refused them.
     var dead: Int {
