@@ -47,7 +47,10 @@ extension ClientConnection {
                 writer.put("\r\n")
             }
             if problem.code.status == 401 { writer.put("WWW-Authenticate: Bearer\r\n") }
-            if problem.code == .methodNotAllowed { writer.put("Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n") }
+            if problem.code == .methodNotAllowed {
+                writer.put(
+                    head.method == .other ? "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" : "Allow: GET, HEAD, OPTIONS\r\n")
+            }
         }
     }
 
@@ -65,6 +68,7 @@ extension ClientConnection {
     var isOwnPage: Bool { withHeadBytes { $0[head.path].equals("/openapi.json") || $0[head.path].equals("/docs") } }
 
     func answerOwnPage() {
+        guard head.isSafe else { return refuse(Problem(.methodNotAllowed, "This page allows GET and HEAD.")) }
         guard head.path.count == head.target.count else {
             let detail = "This document takes no parameters."
             return refuse(Problem(.unknownParameter, detail, faults: [.init(pointer: "?", code: "unknown_parameter", detail: detail)]))

@@ -8,6 +8,8 @@ extension ClientConnection: UpstreamClient {
     /// A client of HTTP/1.0 knows no chunks: it gets the content and then the end of the connection.
     var wantsContent: Bool { !head.isHTTP11 }
 
+    var mayBeRepeated: Bool { head.isIdempotent }
+
     private var pool: UpstreamPool? { route.map { worker.pools[$0.service.index] } }
 
     /// Sends the request on. This is the last layer.

@@ -52,7 +52,7 @@ public struct GatewayConfiguration: Sendable {
         [
             Setting("host", "127.0.0.1", "Address to listen on; 0.0.0.0 in a container."),
             Setting("port", "8080", "Port of the API; 0 takes a free one."),
-            Setting("admin.host", "MARTLET_HOST", "Address of /livez, /readyz and /metrics."),
+            Setting("admin.host", "127.0.0.1", "Address of /livez, /readyz and /metrics."),
             Setting("admin.port", "MARTLET_PORT + 100", "Port of /livez, /readyz and /metrics."),
         ]
         + ServiceName.allCases.map {
@@ -100,7 +100,7 @@ public struct GatewayConfiguration: Sendable {
             ) { try ContextSigner(keys: $0) })
         host = try settings.string("host", default: host)
         port = try settings.integer("port", default: port, in: 0...65535)
-        adminHost = try settings.string("admin.host", default: host)
+        adminHost = try settings.string("admin.host", default: adminHost)
         adminPort = try settings.integer("admin.port", default: port == 0 ? 0 : min(port + 100, 65535), in: 0...65535)
         for service in ServiceName.allCases {
             let addresses = try settings.list("\(service.rawValue).url", "http://host:port[,…]") { UpstreamAddress(url: $0) }

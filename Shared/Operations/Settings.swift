@@ -67,7 +67,7 @@ public struct Settings: Sendable {
         guard let bytes = FileManager.default.contents(atPath: path), let text = String(data: bytes, encoding: .utf8) else {
             throw SettingError(description: "setting \(name)_FILE: expected a file that can be read, at \(path)")
         }
-        let secret = text.hasSuffix("\n") ? String(text.dropLast()) : text
+        let secret = text.last?.isNewline == true ? String(text.dropLast()) : text
         return secret.isEmpty ? nil : secret
     }
 

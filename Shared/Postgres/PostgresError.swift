@@ -55,12 +55,12 @@ public struct PostgresError: Error, Sendable {
     }
 
     public var sqlState: String? { if case .server(let sqlState) = kind { sqlState } else { nil } }
-    /// Whether the server could not be reached or was lost, rather than having refused something: trying again may help.
+    /// Whether the server could not be reached, was lost or was too busy, rather than having refused something: trying again may help.
     public var isOutage: Bool {
         switch kind {
         case .connectionLost, .deadlineExceeded, .notConnected, .overloaded: true
-        // Shutting down, starting up, and too many connections.
-        case .server(let sqlState): sqlState.hasPrefix("57P") || sqlState == "53300"
+        // Shutting down, starting up; too many connections; a statement or a lock that took too long.
+        case .server(let sqlState): sqlState.hasPrefix("57P") || ["53300", "57014", "55P03"].contains(sqlState)
         case .cancelled, .invalidValue: false
         }
     }

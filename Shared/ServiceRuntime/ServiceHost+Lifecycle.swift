@@ -64,8 +64,8 @@ extension StartGate {
         do {
             return try await postgres.pending(
                 migrations, schema: definition.name.rawValue, as: SystemContext(service: definition.name.rawValue))
-        } catch let error as PostgresError where error.sqlState == "42P01" {
-            // The schema was never migrated.
+        } catch let error as PostgresError where ["42P01", "3F000", "42501"].contains(error.sqlState) {
+            // The schema was never migrated, or its roles are being made at this moment.
             return migrations.flatMap(\.migrations)
         }
     }
@@ -79,7 +79,8 @@ struct Gated<Inner: Service>: Service {
     func run() async throws {
         do {
             try await cancelWhenGracefulShutdown { try await gate.pass() }
-        } catch is CancellationError {
+        } catch  where Task.isShuttingDownGracefully || Task.isCancelled {
+            // Whatever the wait ended with, it ended because the process stops.
             return
         }
         try await service.run()

@@ -143,6 +143,8 @@ import Testing
             // The one address in it is an example of the format uri.
             #expect(answer.body.components(separatedBy: "https://").count == 2 && !answer.body.contains("http://"))
             #expect(try await gateway.get("/docs?x=1").status == 400)
+            let post = try await gateway.send("POST /docs HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+            #expect(post.status == 405 && post.header("allow") == "GET, HEAD, OPTIONS")
             #expect(gateway.upstream.requests.isEmpty)
         }
     }

@@ -40,6 +40,7 @@ import Testing
     @Test(arguments: [
         ("MARTLET_PORT", "http"), ("MARTLET_PORT", "65536"), ("MARTLET_CONTEXT_KEYS", "short"), ("MARTLET_CONTEXT_KEYS", ""),
         ("MARTLET_LOG_LEVEL", "loud"), ("MARTLET_WORKERS", "yes"), ("MARTLET_REDIS_URL", "127.0.0.1"), ("MARTLET_CRM_URL", "crm:8103"),
+        ("MARTLET_CRM_URL", "http://a:1,http://b:2"), ("MARTLET_CRM_URL", "http://a:1/v1"),
         ("MARTLET_GRACE_SECONDS", "0"), ("MARTLET_POSTGRES_TLS_MODE", "required"), ("MARTLET_POSTGRES_LOCK_MILLISECONDS", "0"),
     ])
     func aWrongSettingIsNamed(_ name: String, _ value: String) {

@@ -45,8 +45,18 @@ struct SecurityEvents: Sendable {
             let body = Event.encode([event])
             var pause = Self.shortestPause
             while true {
+                // The stream hands out what it holds after a cancellation too.
+                if Task.isCancelled {
+                    logLost(event)
+                    break
+                }
                 let answer = try? await caller.call(.activity, method: "POST", target: "/internal/events", body: body).get()
                 if let answer, (200..<300).contains(answer.status) { break }
+                // Said of the event, and not of the moment: it must not keep those behind it waiting.
+                if let answer, [400, 413, 422].contains(answer.status) {
+                    logLost(event)
+                    break
+                }
                 do {
                     try await Task.sleep(for: pause)
                 } catch {

@@ -58,6 +58,8 @@ private final class ServiceCall: UpstreamClient {
     private static let bodyLimit = 16 << 20
 
     let wantsContent = true
+    // Of these calls those that change something are repeated by their callers, with ids that make a repeat harmless.
+    let mayBeRepeated = true
     private let request: ByteBuffer
     private let promise: EventLoopPromise<ServiceCaller.Answer>
     private var answer = ServiceCaller.Answer(status: 0, body: [])

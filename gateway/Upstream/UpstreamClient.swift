@@ -19,6 +19,8 @@ enum UpstreamFailure: Error, Equatable {
 protocol UpstreamClient: AnyObject {
     /// Whether chunked bodies are wanted without their framing.
     var wantsContent: Bool { get }
+    /// Whether the request may be sent again when its connection ends without an answer.
+    var mayBeRepeated: Bool { get }
     /// A connection is there for the request; the client sends it.
     func upstreamReady(_ connection: UpstreamConnection)
     /// The head of the answer, with the part of the body that came with it.

@@ -29,6 +29,8 @@ final class UpstreamPool {
     }
 
     private static let idleLimit = TimeAmount.seconds(30)
+    /// How long a connection may have been idle for a request that must not be sent twice.
+    private static let freshness = TimeAmount.milliseconds(500)
     private static let connectTimeout = TimeAmount.seconds(2)
     private static let waitingLimit = 1024
     /// How long an address that said goodbye is passed over where there is another: longer than services drain, or a request
@@ -62,6 +64,11 @@ final class UpstreamPool {
         budget.noteRequest()
         while let connection = endpoint.idle.popLast() {
             guard connection.isOpen else { continue }
+            // The upstream may be closing it just now. Those below it have been idle for longer still.
+            if !client.mayBeRepeated, now - connection.idleSince > Self.freshness, endpoint.connections < connectionLimit {
+                endpoint.idle.append(connection)
+                break
+            }
             connection.begin(client)
             client.upstreamReady(connection)
             return nil

@@ -11,8 +11,11 @@ struct EventRoutes: Sendable {
     var routes: [Route] {
         [
             .service(.post, "/internal/events", bodyLimit: Self.bodyLimit) { [store] call, context in
-                let limits = JSONParser.Limits(values: 1_000_000)
-                try await store.append(try Event.decode(try JSONParser.parse(call.body, limits: limits)), as: context)
+                // A delivery of some megabytes is read and hashed: not on the threads that answer everybody else (Decisions/0006).
+                try await withTaskExecutorPreference(globalConcurrentExecutor) {
+                    let limits = JSONParser.Limits(values: 1_000_000)
+                    try await store.append(try Event.decode(try JSONParser.parse(call.body, limits: limits)), as: context)
+                }
                 return .noContent
             }
         ]

@@ -19,7 +19,9 @@ struct InvitationStore: Sendable {
                 """
                 update invitation set deleted_at = now(), updated_at = now(), updated_by = \(context.user), version = version + 1
                 where tenant_id = \(context.tenant) and email_key = \(email.key) and deleted_at is null and accepted_at is null
-                  and expires_at <= now()
+                  and (expires_at <= now() or not exists (
+                      select from member where tenant_id = \(context.tenant) and user_id = invitation.created_by
+                          and status = 'active' and deleted_at is null))
                 """,
                 """
                 insert into invitation (tenant_id, email, email_key, role, token_hash, expires_at, created_by, updated_by)

@@ -66,6 +66,8 @@ public struct Migrator: Sendable {
 
     private func prepareTable(_ connection: BlockingConnection) throws(PostgresError) {
         let name = SQL(unescaped: History.quoted(schema))
+        // All or none: a service that looks meanwhile must not find a table that it may not read.
+        try connection.script("begin")
         let exists = try connection.query("select 1 from pg_namespace where nspname = \(schema)")
         if exists.isEmpty { try connection.query("create schema \(name)") }
         try connection.query(
@@ -81,6 +83,7 @@ public struct Migrator: Sendable {
             """)
         // A service looks here to tell whether it is ready; who may use the schema at all may see its history.
         try connection.query("grant select on \(name).migration to public")
+        try connection.script("commit")
     }
 }
 

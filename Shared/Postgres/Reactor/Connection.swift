@@ -56,8 +56,8 @@ final class Connection {
             // Cancelled since.
             guard outgoing[index].state == .outgoing else { continue }
             guard send(outgoing[index], handle, &table, buffer) else {
-                // Its own batch is the machine's now.
-                outgoing.removeFirst(index + 1)
+                // Once begun, its batch is the machine's to end.
+                outgoing.removeFirst(outgoing[index].state == .outgoing ? index : index + 1)
                 return false
             }
         }

@@ -207,6 +207,8 @@ final class ReactorLoop {
         while index < dirty.count {
             let connection = dirty[index]
             if connection.sendOutgoing(&table, buffer) { flush(connection) } else { lose(connection) }
+            // What it waited with its end for may have been cancelled instead of sent.
+            if connection.mustClose { lose(connection) }
             index += 1
         }
         dirty.removeAll(keepingCapacity: true)

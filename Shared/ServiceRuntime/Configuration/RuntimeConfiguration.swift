@@ -1,5 +1,7 @@
 import Core
+import Foundation
 import Logging
+import NIOCore
 import Operations
 import Postgres
 import Redis
@@ -15,6 +17,7 @@ public struct RuntimeConfiguration: Sendable {
     public var postgresPort: Int
     public var postgresDatabase: String
     public var postgresConnections: Int
+    public var postgresThreads: Int
     public var postgresFastLockTimeout: Duration
     public var postgresTLSMode: String
     public var postgresTLSRootCertificates: String?
@@ -32,7 +35,7 @@ public struct RuntimeConfiguration: Sendable {
         [
             Setting("host", "127.0.0.1", "Address to listen on; 0.0.0.0 in a container."),
             Setting("port", "8101 identity, 8102 tenant, 8103 crm, 8104 activity, 8105 support", "Port of the API; 0 takes a free one."),
-            Setting("admin.host", "MARTLET_HOST", "Address of /livez, /readyz and /metrics."),
+            Setting("admin.host", "127.0.0.1", "Address of /livez, /readyz and /metrics."),
             Setting("admin.port", "MARTLET_PORT + 100", "Port of /livez, /readyz and /metrics."),
             Setting(
                 "postgres.host", "127.0.0.1",
@@ -47,6 +50,9 @@ public struct RuntimeConfiguration: Sendable {
             Setting(
                 "postgres.connections", "8",
                 "Connections shared by all requests, 1 to 64; each process has 9 more for transactions and its own work."),
+            Setting(
+                "postgres.threads", "half of the cores, 1 to 4",
+                "Threads that hold the connections and answer requests, 1 to 16; each has its share of the connections."),
             Setting(
                 "postgres.lock.milliseconds", "200",
                 "Longest wait for a lock on a shared connection, 10 to 2000; the batch is then repeated by itself, with up to 2 s a lock."),
@@ -76,12 +82,13 @@ public struct RuntimeConfiguration: Sendable {
         self.settings = settings
         host = try settings.string("host", default: "127.0.0.1")
         port = try settings.integer("port", default: service.defaultPort, in: 0...65535)
-        adminHost = try settings.string("admin.host", default: host)
+        adminHost = try settings.string("admin.host", default: "127.0.0.1")
         adminPort = try settings.integer("admin.port", default: port == 0 ? 0 : port + 100, in: 0...65535)
         postgresHost = try settings.string("postgres.host", default: "127.0.0.1")
         postgresPort = try settings.integer("postgres.port", default: 5432, in: 1...65535)
         postgresDatabase = try settings.string("postgres.database", default: "martlet")
         postgresConnections = try settings.integer("postgres.connections", default: 8, in: 1...64)
+        postgresThreads = try settings.integer("postgres.threads", default: min(max(System.coreCount / 2, 1), 4), in: 1...16)
         postgresFastLockTimeout = .milliseconds(try settings.integer("postgres.lock.milliseconds", default: 200, in: 10...2000))
         postgresTLSMode = try settings.parsed("postgres.tls.mode", default: "prefer", Self.tlsModes.joined(separator: ", ")) {
             Self.tlsModes.contains($0) ? $0 : nil
@@ -100,8 +107,8 @@ public struct RuntimeConfiguration: Sendable {
                 (
                     name,
                     try settings.parsed(
-                        "\(name.rawValue).url", default: "http://127.0.0.1:\(name.defaultPort)", "a URL such as http://host:8101"
-                    ) { $0.hasPrefix("http://") || $0.hasPrefix("https://") ? $0 : nil }
+                        "\(name.rawValue).url", default: "http://127.0.0.1:\(name.defaultPort)", "one URL such as http://host:8101"
+                    ) { Self.isAddress($0) ? $0 : nil }
                 )
             })
         logLevel = try settings.parsed("log.level", default: .info, "trace, debug, info, notice, warning or error") {
@@ -110,6 +117,13 @@ public struct RuntimeConfiguration: Sendable {
         grace = .seconds(try settings.integer("grace.seconds", default: 20, in: 1...300))
         drain = .seconds(try settings.integer("drain.seconds", default: 0, in: 0...60))
         runsWorkers = try settings.flag("workers", default: true)
+    }
+
+    /// Scheme, host and port, and nothing else; one address, where the gateway takes several.
+    private static func isAddress(_ text: String) -> Bool {
+        guard let url = URLComponents(string: text), let scheme = url.scheme, let host = url.host else { return false }
+        return ["http", "https"].contains(scheme) && !host.isEmpty && !host.contains(",") && url.path.isEmpty && url.query == nil
+            && url.user == nil
     }
 
     private static let tlsModes = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
@@ -145,6 +159,7 @@ public struct RuntimeConfiguration: Sendable {
         configuration.tlsRootCertificates = postgresTLSRootCertificates
         if role == .runtime {
             configuration.fastConnections = postgresConnections
+            configuration.reactorThreads = postgresThreads
         } else {
             // The relay keeps one of the bulk connections for itself.
             configuration.fastConnections = 1

@@ -35,7 +35,10 @@ struct OutboxRelay: Service {
             var pause = interval
             do {
                 // The other process is asked again after a second: that long an outbox waits when its relay dies.
-                if try await !lead() { pause = .seconds(1) }
+                if try await !lead() {
+                    pause = .seconds(1)
+                    metrics.lag = .zero
+                }
                 failures = 0
             } catch {
                 if Task.isCancelled { return }
@@ -56,10 +59,7 @@ struct OutboxRelay: Service {
             let lock = try await session.query("select pg_try_advisory_lock(hashtextextended(current_schema() || '.outbox', 0)) as held")
             guard try lock.first?.decode("held", as: Bool.self) == true else { return false }
             metrics.isLeader = true
-            defer {
-                metrics.isLeader = false
-                metrics.lag = .zero
-            }
+            defer { metrics.isLeader = false }
             while !Task.isCancelled {
                 if try await relayBatch(session) == 0 { try await Task.sleep(for: interval) }
             }

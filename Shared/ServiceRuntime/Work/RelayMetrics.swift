@@ -21,7 +21,8 @@ final class RelayMetrics: Sendable {
         get { values.withLock { $0.pending } }
         set { values.withLock { $0.pending = newValue } }
     }
-    /// Age of the oldest event in the outbox when the relay looked last, zero when there was none. Counts in the process that hands over.
+    /// Age of the oldest event in the outbox when the relay looked last, zero when there was none and in a
+    /// process that does not hand over.
     var lag: Duration {
         get { values.withLock { $0.lag } }
         set { values.withLock { $0.lag = newValue } }
