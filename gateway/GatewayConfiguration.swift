@@ -36,6 +36,7 @@ public struct GatewayConfiguration: Sendable {
     public var connectionLimit = 10_000
     public var inFlightLimit = 4096
     public var upstreamConnectionLimit = 64
+    public var upstreamConnectionAge = TimeAmount.seconds(60)
     public var logLevel = Logger.Level.info
     public var writesAccessLog = true
 
@@ -88,6 +89,10 @@ public struct GatewayConfiguration: Sendable {
             Setting("connections", "10000", "Clients at once, 1 to 1000000."),
             Setting("in.flight", "4096", "Requests at once before new ones are refused, 1 to 1000000."),
             Setting("upstream.connections", "64", "Connections per service address and thread, 1 to 4096."),
+            Setting(
+                "upstream.connection.seconds", "60",
+                "How long a connection to a service is used, a quarter more or less; then the name is resolved anew. 0 to 86400; 0: for one request."
+            ),
             Setting("log.level", "info", "trace, debug, info, notice, warning or error."),
             Setting("access.log", "true", "Whether a line is written for each request."),
         ]
@@ -136,6 +141,7 @@ public struct GatewayConfiguration: Sendable {
         connectionLimit = try settings.integer("connections", default: connectionLimit, in: 1...1_000_000)
         inFlightLimit = try settings.integer("in.flight", default: inFlightLimit, in: 1...1_000_000)
         upstreamConnectionLimit = try settings.integer("upstream.connections", default: upstreamConnectionLimit, in: 1...4096)
+        upstreamConnectionAge = try seconds("upstream.connection.seconds", upstreamConnectionAge, 0...86_400)
         logLevel = try settings.parsed("log.level", default: logLevel, "trace, debug, info, notice, warning or error") {
             Logger.Level(rawValue: $0)
         }

@@ -58,7 +58,8 @@ final class Worker {
         pools = ServiceName.allCases.map { service in
             UpstreamPool(
                 service: service, addresses: shared.configuration.upstreams[service] ?? [],
-                connectionLimit: shared.configuration.upstreamConnectionLimit, eventLoop: redis.eventLoop)
+                connectionLimit: shared.configuration.upstreamConnectionLimit,
+                connectionAge: shared.configuration.upstreamConnectionAge, eventLoop: redis.eventLoop)
         }
         limiter = RateLimiter(
             redis: redis, addressLimit: configuration.addressLimit, localShare: configuration.localShare / Double(loops),

@@ -17,6 +17,20 @@ import Testing
         }
     }
 
+    /// Or a process added behind a service's name would get no requests under a steady load.
+    @Test func aConnectionPastItsAgeServesNoFurtherRequest() async throws {
+        try await TestGateway.with(configure: {
+            $0.eventLoops = 1
+            $0.upstreamConnectionAge = .zero
+        }) { gateway async throws in
+            let token = gateway.key.token()
+            try await TestClient.connect(port: gateway.port) { client async throws in
+                for _ in 0..<5 { #expect(try await client.get("/v1/leads", token: token).status == 200) }
+            }
+            #expect(gateway.upstream.requests.map(\.number) == [0, 0, 0, 0, 0])
+        }
+    }
+
     @Test func pipelinedRequestsAreAnsweredInTheirOrder() async throws {
         try await TestGateway.with(script: { .ok("\"\($0.target)\"") }) { gateway async throws in
             let token = gateway.key.token()

@@ -19,7 +19,8 @@ struct ServiceCaller: Sendable {
         signer = configuration.signer
         let pools = ServiceName.allCases.map { service in
             UpstreamPool(
-                service: service, addresses: configuration.upstreams[service] ?? [], connectionLimit: 4, eventLoop: eventLoop)
+                service: service, addresses: configuration.upstreams[service] ?? [], connectionLimit: 4,
+                connectionAge: configuration.upstreamConnectionAge, eventLoop: eventLoop)
         }
         self.pools = .makeBoxSendingValue(pools, eventLoop: eventLoop)
     }

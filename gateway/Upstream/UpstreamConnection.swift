@@ -24,9 +24,13 @@ final class UpstreamConnection: ChannelDuplexHandler {
     private(set) var requestsServed = 0
     var idleSince = NIODeadline.uptimeNanoseconds(0)
 
-    init(endpoint: UpstreamEndpoint, pool: UpstreamPool) {
+    /// An answer that is whole after this is the last one.
+    private let usableUntil: NIODeadline
+
+    init(endpoint: UpstreamEndpoint, pool: UpstreamPool, usableUntil: NIODeadline) {
         self.endpoint = endpoint
         self.pool = pool
+        self.usableUntil = usableUntil
     }
 
     var isOpen: Bool { context?.channel.isActive ?? false }
@@ -158,7 +162,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
         requestsServed += 1
         parser.reset()
         endpoint.health.succeeded()
-        if hasRest || !keepsAlive || !requestIsSent {
+        if hasRest || !keepsAlive || !requestIsSent || NIODeadline.now() >= usableUntil {
             pool.detached(self)
             context?.close(promise: nil)
             if !keepsAlive { pool.saidGoodbye(endpoint) }

@@ -41,14 +41,16 @@ final class UpstreamPool {
     let endpoints: [UpstreamEndpoint]
     private let eventLoop: any EventLoop
     private let connectionLimit: Int
+    private let connectionAge: TimeAmount
     private var waiting = CircularBuffer<Ticket>()
     private var turn = 0
     var budget = RetryBudget()
 
-    init(service: ServiceName, addresses: [UpstreamAddress], connectionLimit: Int, eventLoop: any EventLoop) {
+    init(service: ServiceName, addresses: [UpstreamAddress], connectionLimit: Int, connectionAge: TimeAmount, eventLoop: any EventLoop) {
         self.service = service
         endpoints = addresses.map(UpstreamEndpoint.init)
         self.connectionLimit = connectionLimit
+        self.connectionAge = connectionAge
         self.eventLoop = eventLoop
     }
 
@@ -117,7 +119,8 @@ final class UpstreamPool {
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let (pool, endpoint) = bound.value
-                    try channel.pipeline.syncOperations.addHandler(UpstreamConnection(endpoint: endpoint, pool: pool))
+                    let connection = UpstreamConnection(endpoint: endpoint, pool: pool, usableUntil: .now() + pool.lifetime())
+                    try channel.pipeline.syncOperations.addHandler(connection)
                 }
             }
             .connect(host: endpoint.address.host, port: endpoint.address.port)
@@ -135,6 +138,9 @@ final class UpstreamPool {
                 }
             }
     }
+
+    /// Connections end after a while, or a process that was added behind the name would get none under a steady load; not all at once.
+    private func lifetime() -> TimeAmount { .nanoseconds(Int64(Double(connectionAge.nanoseconds) * .random(in: 0.75...1.25))) }
 
     /// The failed attempt was made for one waiting request; that one is told. When nothing else can serve the others, they are too.
     private func connectFailed(_ endpoint: UpstreamEndpoint) {
