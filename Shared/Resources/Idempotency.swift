@@ -15,7 +15,7 @@ public struct Idempotency: Sendable {
     /// SHA-256 of method, path, query and body, in hexadecimal; under a key of the route's, an HMAC of that.
     public let fingerprint: String
 
-    public static let headerName = "Idempotency-Key"
+    public static let headerName = Operation.Parameter.idempotencyKey.name
     /// On an answer that was given before.
     public static let replayed = (name: "idempotent-replayed", value: "true")
 

@@ -178,6 +178,33 @@ extension SystemTests {
             }
         }
 
+        /// Takes every write from the document itself: its example passes every check but that of the header which is wrong, and a route
+        /// without the header in its documentation refuses it.
+        @Test func everyWriteReadsTheHeadersThatItDocuments() async throws {
+            let world = try World.get()
+            let document = try await world.platform.api.send(.get, "/openapi.json", expecting: 200).json
+            for path in try #require(document["paths"]?.object).members {
+                for operation in path.value.object?.members ?? [] {
+                    guard let method = Core.Method(rawValue: operation.name.uppercased()), method != .get else { continue }
+                    let name = "\(method.rawValue) \(path.name)"
+                    let body = operation.value["requestBody"]?["content"]?["application/json"]?["example"]
+                    #expect((body == nil) == (operation.value["requestBody"] == nil), "\(name) needs an example")
+                    let documented = operation.value["parameters"]?.array?.compactMap { $0["name"]?.string } ?? []
+                    let client = path.name.hasPrefix("/v1/platform") ? world.operatorClient : world.acme.admin
+                    let target = path.name.replacing("{id}", with: RecordID().description)
+                    var wrong = [("Idempotency-Key", String(repeating: "k", count: 256))]
+                    if documented.contains("If-Match") { wrong.append(("If-Match", "nonsense")) }
+                    for (header, value) in wrong {
+                        let answer = try await client.send(method, target, body, headers: [(header.lowercased(), value)])
+                        #expect(answer.status == 400, "\(name): \(answer.text)")
+                        let fault = answer.json["errors"]?[0]
+                        #expect(fault?["pointer"]?.string == header, "\(name): \(answer.text)")
+                        #expect((fault?["code"]?.string == "not_allowed") == !documented.contains(header), "\(name): \(answer.text)")
+                    }
+                }
+            }
+        }
+
         private static func references(in value: JSON) -> [String] {
             switch value {
             case .object(let object):

@@ -41,7 +41,12 @@ struct AuditRoutes: Sendable {
             .permitted(
                 Permission(.audit, .read), .get, "/v1/audit",
                 Operation(
-                    id: "listAudit", summary: "List what happened, newest first", tag: "audit",
+                    id: "listAudit", summary: "List what happened, newest first",
+                    description: """
+                        Every change of every record, with who made it, by which request, and the record before and after. Entries are \
+                        numbered without gaps, and each has the hash of the one before.
+                        """,
+                    tag: "audit",
                     parameters: Self.filterParameters + [
                         .init(
                             "sort", in: .query, schema: ["type": "string", "enum": ["sequence", "-sequence"], "default": "-sequence"],
@@ -64,13 +69,18 @@ struct AuditRoutes: Sendable {
                                     ],
                                 ],
                             ])
-                    ], errors: [.unknownParameter, .invalidParameter, .invalidCursor])
+                    ])
             ) { [self] call, context in try await list(call, context) },
             .permitted(
                 Permission(.audit, .export), .get, "/v1/audit/export",
                 Operation(
-                    id: "exportAudit", summary: "Export the whole trail with its hash chain (NDJSON, oldest first)", tag: "audit",
-                    responses: [.init(200, "One entry a line; martlet-activity verify checks it")], errors: [.unknownParameter])
+                    id: "exportAudit", summary: "Export the whole trail with its hash chain (NDJSON, oldest first)",
+                    description: """
+                        Whoever keeps the file can prove that nothing was changed or left out: martlet-activity verify recomputes the chain \
+                        without a server.
+                        """,
+                    tag: "audit",
+                    responses: [.init(200, "One entry a line; martlet-activity verify checks it")])
             ) { [self] call, context in try export(call, context) },
         ]
     }

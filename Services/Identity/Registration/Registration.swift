@@ -26,12 +26,21 @@ struct Registration: Sendable {
         .anonymous(
             .post, "/v1/auth/register",
             Operation(
-                id: "register", summary: "Create an account, with an organisation of its own or by invitation", tag: "auth",
+                id: "register", summary: "Create an account, with an organisation of its own or by invitation",
+                description: """
+                    Send either organization, for a tenant of your own on the plan free whose tenant_admin you become, or \
+                    invitation_token, to join the tenant that invited this address. A password has 10 to 256 characters, is none of the \
+                    common ones and not the address. It takes no Idempotency-Key, as its answer holds secrets; one that broke off may be \
+                    sent again as it was.
+                    """,
+                tag: "auth",
                 body: Self.bodySchema,
+                bodyExample: [
+                    "email": "n.okafor@kestrel.example", "password": "rather-long-and-secret", "name": "Ngozi Okafor",
+                    "organization": ["name": "Kestrel Freight", "slug": "kestrel"],
+                ],
                 responses: [.init(201, "Registered and signed in.", schema: TokenAnswer.schema)],
-                errors: [
-                    .alreadyExists, .planLimitReached, .validationFailed, .unknownMember, .invalidJSON, .overloaded, .invalidParameter,
-                ]),
+                errors: [.alreadyExists, .planLimitReached]),
             bodyLimit: 16 << 10
         ) { call, _ in
             try call.query.allowOnly([String]())

@@ -14,12 +14,15 @@ struct SessionRoutes: Sendable {
         .member(
             .get, "/v1/sessions",
             Operation(
-                id: "listSessions", summary: "Your running sessions, the newest first", tag: "sessions",
+                id: "listSessions", summary: "Your running sessions, the newest first",
+                description: """
+                    Sessions of all your tenants, each with the device and the address that it was last used from.
+                    """,
+                tag: "sessions",
                 parameters: Paging.parameters,
                 responses: [
                     .init(200, "The sessions.", schema: Paging.schema(of: ["$ref": "#/components/schemas/Session"]))
-                ],
-                errors: [.invalidParameter, .unknownParameter, .invalidCursor])
+                ])
         ) { call, member in
             let paging = try Paging(call, cursors: cursors)
             let name = "sessions of \(member.user)"
@@ -33,8 +36,10 @@ struct SessionRoutes: Sendable {
         .member(
             .delete, "/v1/sessions/{id}",
             Operation(
-                id: "deleteSession", summary: "End one of your sessions everywhere", tag: "sessions", responses: [.init(204, "Ended.")],
-                errors: [.notFound, .invalidParameter, .unknownParameter, .idempotencyKeyReused, .idempotencyInProgress])
+                id: "deleteSession", summary: "End one of your sessions everywhere",
+                description: "Its tokens are refused by every gateway within a second.",
+                tag: "sessions", parameters: [.idempotencyKey],
+                responses: [.init(204, "Ended.")])
         ) { call, member in
             try call.query.allowOnly([String]())
             try call.refuseBody()

@@ -14,7 +14,13 @@ struct Login: Sendable {
         .anonymous(
             .post, "/v1/auth/login",
             Operation(
-                id: "login", summary: "Sign in", tag: "auth",
+                id: "login", summary: "Sign in",
+                description: """
+                    The access token lasts ten minutes; get the next with the refresh token. After 5 failed attempts in 15 minutes for \
+                    an account, or 50 from an address, more are refused with rate_limited. Whether an address has an account is not \
+                    told. It takes no Idempotency-Key, as its answer holds secrets.
+                    """,
+                tag: "auth",
                 body: [
                     "type": "object", "required": ["email", "password"], "additionalProperties": false,
                     "properties": [
@@ -22,11 +28,9 @@ struct Login: Sendable {
                         "tenant": ["type": "string", "description": "Slug; default the tenant used last."],
                     ],
                 ],
+                bodyExample: ["email": "n.okafor@kestrel.example", "password": "rather-long-and-secret"],
                 responses: [.init(200, "Signed in.", schema: TokenAnswer.schema)],
-                errors: [
-                    .unauthenticated, .forbidden, .tenantSuspended, .validationFailed, .unknownMember, .invalidJSON, .overloaded,
-                    .invalidParameter,
-                ]),
+                errors: [.unauthenticated, .forbidden, .tenantSuspended]),
             bodyLimit: 16 << 10
         ) { call, _ in
             try call.query.allowOnly([String]())

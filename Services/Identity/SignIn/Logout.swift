@@ -11,15 +11,17 @@ struct Logout: Sendable {
         .member(
             .post, "/v1/auth/logout",
             Operation(
-                id: "logout", summary: "End the session everywhere", tag: "auth",
+                id: "logout", summary: "End the session everywhere",
+                description: """
+                    Its tokens are refused by every gateway within a second; with all, those of all your sessions. The body may be left \
+                    out.
+                    """,
+                tag: "auth", parameters: [.idempotencyKey],
                 body: [
                     "type": "object", "additionalProperties": false,
                     "properties": ["all": ["type": "boolean", "default": false, "description": "End every session of the user."]],
                 ],
-                responses: [.init(204, "Ended.")],
-                errors: [
-                    .validationFailed, .unknownMember, .invalidJSON, .invalidParameter, .idempotencyKeyReused, .idempotencyInProgress,
-                ]),
+                bodyExample: ["all": true], responses: [.init(204, "Ended.")]),
             bodyLimit: 1 << 10
         ) { call, member in
             try call.query.allowOnly([String]())

@@ -19,7 +19,9 @@ struct PasswordChange: Sendable {
         .member(
             .post, "/v1/auth/password/change",
             Operation(
-                id: "changePassword", summary: "Change the password and end all other sessions", tag: "auth",
+                id: "changePassword", summary: "Change the password and end all other sessions",
+                description: "A wrong current password counts as a failed sign-in.",
+                tag: "auth", parameters: [.idempotencyKey],
                 body: [
                     "type": "object", "required": ["current_password", "new_password"], "additionalProperties": false,
                     "properties": [
@@ -30,11 +32,9 @@ struct PasswordChange: Sendable {
                         ],
                     ],
                 ],
+                bodyExample: ["current_password": "rather-long-and-secret", "new_password": "even-longer-and-more-secret"],
                 responses: [.init(204, "Changed.")],
-                errors: [
-                    .tokenStale, .conflict, .validationFailed, .unknownMember, .invalidJSON, .overloaded, .invalidParameter,
-                    .idempotencyKeyReused, .idempotencyInProgress,
-                ]),
+                errors: [.conflict]),
             bodyLimit: 16 << 10
         ) { call, member in
             try call.query.allowOnly([String]())

@@ -17,15 +17,20 @@ struct Refresh: Sendable {
         .anonymous(
             .post, "/v1/auth/refresh",
             Operation(
-                id: "refresh", summary: "Exchange a refresh token for new tokens", tag: "auth",
+                id: "refresh", summary: "Exchange a refresh token for new tokens",
+                description: """
+                    A refresh token is good once. One that comes a second time ends the session everywhere, as somebody else must have \
+                    it: refresh one at a time, and store the new token before you use it. It takes no Idempotency-Key, as its answer \
+                    holds secrets.
+                    """,
+                tag: "auth",
                 body: [
                     "type": "object", "required": ["refresh_token"], "additionalProperties": false,
                     "properties": ["refresh_token": ["type": "string"]],
                 ],
+                bodyExample: ["refresh_token": "mr_the-token-of-the-last-answer"],
                 responses: [.init(200, "The new tokens; the old refresh token is dead.", schema: TokenAnswer.schema)],
-                errors: [
-                    .unauthenticated, .forbidden, .tenantSuspended, .validationFailed, .unknownMember, .invalidJSON, .invalidParameter,
-                ]),
+                errors: [.unauthenticated, .forbidden, .tenantSuspended]),
             bodyLimit: 16 << 10
         ) { call, _ in
             try call.query.allowOnly([String]())

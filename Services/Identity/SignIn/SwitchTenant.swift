@@ -11,13 +11,18 @@ struct SwitchTenant: Sendable {
         .member(
             .post, "/v1/auth/switch",
             Operation(
-                id: "switchTenant", summary: "Get tokens for another of your tenants", tag: "auth",
+                id: "switchTenant", summary: "Get tokens for another of your tenants",
+                description: """
+                    The tokens are those of a new session; the present one goes on. It takes no Idempotency-Key, as its answer holds \
+                    secrets.
+                    """,
+                tag: "auth",
                 body: [
                     "type": "object", "required": ["tenant"], "additionalProperties": false,
                     "properties": ["tenant": ["type": "string", "description": "Slug."]],
                 ],
-                responses: [.init(200, "Tokens of a new session.", schema: TokenAnswer.schema)],
-                errors: [.tenantSuspended, .tokenStale, .validationFailed, .unknownMember, .invalidJSON, .invalidParameter]),
+                bodyExample: ["tenant": "kestrel"],
+                responses: [.init(200, "Tokens of a new session.", schema: TokenAnswer.schema)]),
             bodyLimit: 1 << 10
         ) { call, member in
             try call.query.allowOnly([String]())

@@ -8,7 +8,12 @@ struct JWKS: Sendable {
         .anonymous(
             .get, "/.well-known/jwks.json",
             Operation(
-                id: "getSigningKeys", summary: "The public keys that access tokens are verified with", tag: "auth",
+                id: "getSigningKeys", summary: "The public keys that access tokens are verified with",
+                description: """
+                    For your services that verify access tokens themselves (RFC 7517). Keys are replaced from time to time: look \
+                    again when a token names one that you do not have.
+                    """,
+                tag: "auth",
                 responses: [
                     .init(
                         200, "A JSON Web Key Set.",

@@ -14,8 +14,12 @@ struct Me: Sendable {
         .member(
             .get, "/v1/me",
             Operation(
-                id: "getMe", summary: "The user who asks, with tenant, role and permissions", tag: "me",
-                responses: [.init(200, "The user.", schema: ["$ref": "#/components/schemas/Me"])], errors: [.tokenStale])
+                id: "getMe", summary: "The user who asks, with tenant, role and permissions",
+                description: """
+                    permissions are those of your role in the tenant of the token; memberships are all tenants that you can switch to.
+                    """,
+                tag: "me", parameters: [.ifNoneMatch],
+                responses: [.init(200, "The user.", schema: ["$ref": "#/components/schemas/Me"])])
         ) { call, member in
             try call.query.allowOnly([String]())
             guard let user = try await users.find(member.user, as: call.systemContext) else { throw UserStore.gone }
@@ -29,16 +33,15 @@ struct Me: Sendable {
         .member(
             .patch, "/v1/me",
             Operation(
-                id: "updateMe", summary: "Change your name", tag: "me",
+                id: "updateMe", summary: "Change your name",
+                description: "Members that are absent stay as they are.",
+                tag: "me", parameters: [.ifMatch, .idempotencyKey],
                 body: [
                     "type": "object", "additionalProperties": false,
                     "properties": ["name": ["type": "string", "minLength": 1, "maxLength": 200]],
                 ],
-                responses: [.init(200, "The user.", schema: ["$ref": "#/components/schemas/Me"])],
-                errors: [
-                    .tokenStale, .versionMismatch, .validationFailed, .unknownMember, .invalidJSON, .invalidParameter, .unknownParameter,
-                    .idempotencyKeyReused, .idempotencyInProgress,
-                ])
+                bodyExample: ["name": "Ngozi Okafor"],
+                responses: [.init(200, "The user.", schema: ["$ref": "#/components/schemas/Me"])])
         ) { call, member in
             try call.query.allowOnly([String]())
             let body = BodyReader(try call.json(), members: ["name"])

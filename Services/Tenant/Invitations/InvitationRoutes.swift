@@ -18,15 +18,20 @@ struct InvitationRoutes: Sendable {
         .permitted(
             Invitation.permission, .post, "/v1/invitations",
             Operation(
-                id: "createInvitation", summary: "Invite somebody; the token is shown once", tag: "invitations",
+                id: "createInvitation", summary: "Invite somebody; the token is shown once",
+                description: """
+                    The token is in this answer only, for you to pass on. It is for this address, for one use, for seven days, and for \
+                    as long as you may grant the role yourself. It takes no Idempotency-Key, as its answer holds secrets; a repeat is \
+                    answered already_exists, with the id of the open invitation.
+                    """,
+                tag: "invitations",
                 body: [
                     "type": "object", "required": ["email", "role"], "additionalProperties": false,
                     "properties": ["email": ["type": "string", "format": "email"], "role": BuiltInRole.schema],
                 ],
+                bodyExample: ["email": "b.moretti@kestrel.example", "role": "sales"],
                 responses: [.init(201, "The invitation with its token.", schema: ["$ref": "#/components/schemas/Invitation"])],
-                errors: [
-                    .alreadyExists, .conflict, .validationFailed, .unknownMember, .invalidJSON, .invalidParameter, .unknownParameter,
-                ])
+                errors: [.alreadyExists, .conflict])
         ) { call, member in
             try call.query.allowOnly([String]())
             try call.refuseIdempotencyKey()
@@ -54,8 +59,7 @@ struct InvitationRoutes: Sendable {
             Operation(
                 id: "listInvitations", summary: "The invitations of your tenant, the newest first", tag: "invitations",
                 parameters: Paging.parameters,
-                responses: [.init(200, "The invitations.", schema: Paging.schema(of: ["$ref": "#/components/schemas/Invitation"]))],
-                errors: [.invalidParameter, .unknownParameter, .invalidCursor])
+                responses: [.init(200, "The invitations.", schema: Paging.schema(of: ["$ref": "#/components/schemas/Invitation"]))])
         ) { call, member in
             let paging = try Paging(call, cursors: cursors)
             let name = "invitations of \(member.tenant)"
@@ -69,9 +73,8 @@ struct InvitationRoutes: Sendable {
         .permitted(
             Permission(.members, .read), .get, "/v1/invitations/{id}",
             Operation(
-                id: "getInvitation", summary: "An invitation", tag: "invitations",
-                responses: [.init(200, "The invitation.", schema: ["$ref": "#/components/schemas/Invitation"])],
-                errors: [.notFound, .unknownParameter])
+                id: "getInvitation", summary: "An invitation", tag: "invitations", parameters: [.ifNoneMatch],
+                responses: [.init(200, "The invitation.", schema: ["$ref": "#/components/schemas/Invitation"])])
         ) { call, member in
             try call.query.allowOnly([String]())
             guard let invitation = try await invitations.find(call.id(), as: member) else { throw Problem.notFound }
@@ -83,11 +86,9 @@ struct InvitationRoutes: Sendable {
         .permitted(
             Permission(.members, .delete), .delete, "/v1/invitations/{id}",
             Operation(
-                id: "deleteInvitation", summary: "Withdraw an invitation", tag: "invitations", responses: [.init(204, "Withdrawn.")],
-                errors: [
-                    .notFound, .conflict, .versionMismatch, .invalidParameter, .unknownParameter, .idempotencyKeyReused,
-                    .idempotencyInProgress,
-                ])
+                id: "deleteInvitation", summary: "Withdraw an invitation", tag: "invitations", parameters: [.ifMatch, .idempotencyKey],
+                responses: [.init(204, "Withdrawn.")],
+                errors: [.conflict])
         ) { call, member in
             try call.query.allowOnly([String]())
             try call.refuseBody()
@@ -105,19 +106,22 @@ struct InvitationRoutes: Sendable {
         .member(
             .post, "/v1/invitations/accept",
             Operation(
-                id: "acceptInvitation", summary: "Become a member of the tenant that invited you", tag: "invitations",
+                id: "acceptInvitation", summary: "Become a member of the tenant that invited you",
+                description: """
+                    For who has an account already; others register with the token. The token must be for the address of your account.
+                    """,
+                tag: "invitations",
+                parameters: [.idempotencyKey],
                 body: [
                     "type": "object", "required": ["token"], "additionalProperties": false, "properties": ["token": ["type": "string"]],
                 ],
+                bodyExample: ["token": "mi_the-token-that-you-were-sent"],
                 responses: [
                     .init(
                         200, "You as a member; sign in to that tenant with /v1/auth/switch.",
                         schema: ["$ref": "#/components/schemas/Member"])
                 ],
-                errors: [
-                    .notFound, .alreadyExists, .planLimitReached, .tenantSuspended, .validationFailed, .unknownMember, .invalidJSON,
-                    .invalidParameter, .unknownParameter, .idempotencyKeyReused, .idempotencyInProgress,
-                ])
+                errors: [.notFound, .alreadyExists, .planLimitReached])
         ) { call, context in
             try call.query.allowOnly([String]())
             let body = BodyReader(try call.json(), members: ["token"])

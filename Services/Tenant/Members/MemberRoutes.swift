@@ -10,10 +10,6 @@ struct MemberRoutes: Sendable {
 
     var routes: [Route] { [list, read, update, delete] }
 
-    private static let writeErrors: [ErrorCode] = [
-        .notFound, .conflict, .versionMismatch, .invalidParameter, .unknownParameter, .idempotencyKeyReused, .idempotencyInProgress,
-    ]
-
     private var list: Route {
         .permitted(
             Permission(.members, .read), .get, "/v1/members",
@@ -26,8 +22,7 @@ struct MemberRoutes: Sendable {
                         "sort", in: .query, schema: ["enum": ["created_at", "-created_at"], "default": "created_at"],
                         "By the time of joining."),
                 ],
-                responses: [.init(200, "The members.", schema: Paging.schema(of: ["$ref": "#/components/schemas/Member"]))],
-                errors: [.invalidParameter, .unknownParameter, .invalidCursor])
+                responses: [.init(200, "The members.", schema: Paging.schema(of: ["$ref": "#/components/schemas/Member"]))])
         ) { call, member in
             let paging = try Paging(call, cursors: cursors, further: ["role", "status", "sort"])
             let filter = try Self.filter(call.query)
@@ -69,9 +64,8 @@ struct MemberRoutes: Sendable {
         .permitted(
             Permission(.members, .read), .get, "/v1/members/{id}",
             Operation(
-                id: "getMember", summary: "A member", tag: "members",
-                responses: [.init(200, "The member.", schema: ["$ref": "#/components/schemas/Member"])],
-                errors: [.notFound, .unknownParameter])
+                id: "getMember", summary: "A member", tag: "members", parameters: [.ifNoneMatch],
+                responses: [.init(200, "The member.", schema: ["$ref": "#/components/schemas/Member"])])
         ) { call, context in
             try call.query.allowOnly([String]())
             guard let member = try await members.find(call.id(), as: context) else { throw Problem.notFound }
@@ -83,13 +77,19 @@ struct MemberRoutes: Sendable {
         .permitted(
             Permission(.members, .update), .patch, "/v1/members/{id}",
             Operation(
-                id: "updateMember", summary: "Give a member another role, disable or enable him", tag: "members",
+                id: "updateMember", summary: "Change a member's role or status",
+                description: """
+                    The member's access tokens become stale at once. Nobody can give or change a role with more rights than their own, and \
+                    the last administrator stays one.
+                    """,
+                tag: "members",
+                parameters: [.ifMatch, .idempotencyKey],
                 body: [
                     "type": "object", "additionalProperties": false,
                     "properties": ["role": BuiltInRole.schema, "status": ["enum": ["active", "disabled"]]],
                 ],
-                responses: [.init(200, "The member.", schema: ["$ref": "#/components/schemas/Member"])],
-                errors: Self.writeErrors + [.validationFailed, .unknownMember, .invalidJSON])
+                bodyExample: ["role": "manager"],
+                responses: [.init(200, "The member.", schema: ["$ref": "#/components/schemas/Member"])])
         ) { call, context in
             try call.query.allowOnly([String]())
             let body = BodyReader(try call.json(), members: ["role", "status"])
@@ -106,8 +106,13 @@ struct MemberRoutes: Sendable {
         .permitted(
             Permission(.members, .delete), .delete, "/v1/members/{id}",
             Operation(
-                id: "deleteMember", summary: "Remove a member; his records stay", tag: "members", responses: [.init(204, "Removed.")],
-                errors: Self.writeErrors)
+                id: "deleteMember", summary: "Remove a member, whose records stay",
+                description: """
+                    The member can no longer sign in to this tenant, and access tokens become stale at once. A new invitation brings \
+                    the same person back under the same id. The last administrator cannot be removed.
+                    """,
+                tag: "members", parameters: [.ifMatch, .idempotencyKey],
+                responses: [.init(204, "Removed.")])
         ) { call, context in
             try call.query.allowOnly([String]())
             try call.refuseBody()

@@ -14,8 +14,7 @@ struct PlanRoutes: Sendable {
             .get, "/v1/plans",
             Operation(
                 id: "listPlans", summary: "The plans that a tenant can be on", tag: "plans",
-                responses: [.init(200, "All plans.", schema: Paging.schema(of: ["$ref": "#/components/schemas/Plan"]))],
-                errors: [.unknownParameter])
+                responses: [.init(200, "All plans.", schema: Paging.schema(of: ["$ref": "#/components/schemas/Plan"]))])
         ) { call, _ in
             try call.query.allowOnly([String]())
             return .json([
@@ -28,8 +27,10 @@ struct PlanRoutes: Sendable {
         .member(
             .get, "/v1/plan",
             Operation(
-                id: "getPlan", summary: "The plan of your tenant, with what holds for it by special arrangement", tag: "plans",
-                responses: [.init(200, "The plan.", schema: ["$ref": "#/components/schemas/Plan"])], errors: [.unknownParameter])
+                id: "getPlan", summary: "The plan of your tenant, with what holds for it by special arrangement",
+                description: "What was arranged with the platform's operators replaces the plan's limits.",
+                tag: "plans",
+                responses: [.init(200, "The plan.", schema: ["$ref": "#/components/schemas/Plan"])])
         ) { call, member in
             try call.query.allowOnly([String]())
             let tenant = try await tenants.require(as: member)
@@ -59,7 +60,7 @@ struct PlanRoutes: Sendable {
                                 ]
                             ],
                         ])
-                ], errors: [.unknownParameter])
+                ])
         ) { call, member in
             try call.query.allowOnly([String]())
             let tenant = try await tenants.require(as: member)

@@ -18,8 +18,7 @@ struct RoleRoutes: Sendable {
             Permission(.roles, .read), .get, "/v1/roles",
             Operation(
                 id: "listRoles", summary: "The roles that a member can have", tag: "roles",
-                responses: [.init(200, "All roles.", schema: Paging.schema(of: ["$ref": "#/components/schemas/Role"]))],
-                errors: [.unknownParameter])
+                responses: [.init(200, "All roles.", schema: Paging.schema(of: ["$ref": "#/components/schemas/Role"]))])
         ) { call, _ in
             try call.query.allowOnly([String]())
             return Self.page(BuiltInRole.allCases.map(\.json))
@@ -40,7 +39,7 @@ struct RoleRoutes: Sendable {
                                 "name": ["type": "string"], "resource": ["type": "string"], "action": ["type": "string"],
                             ],
                         ]))
-                ], errors: [.unknownParameter])
+                ])
         ) { call, _ in
             try call.query.allowOnly([String]())
             return Self.page(
@@ -57,7 +56,12 @@ struct RoleRoutes: Sendable {
         .member(
             .post, "/v1/authorize/explain",
             Operation(
-                id: "explainAuthorization", summary: "Whether you may do something, and the rule that says so", tag: "roles",
+                id: "explainAuthorization", summary: "Whether you may do something, and the rule that says so",
+                description: """
+                    What your role says about a permission. On a single record the scope decides: own means records whose owner you are.
+                    """,
+                tag: "roles",
+                parameters: [.idempotencyKey],
                 body: [
                     "type": "object", "required": ["permission"], "additionalProperties": false,
                     "properties": [
@@ -65,6 +69,7 @@ struct RoleRoutes: Sendable {
                         "resource_id": ["type": "string", "format": "uuid"],
                     ],
                 ],
+                bodyExample: ["permission": "leads.update"],
                 responses: [
                     .init(
                         200, "The decision.",
@@ -75,10 +80,6 @@ struct RoleRoutes: Sendable {
                                 "scope": ["enum": ["none", "own", "team", "all"]], "reason": ["type": "string"],
                             ],
                         ])
-                ],
-                errors: [
-                    .validationFailed, .unknownMember, .invalidJSON, .invalidParameter, .unknownParameter, .idempotencyKeyReused,
-                    .idempotencyInProgress,
                 ])
         ) { call, member in
             try call.query.allowOnly([String]())

@@ -15,8 +15,8 @@ struct TenantRoutes: Sendable {
         .permitted(
             Permission(.tenant, .read), .get, "/v1/tenant",
             Operation(
-                id: "getTenant", summary: "Your tenant", tag: "tenant",
-                responses: [.init(200, "The tenant.", schema: ["$ref": "#/components/schemas/Tenant"])], errors: [.unknownParameter])
+                id: "getTenant", summary: "Your tenant", tag: "tenant", parameters: [.ifNoneMatch],
+                responses: [.init(200, "The tenant.", schema: ["$ref": "#/components/schemas/Tenant"])])
         ) { call, member in
             try call.query.allowOnly([String]())
             let tenant = try await tenants.require(as: member)
@@ -28,13 +28,17 @@ struct TenantRoutes: Sendable {
         .permitted(
             Permission(.tenant, .update), .patch, "/v1/tenant",
             Operation(
-                id: "updateTenant", summary: "Change your tenant; another slug makes all tokens stale", tag: "tenant",
+                id: "updateTenant", summary: "Change your tenant; another slug makes all tokens stale",
+                description: """
+                    Members that are absent stay as they are; a setting of null is removed. Another slug ends no session, but \
+                    everybody's access token must be refreshed.
+                    """,
+                tag: "tenant",
+                parameters: [.ifMatch, .idempotencyKey],
                 body: Self.bodySchema,
+                bodyExample: ["time_zone": "Europe/Vienna", "currency": "EUR", "settings": ["theme": "dark"]],
                 responses: [.init(200, "The tenant.", schema: ["$ref": "#/components/schemas/Tenant"])],
-                errors: [
-                    .alreadyExists, .versionMismatch, .validationFailed, .unknownMember, .invalidJSON, .invalidParameter,
-                    .unknownParameter, .idempotencyKeyReused, .idempotencyInProgress,
-                ])
+                errors: [.alreadyExists])
         ) { call, member in
             try call.query.allowOnly([String]())
             let change = try Self.change(call)

@@ -13,21 +13,42 @@ public struct Operation: Sendable {
             self.schema = schema
             self.description = description
         }
+
+        /// For a write that may be repeated: its errors and the header of a replayed answer are documented with it.
+        public static let idempotencyKey = Parameter(
+            "Idempotency-Key", in: .header, schema: ["type": "string", "minLength": 1, "maxLength": 255],
+            "A repeat with the same key gets the first answer; kept for 24 hours.")
+        /// For a write to a record that has a version.
+        public static let ifMatch = Parameter(
+            "If-Match", in: .header, schema: ["type": "string"], "The ETag that the record must still have.")
+        /// For a read of a record that has a version; the answer 304 is documented with it.
+        public static let ifNoneMatch = Parameter(
+            "If-None-Match", in: .header, schema: ["type": "string"], "Answers 304 when it names the version.")
     }
 
     public struct Response: Sendable {
         public var status: Int
         public var description: String
         public var schema: JSON?
-        /// Header fields that it has, each with one sentence.
-        public var headers: [(name: String, description: String)]
+        /// Header fields of its own, beside those that follow from the operation's parameters.
+        public var headers: [Header]
 
-        public init(_ status: Int, _ description: String, schema: JSON? = nil, headers: [(name: String, description: String)] = []) {
+        public init(_ status: Int, _ description: String, schema: JSON? = nil, headers: [Header] = []) {
             self.status = status
             self.description = description
             self.schema = schema
             self.headers = headers
         }
+    }
+
+    /// A header field of an answer, with one sentence about it.
+    public struct Header: Sendable {
+        public var name: String
+        public var description: String
+
+        public static let location = Header(name: "Location", description: "The path of the new record.")
+        public static let tag = Header(name: "ETag", description: "The version in quotes, for If-Match and If-None-Match.")
+        public static let replayed = Header(name: "Idempotent-Replayed", description: "true on an answer that was given before.")
     }
 
     /// Unique over all services, camel case: `createLead`.
@@ -44,7 +65,7 @@ public struct Operation: Sendable {
     /// A body as somebody would send it.
     public var bodyExample: JSON?
     public var responses: [Response]
-    /// The errors of its own, beside those that every route can have.
+    /// The errors of its own, beside those that follow from who may call it and what it takes.
     public var errors: [ErrorCode]
 
     public init(
@@ -60,6 +81,35 @@ public struct Operation: Sendable {
         self.bodyExample = bodyExample
         self.responses = responses
         self.errors = errors
+    }
+}
+
+extension Operation {
+    private func takes(_ parameter: Parameter) -> Bool { parameters.contains { $0.name == parameter.name } }
+
+    /// Its own errors and those that follow from what it takes; faults of HTTP itself, which no sound client makes, are left out.
+    fileprivate func allErrors(isOpen: Bool, hasPathParameters: Bool) -> Set<ErrorCode> {
+        var codes: Set<ErrorCode> = [
+            .invalidParameter, .unknownParameter, .rateLimited, .internal, .upstreamUnavailable, .overloaded, .deadlineExceeded,
+        ]
+        codes.formUnion(errors)
+        if !isOpen { codes.formUnion([.unauthenticated, .tokenExpired, .tokenStale, .forbidden, .tenantMismatch, .tenantSuspended]) }
+        if hasPathParameters { codes.insert(.notFound) }
+        if body != nil { codes.formUnion([.invalidJSON, .unknownMember, .validationFailed, .unsupportedMediaType, .bodyTooLarge]) }
+        if takes(.idempotencyKey) { codes.formUnion([.idempotencyKeyReused, .idempotencyInProgress]) }
+        if takes(.ifMatch) { codes.insert(.versionMismatch) }
+        if parameters.contains(where: { $0.name == "after" }) { codes.insert(.invalidCursor) }
+        return codes
+    }
+
+    fileprivate var allResponses: [Response] {
+        var all = responses
+        for index in all.indices {
+            if all[index].schema != nil, takes(.ifMatch) || takes(.ifNoneMatch) { all[index].headers.append(.tag) }
+            if takes(.idempotencyKey) { all[index].headers.append(.replayed) }
+        }
+        if takes(.ifNoneMatch) { all.append(Response(304, "Not changed.")) }
+        return all
     }
 }
 
@@ -142,7 +192,7 @@ public enum OpenAPI {
             object["requestBody"] = ["required": true, "content": ["application/json": .object(content)]]
         }
         var responses = JSONObject()
-        for response in operation.responses {
+        for response in operation.allResponses {
             var value: JSONObject = JSONObject()
             value["description"] = .string(response.description)
             if let schema = response.schema { value["content"] = ["application/json": ["schema": schema]] }
@@ -154,8 +204,8 @@ public enum OpenAPI {
             }
             responses[String(response.status)] = .object(value)
         }
-        let common: [ErrorCode] = [.rateLimited, .internal, .upstreamUnavailable] + (isOpen ? [] : [.unauthenticated, .forbidden])
-        for (status, codes) in Dictionary(grouping: Set(operation.errors + common), by: \.status).sorted(by: { $0.key < $1.key }) {
+        let errors = operation.allErrors(isOpen: isOpen, hasPathParameters: !pathParameters.isEmpty)
+        for (status, codes) in Dictionary(grouping: errors, by: \.status).sorted(by: { $0.key < $1.key }) {
             let names = codes.map(\.rawValue).sorted().joined(separator: ", ")
             responses[String(status)] = [
                 "description": .string(names),

@@ -112,23 +112,8 @@ struct ResourceDocuments: Sendable {
 
     // MARK: Operations
 
-    private static let key = Operation.Parameter(
-        Idempotency.headerName, in: .header, schema: ["type": "string", "minLength": 1, "maxLength": 255],
-        "A repeat with the same key gets the first answer; kept for 24 hours.")
-    private static let ifMatch = Operation.Parameter(
-        "If-Match", in: .header, schema: ["type": "string"], "The ETag that the record must still have.")
     private static let fields = Operation.Parameter(
         "fields", in: .query, schema: ["type": "string"], "The members to answer, joined by commas.")
-
-    private static let inputErrors: [ErrorCode] = [
-        .invalidJSON, .unknownMember, .unknownParameter, .invalidParameter, .unsupportedMediaType, .bodyTooLarge, .validationFailed,
-        .referenceNotFound,
-    ]
-    private static let keyErrors: [ErrorCode] = [.idempotencyKeyReused, .idempotencyInProgress, .invalidParameter]
-
-    private static let tag = (name: "ETag", description: "The version in quotes, for If-Match and If-None-Match.")
-    private static let location = (name: "Location", description: "The path of the new record.")
-    private static let replayed = (name: "Idempotent-Replayed", description: "true on an answer that was given before.")
 
     private static let pagingText = """
         Read on with after= until page.next is null; there is no end to how far. A filter takes several values with commas, different \
@@ -170,8 +155,7 @@ struct ResourceDocuments: Sendable {
         Operation(
             id: "list\(plural)", summary: "List \(definition.name)", description: Self.pagingText, tag: definition.name,
             parameters: reader.parameterNames.map(parameter),
-            responses: [.init(200, "A page of \(definition.name), in the order asked for.", schema: reference("Page"))],
-            errors: [.invalidParameter, .unknownParameter, .invalidCursor])
+            responses: [.init(200, "A page of \(definition.name), in the order asked for.", schema: reference("Page"))])
     }
 
     private func parameter(_ name: String) -> Operation.Parameter {
@@ -204,50 +188,40 @@ struct ResourceDocuments: Sendable {
     var get: Operation {
         Operation(
             id: "get\(type)", summary: "Read a \(definition.singular)", tag: definition.name,
-            parameters: [
-                Self.fields, .init("If-None-Match", in: .header, schema: ["type": "string"], "Answers 304 when it names the version."),
-            ],
-            responses: [.init(200, "The \(definition.singular).", schema: reference(), headers: [Self.tag]), .init(304, "Not changed.")],
-            errors: [.notFound, .invalidParameter, .unknownParameter])
+            parameters: [Self.fields, .ifNoneMatch], responses: [.init(200, "The \(definition.singular).", schema: reference())])
     }
 
     var create: Operation {
         Operation(
-            id: "create\(type)", summary: "Create a \(definition.singular)", tag: definition.name, parameters: [Self.key],
+            id: "create\(type)", summary: "Create a \(definition.singular)", tag: definition.name, parameters: [.idempotencyKey],
             body: reference("Create"), bodyExample: example(.create),
-            responses: [
-                .init(201, "The new \(definition.singular).", schema: reference(), headers: [Self.location, Self.tag, Self.replayed])
-            ],
-            errors: Self.inputErrors + Self.keyErrors + limitErrors + [.alreadyExists])
+            responses: [.init(201, "The new \(definition.singular).", schema: reference(), headers: [.location, .tag])],
+            errors: limitErrors + [.referenceNotFound, .alreadyExists])
     }
 
     var update: Operation {
         Operation(
             id: "update\(type)", summary: "Change a \(definition.singular) (merge patch, RFC 7396)", description: Self.changeText,
             tag: definition.name,
-            parameters: [Self.ifMatch, Self.key], body: reference("Patch"), bodyExample: example(.patch),
-            responses: [
-                .init(200, "The changed \(definition.singular).", schema: reference(), headers: [Self.tag, Self.replayed])
-            ],
-            errors: Self.inputErrors + Self.keyErrors + [.notFound, .versionMismatch, .alreadyExists])
+            parameters: [.ifMatch, .idempotencyKey], body: reference("Patch"), bodyExample: example(.patch),
+            responses: [.init(200, "The changed \(definition.singular).", schema: reference())],
+            errors: [.referenceNotFound, .alreadyExists])
     }
 
     var delete: Operation {
         Operation(
             id: "delete\(type)", summary: "Delete a \(definition.singular)",
             description: "It leaves lists and search, and can be restored.", tag: definition.name,
-            parameters: [Self.ifMatch, Self.key], responses: [.init(204, "Deleted.")],
-            errors: Self.keyErrors + [.notFound, .versionMismatch, .unknownParameter])
+            parameters: [.ifMatch, .idempotencyKey], responses: [.init(204, "Deleted.")])
     }
 
     var restore: Operation {
         Operation(
             id: "restore\(type)", summary: "Restore a deleted \(definition.singular)", tag: definition.name,
-            parameters: [Self.ifMatch, Self.key],
-            responses: [.init(200, "The restored \(definition.singular).", schema: reference(), headers: [Self.tag])],
-            errors: Self.keyErrors + limitErrors + [
-                .notFound, .versionMismatch, .conflict, .alreadyExists, .invalidJSON, .unknownMember, .unknownParameter,
-                .unsupportedMediaType, .validationFailed,
+            parameters: [.ifMatch, .idempotencyKey],
+            responses: [.init(200, "The restored \(definition.singular).", schema: reference())],
+            errors: limitErrors + [
+                .conflict, .alreadyExists, .invalidJSON, .unknownMember, .unsupportedMediaType, .validationFailed, .bodyTooLarge,
             ])
     }
 
@@ -255,8 +229,8 @@ struct ResourceDocuments: Sendable {
         Operation(
             id: "batch\(plural)", summary: "Write up to \(BatchReader.maximumOperations) \(definition.name) at once",
             description: Self.batchText,
-            tag: definition.name, parameters: [Self.key], body: reference("Batch"), bodyExample: batchExample,
+            tag: definition.name, parameters: [.idempotencyKey], body: reference("Batch"), bodyExample: batchExample,
             responses: [.init(200, "The results in the order of the operations.", schema: reference("BatchResults"))],
-            errors: Self.inputErrors + Self.keyErrors + limitErrors + [.notFound, .versionMismatch, .alreadyExists])
+            errors: limitErrors + [.notFound, .versionMismatch, .referenceNotFound, .alreadyExists])
     }
 }
