@@ -102,7 +102,7 @@ class API:
 def invite(admin, email, role):
     """The invitation's token, which is shown once: what a load that broke off has left is withdrawn."""
     for left in admin.call("GET", "/v1/invitations?limit=200")["data"]:
-        if left["email"] == email and left["status"] == "pending":
+        if left["email"] == email and left["status"] == "open":
             admin.call("DELETE", f"/v1/invitations/{left['id']}")
     return admin.call("POST", "/v1/invitations", {"email": email, "role": role})["token"]
 

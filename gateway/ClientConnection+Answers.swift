@@ -56,7 +56,7 @@ extension ClientConnection {
 
     func answerPreflight() {
         guard worker.crossOrigin.isEnabled, !head.origin.isEmpty, !head.requestedMethod.isEmpty else {
-            return respond(status: 204, type: nil, body: []) { $0.put("Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n") }
+            return respond(status: 204, type: nil, body: []) { _ in }
         }
         let isAllowed = withHeadBytes { worker.crossOrigin.allows($0[head.origin]) }
         respond(status: 204, type: nil, body: []) { writer in
@@ -97,6 +97,14 @@ extension ClientConnection {
         }
     }
 
+    /// The client did not send its body in time. That is not the service's fault, which has not seen the request.
+    func refuseLateBody() {
+        refuse(
+            Problem(
+                .invalidRequest, "The body did not arrive whole within \(worker.configuration.bodyTimeout.nanoseconds / 1_000_000_000) s."))
+        proceed()
+    }
+
     func answerTooLate() {
         // An answer that never came counts as one that failed, or a service that hangs would never be passed over.
         exchange.upstream?.endpoint.health.failed(now: .now())
@@ -111,8 +119,7 @@ extension ClientConnection {
         fields: (inout HeadWriter) -> Void
     ) {
         // The rest of the request: here already, or never awaited.
-        let headLength = parser.head.length
-        if phase != .forwarding { takeUnsentBody(headLength) }
+        if phase != .forwarding { takeUnsentBody() }
         keepsAlive = head.keepsAlive && exchange.body.isDone && !worker.isLeaving
         exchange.status = status
         exchange.isAnswered = true
@@ -149,21 +156,16 @@ extension ClientConnection {
     }
 
     /// Follows the part of the body that is here already through its framing.
-    private func takeUnsentBody(_ headLength: Int) {
-        guard headLength > 0, inbound.readableBytes >= headLength else { return }
-        let scanned = inbound.withUnsafeReadableBytes { bytes -> Int? in
-            try? exchange.body.scan(UnsafeRawBufferPointer(rebasing: bytes[headLength...]))
-        }
-        unsentBody = scanned ?? 0
+    private func takeUnsentBody() {
+        guard parser.head.length > 0, inbound.readableBytes >= parser.head.length else { return }
         // Broken framing: nothing after it can be told.
-        if scanned == nil { exchange.body = .length(.max) }
+        do { _ = try scanBody() } catch { exchange.body = .length(.max) }
     }
 
     /// Takes the request off the bytes at hand.
     private func dropRequest() {
         guard parser.head.length > 0, inbound.readableBytes >= parser.head.length else { return }
-        inbound.moveReaderIndex(forwardBy: min(inbound.readableBytes, parser.head.length + unsentBody))
-        unsentBody = 0
+        inbound.moveReaderIndex(forwardBy: min(inbound.readableBytes, parser.head.length + exchange.bodyLength))
     }
 
     /// The fields that every answer carries. They come last, so that nothing an upstream sends takes their place.

@@ -12,11 +12,45 @@ extension ClientConnection: UpstreamClient {
 
     private var pool: UpstreamPool? { route.map { worker.pools[$0.service.index] } }
 
-    /// Sends the request on. This is the last layer.
+    /// Sends the request on when all of it is here. This is the last layer.
+    ///
+    /// A connection to a service is taken for a whole request only: clients that send slowly, or stop in the middle, would otherwise
+    /// hold all there are.
     func forward() {
-        guard let pool else { return refuse(.notFound) }
         exchange.dropsBody = head.method == .head
+        gather()
+    }
+
+    /// Takes what has come of the body, and goes on once it is whole.
+    func gather() {
+        let isWhole: Bool
+        do { isWhole = try scanBody() } catch {
+            return refuseBody(HeadFault.malformed("The body's chunked framing is malformed.").problem)
+        }
+        guard exchange.body.contentBytes <= route?.bodyLimit ?? 0 else { return refuseBody(bodyTooLarge) }
+        guard isWhole else { return awaitBody() }
+        if phase == .gathering {
+            phase = .deciding
+            worker.gathering -= 1
+            // The service has its whole time, however long the client took.
+            exchange.deadline = .now() + worker.configuration.requestTimeout
+        }
+        guard let pool else { return refuse(.notFound) }
         wait(for: pool.acquire(self))
+    }
+
+    private func awaitBody() {
+        guard worker.hold(exchange.bodyLength - exchange.heldBytes) else {
+            return refuseBody(Problem(.overloaded, "Too many requests are being received. Try again shortly.", retryAfter: 1))
+        }
+        exchange.heldBytes = exchange.bodyLength
+        guard phase == .deciding else { return }
+        phase = .gathering
+        worker.gathering += 1
+        exchange.deadline = .now() + worker.configuration.bodyTimeout
+        if head.expectsContinue {
+            context?.writeAndFlush(wrapOutboundOut(ByteBuffer(string: "HTTP/1.1 100 Continue\r\n\r\n")), promise: nil)
+        }
     }
 
     /// No ticket means that the pool has called back already, and that may have ended this exchange and begun the next.
@@ -28,32 +62,14 @@ extension ClientConnection: UpstreamClient {
         exchange.ticket = nil
         exchange.upstream = connection
         exchange.attempts += 1
-        if exchange.attempts == 1 {
-            guard writeRequest() else { return }
-        }
+        if exchange.attempts == 1 { writeRequest() }
         phase = .forwarding
-        if !exchange.body.isDone { noteProgress() }
-        connection.requestIsSent = exchange.body.isDone
         connection.send(outbound)
-        if head.expectsContinue, !exchange.body.isDone, exchange.attempts == 1 {
-            context?.writeAndFlush(wrapOutboundOut(ByteBuffer(string: "HTTP/1.1 100 Continue\r\n\r\n")), promise: nil)
-        }
-        // Called from a layer that `proceed` runs, this does nothing; called later, it sends what has come meanwhile.
-        proceed()
     }
 
-    /// Puts the request's head, and what is here of its body, into `outbound`.
-    ///
-    /// - Returns: `false` when the body is refused.
-    private func writeRequest() -> Bool {
-        let headLength = head.length
-        let scanned = inbound.withUnsafeReadableBytes { bytes -> Int? in
-            try? exchange.body.scan(UnsafeRawBufferPointer(rebasing: bytes[headLength...]))
-        }
-        guard let bodyLength = scanned, exchange.body.contentBytes <= route?.bodyLimit ?? 0 else {
-            refuseBody(isMalformed: scanned == nil)
-            return false
-        }
+    /// Puts the whole request into `outbound`.
+    private func writeRequest() {
+        let (headLength, bodyLength) = (head.length, exchange.bodyLength)
         outbound.clear()
         let address = addressText
         inbound.withUnsafeReadableBytes { bytes in
@@ -64,8 +80,6 @@ extension ClientConnection: UpstreamClient {
             }
         }
         inbound.moveReaderIndex(forwardBy: headLength + bodyLength)
-        exchange.isReplayable = exchange.body.isDone
-        return true
     }
 
     private func writeRequestHead(_ bytes: UnsafeRawBufferPointer, address: [UInt8], into writer: inout HeadWriter) {
@@ -137,31 +151,11 @@ extension ClientConnection: UpstreamClient {
         }
     }
 
-    private func refuseBody(isMalformed: Bool) {
-        // What follows in the body cannot be followed any more.
+    private func refuseBody(_ problem: Problem) {
+        // What follows in the body is not awaited.
         exchange.body = .length(.max)
-        abandonUpstream()
-        refuse(isMalformed ? HeadFault.malformed("The body's chunked framing is malformed.").problem : bodyTooLarge)
+        refuse(problem)
     }
-
-    /// Sends on what has come of the body.
-    ///
-    /// - Returns: `false` when the body was refused.
-    func forwardBody() -> Bool {
-        exchange.isReplayable = false
-        let scanned = inbound.withUnsafeReadableBytes { try? exchange.body.scan($0) }
-        guard let length = scanned, exchange.body.contentBytes <= route?.bodyLimit ?? 0 else {
-            if exchange.isAnswered { closeNow() } else { refuseBody(isMalformed: scanned == nil) }
-            return false
-        }
-        noteProgress()
-        guard let upstream = exchange.upstream, let part = inbound.readSlice(length: length) else { return false }
-        if exchange.body.isDone { upstream.requestIsSent = true }
-        upstream.send(part)
-        return true
-    }
-
-    func upstreamWritable() { proceed() }
 
     // MARK: The answer
 
@@ -170,8 +164,7 @@ extension ClientConnection: UpstreamClient {
         exchange.status = head.status
         let request = self.head
         let endsWithConnection = head.isChunked && !request.isHTTP11
-        // An answer that comes before the end of the request is passed on, and the connection ends with it.
-        keepsAlive = request.keepsAlive && exchange.body.isDone && !worker.isLeaving && !endsWithConnection
+        keepsAlive = request.keepsAlive && !worker.isLeaving && !endsWithConnection
         answer.clear()
         answer.writeHead(capacity: head.length + body.count + HeadWriter.slack + (exchange.token?.policyLine.count ?? 0)) { writer in
             writer.put("HTTP/1.1 ")
@@ -199,7 +192,7 @@ extension ClientConnection: UpstreamClient {
             noteProgress()
             guard let context else { return }
             context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
-            if !context.channel.isWritable { exchange.upstream?.pauseReading() }
+            if !context.channel.isWritable, exchange.upstream?.pauseReading() == false { closeNow() }
             return
         }
         exchange.upstream = nil
@@ -242,10 +235,10 @@ extension ClientConnection: UpstreamClient {
             guard pool.endpoints.count > 1, exchange.connectFailures < pool.endpoints.count - 1 else { return false }
             exchange.connectFailures += 1
             return true
-        case .closedBeforeAnswer(isReused: true) where head.isSafe && exchange.isReplayable:
+        case .closedBeforeAnswer(isReused: true) where head.isSafe:
             // The upstream closed an idle connection as this request was sent on it: the common case, and harmless.
             return true
-        case .closedBeforeAnswer where head.isIdempotent && exchange.isReplayable:
+        case .closedBeforeAnswer where head.isIdempotent:
             return pool.budget.allowsRetry()
         case .closedBeforeAnswer, .broken, .ejected, .overloaded:
             return false

@@ -15,8 +15,6 @@ extension ClientConnection {
         // and tells nothing: the table is public.
         exchange.route = withHeadBytes { worker.routes.route(of: $0[head.path]) }
 
-        if let timeout = route?.timeout { exchange.deadline = exchange.startedAt + timeout }
-
         // A method that no service has is refused whoever sends it.
         if head.method == .other {
             return refuseCaller(Problem(.methodNotAllowed, "The methods are GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS."))
@@ -25,7 +23,7 @@ extension ClientConnection {
         if head.method == .options { return answerPreflight() }
 
         // Shedding stands before all that costs: an overloaded gateway must stay able to say so.
-        if worker.metrics.inFlight > worker.inFlightLimit {
+        if worker.metrics.inFlight - worker.gathering > worker.inFlightLimit {
             return refuse(Problem(.overloaded, "Too many requests are under way. Try again shortly.", retryAfter: 1))
         }
         let isDocument = exchange.route == nil && isOwnPage

@@ -13,8 +13,10 @@ final class ClientConnection: ChannelDuplexHandler {
     enum Phase {
         /// Between requests, or in the middle of a head. Can transition to: `deciding`, `closing`.
         case head
-        /// A head was read; a layer waits for something. Can transition to: `forwarding`, `head`, `closing`.
+        /// A head was read; a layer waits for something. Can transition to: `gathering`, `forwarding`, `head`, `closing`.
         case deciding
+        /// The request is admitted; the rest of its body is awaited. Can transition to: `deciding`, `head`, `closing`.
+        case gathering
         /// The request is with the upstream. Can transition to: `head`, `closing`.
         case forwarding
         /// The last answer was written; what the client still sends is dropped. Final.
@@ -27,7 +29,7 @@ final class ClientConnection: ChannelDuplexHandler {
         var number = 0
         var startedAt = NIODeadline.uptimeNanoseconds(0)
         var wallClock = Timestamp(milliseconds: 0)
-        /// When the client is told that it took too long.
+        /// When the client is told that it took too long, its body or the answer.
         var deadline = NIODeadline.uptimeNanoseconds(0)
         var requestID: [UInt8] = []
         var trace: TraceContext?
@@ -37,10 +39,12 @@ final class ClientConnection: ChannelDuplexHandler {
         var addressLimit: LeasedBucket?
         var clientAddress: IPAddress?
         var body = BodyScanner.none
+        /// Bytes of the body, with its framing, that have come so far.
+        var bodyLength = 0
+        /// Those of them that are counted in the worker's ``Worker/heldBytes``.
+        var heldBytes = 0
         var ticket: UpstreamPool.Ticket?
         var upstream: UpstreamConnection?
-        /// Whether the buffer `outbound` still holds the whole request as it was sent.
-        var isReplayable = false
         var attempts = 0
         var connectFailures = 0
         var isAnswered = false
@@ -60,7 +64,7 @@ final class ClientConnection: ChannelDuplexHandler {
     var phase = Phase.head
     var exchange = Exchange()
     var inbound = ByteBuffer()
-    /// The request's head, and the part of its body that came with it, as sent to the upstream.
+    /// The request as sent to the upstream.
     var outbound = ByteBuffer()
     /// The answer's head, and the part of its body that came with it.
     var answer = ByteBuffer()
@@ -72,8 +76,6 @@ final class ClientConnection: ChannelDuplexHandler {
     var idleDeadline = NIODeadline.uptimeNanoseconds(0)
     private var lastSeen = NIODeadline.uptimeNanoseconds(0)
     var keepsAlive = true
-    /// Bytes at hand that belong to the body of a request which is answered here.
-    var unsentBody = 0
     /// The fields for browsers, made from the request's Origin.
     var crossOriginLines: [UInt8] = []
     private var isReadHeld = false
@@ -101,7 +103,7 @@ final class ClientConnection: ChannelDuplexHandler {
     func channelInactive(context: ChannelHandlerContext) {
         worker.remove(self)
         abandonUpstream()
-        if phase == .deciding || phase == .forwarding { finishRecord() }
+        if phase == .deciding || phase == .gathering || phase == .forwarding { finishRecord() }
         phase = .closing
         inbound = ByteBuffer()
     }
@@ -115,7 +117,7 @@ final class ClientConnection: ChannelDuplexHandler {
     }
 
     private func isAhead(_ context: ChannelHandlerContext) -> Bool {
-        inbound.readableBytes >= Self.inboundLimit || (phase == .head && !context.channel.isWritable)
+        (phase != .gathering && inbound.readableBytes >= Self.inboundLimit) || (phase == .head && !context.channel.isWritable)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -164,10 +166,10 @@ final class ClientConnection: ChannelDuplexHandler {
                     return
                 }
                 startRequest()
-            case .forwarding:
-                guard !exchange.body.isDone, inbound.readableBytes > 0, exchange.upstream?.isWritable ?? false else { return }
-                if !forwardBody() { return }
-            case .deciding, .closing:
+            case .gathering:
+                guard inbound.readableBytes > head.length + exchange.bodyLength else { return }
+                gather()
+            case .deciding, .forwarding, .closing:
                 return
             }
         }
@@ -186,7 +188,7 @@ final class ClientConnection: ChannelDuplexHandler {
         exchange.clientAddress = nil
         exchange.ticket = nil
         exchange.upstream = nil
-        exchange.isReplayable = false
+        exchange.bodyLength = 0
         exchange.attempts = 0
         exchange.connectFailures = 0
         exchange.isAnswered = false
@@ -196,12 +198,26 @@ final class ClientConnection: ChannelDuplexHandler {
         worker.metrics.inFlight += 1
     }
 
+    /// Follows what has come of the body through its framing.
+    ///
+    /// - Returns: Whether it is whole.
+    func scanBody() throws(BodyScanner.Fault) -> Bool {
+        let start = head.length + exchange.bodyLength
+        exchange.bodyLength += try inbound.withUnsafeReadableBytes { bytes throws(BodyScanner.Fault) in
+            try exchange.body.scan(UnsafeRawBufferPointer(rebasing: bytes[start...]))
+        }
+        return exchange.body.isDone
+    }
+
     /// Counts and logs the request, once.
     func finishRecord() {
         lastSeen = .now()
         let microseconds = Int((lastSeen - exchange.startedAt).nanoseconds / 1000)
         let route = route
         worker.metrics.inFlight -= 1
+        if phase == .gathering { worker.gathering -= 1 }
+        worker.release(exchange.heldBytes)
+        exchange.heldBytes = 0
         worker.metrics.record(route: route?.index, service: route?.service, status: exchange.status, microseconds: microseconds)
         guard let trace = exchange.trace else { return }
         worker.log.write(
@@ -245,13 +261,10 @@ final class ClientConnection: ChannelDuplexHandler {
             if now >= idleDeadline { closeNow() }
         case .deciding:
             if now >= exchange.deadline { answerTooLate() }
+        case .gathering:
+            if now >= exchange.deadline { refuseLateBody() }
         case .forwarding where !exchange.isAnswered:
-            if now >= exchange.deadline {
-                answerTooLate()
-            } else if !exchange.body.isDone, now >= idleDeadline {
-                // A client that stopped in the middle of its body has no answer to expect.
-                closeNow()
-            }
+            if now >= exchange.deadline { answerTooLate() }
         case .forwarding:
             if now >= idleDeadline { closeNow() }
         }

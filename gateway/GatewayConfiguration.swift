@@ -76,10 +76,12 @@ public struct GatewayConfiguration: Sendable {
             Setting("cors.origins", "", "Origins that browsers may call from, exact, with commas, such as https://app.example.com."),
             Setting("base.domain", "", "Domain whose subdomains name a tenant: with example.com, acme.example.com is acme."),
             Setting("hsts", "false", "Whether answers carry Strict-Transport-Security; true behind TLS."),
-            Setting("body.limit", "1048576", "Bytes of a request's body, 1024 to 1073741824; imports may have 1 GiB."),
+            Setting("body.limit", "1048576", "Bytes of a request's body, 1024 to 1048576, which is what services take."),
             Setting("request.timeout.seconds", "30", "Until the head of the answer, 1 to 600."),
             Setting("header.timeout.seconds", "10", "From the first byte of a request to the end of its head, 1 to 600."),
-            Setting("body.timeout.seconds", "60", "Without a byte of a body in either direction, 1 to 3600."),
+            Setting(
+                "body.timeout.seconds", "60",
+                "For a request's body to arrive whole, and for the next byte of an answer to be taken, 1 to 3600."),
             Setting("keep.alive.seconds", "75", "For a connection without a request, 1 to 3600."),
             Setting(
                 "drain.seconds", "0",
@@ -127,7 +129,7 @@ public struct GatewayConfiguration: Sendable {
         }
         baseDomain = try settings.optional("base.domain")?.lowercased()
         sendsTransportSecurity = try settings.flag("hsts", default: sendsTransportSecurity)
-        bodyLimit = try settings.integer("body.limit", default: bodyLimit, in: 1024...1 << 30)
+        bodyLimit = try settings.integer("body.limit", default: bodyLimit, in: 1024...1 << 20)
         func seconds(_ key: String, _ standard: TimeAmount, _ range: ClosedRange<Int>) throws -> TimeAmount {
             .seconds(Int64(try settings.integer(key, default: Int(standard.nanoseconds / 1_000_000_000), in: range)))
         }

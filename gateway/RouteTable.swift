@@ -14,24 +14,17 @@ struct RouteTable: Sendable {
         let isOpen: Bool
         /// Bytes of a request's body.
         let bodyLimit: Int
-        /// Until the head of the answer, when it is not the setting's.
-        let timeout: TimeAmount?
         let index: Int
 
-        init(prefix: String, service: ServiceName, isOpen: Bool, bodyLimit: Int, timeout: TimeAmount?, index: Int) {
+        init(prefix: String, service: ServiceName, isOpen: Bool, bodyLimit: Int, index: Int) {
             self.prefix = prefix
             bytes = Array(prefix.utf8)
             self.service = service
             self.isOpen = isOpen
             self.bodyLimit = bodyLimit
-            self.timeout = timeout
             self.index = index
         }
     }
-
-    /// Imports are streamed through and may be this long, in bytes and in time.
-    private static let importLimit = 1 << 30
-    private static let importTimeout = TimeAmount.minutes(15)
 
     private static let prefixes: [(service: ServiceName, paths: [String])] = [
         (.identity, ["/v1/auth", "/v1/me", "/v1/sessions", "/v1/api-keys", "/.well-known"]),
@@ -78,8 +71,7 @@ struct RouteTable: Sendable {
                 routes.append(
                     Route(
                         prefix: path, service: service, isOpen: Self.open.contains(path),
-                        bodyLimit: path == "/v1/imports" ? Self.importLimit : bodyLimit,
-                        timeout: path == "/v1/imports" ? Self.importTimeout : nil, index: routes.count))
+                        bodyLimit: bodyLimit, index: routes.count))
             }
         }
         self.routes = routes

@@ -43,7 +43,14 @@ final class Worker {
     private var drained: EventLoopPromise<Void>?
     let connectionLimit: Int
     let inFlightLimit: Int
+    /// Requests whose bodies are awaited. They cost little, so new ones are not refused for them.
+    var gathering = 0
+    /// Bytes of bodies that are not whole yet.
+    private var heldBytes = 0
+    private let heldLimit: Int
 
+    /// Bytes of unfinished bodies, in all threads together.
+    private static let heldLimit = 64 << 20
     private static let tickInterval = TimeAmount.milliseconds(250)
 
     init(shared: SharedParts, redis: RedisClient) {
@@ -71,6 +78,7 @@ final class Worker {
         log = AccessLog(output: shared.accessLog)
         connectionLimit = max(1, configuration.connectionLimit / loops)
         inFlightLimit = max(1, configuration.inFlightLimit / loops)
+        heldLimit = Self.heldLimit / loops
     }
 
     /// Starts the clock that deadlines are checked by. One clock for all connections costs less than a timer a request.
@@ -97,6 +105,17 @@ final class Worker {
         connections.append(connection)
         return true
     }
+
+    /// Counts more bytes of a body that is awaited.
+    ///
+    /// - Returns: Whether there is room for them.
+    func hold(_ bytes: Int) -> Bool {
+        guard heldBytes + bytes <= heldLimit else { return false }
+        heldBytes += bytes
+        return true
+    }
+
+    func release(_ bytes: Int) { heldBytes -= bytes }
 
     func remove(_ connection: ClientConnection) {
         guard let place = connection.place else { return }

@@ -6,6 +6,9 @@ public struct AccessClaims: Codable, Sendable, Equatable {
     public static let type = "at+jwt"
     /// How long a token is good for, in seconds.
     public static let lifetime = 600
+    /// How long at most a token may pass anywhere after it was made: its lifetime, and a minute for clocks. What makes tokens stale is
+    /// told for this long.
+    public static let longestValidity: Duration = .seconds(lifetime + 60)
 
     public var iss: String
     public var aud: String

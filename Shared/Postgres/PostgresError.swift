@@ -59,23 +59,14 @@ public struct PostgresError: Error, Sendable {
     public var isOutage: Bool {
         switch kind {
         case .connectionLost, .deadlineExceeded, .notConnected, .overloaded: true
-        // Shutting down, starting up; too many connections; a statement or a lock that took too long.
-        case .server(let sqlState): sqlState.hasPrefix("57P") || ["53300", "57014", "55P03"].contains(sqlState)
+        // Shutting down, starting up; no room or no connection; a disk that fails; a statement or a lock that took too long.
+        case .server(let sqlState):
+            sqlState.hasPrefix("57P") || sqlState.hasPrefix("53") || ["58030", "57014", "55P03"].contains(sqlState)
         case .cancelled, .invalidValue: false
         }
     }
     public var isUniqueViolation: Bool { sqlState == "23505" }
     public var isForeignKeyViolation: Bool { sqlState == "23503" }
-    public var isCheckViolation: Bool { sqlState == "23514" }
-
-    /// Whether the same batch may succeed when sent again, and surely took no effect: serialization failure, deadlock,
-    /// a server that is read-only after a failover.
-    public var isRetryable: Bool {
-        switch sqlState {
-        case "40001", "40P01", "25006": true
-        default: false
-        }
-    }
 
     /// What a caller of the API is told when the store gives the failure no meaning of its own.
     public var problem: Problem {
@@ -84,6 +75,9 @@ public struct PostgresError: Error, Sendable {
             return Problem(
                 .upstreamUnavailable, "The database is not available at the moment.", retryAfter: 1, context: description,
                 underlying: self)
+        case .server("53100"), .server("53200"), .server("58030"):
+            return Problem(
+                .upstreamUnavailable, "The database has no room at the moment.", retryAfter: 5, context: description, underlying: self)
         case .overloaded, .server("53300"), .server("53400"):
             return Problem(.overloaded, "Too much work is waiting.", retryAfter: 1, context: description, underlying: self)
         case .deadlineExceeded, .cancelled, .server("57014"), .server("55P03"):

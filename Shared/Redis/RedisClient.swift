@@ -93,8 +93,10 @@ private final class RedisPipeline {
         if isStopped { return promise.fail(RedisError.stopped) }
         start()
         let now = NIODeadline.now()
-        guard link.state != .waiting, breaker.allows(now: now) else { return promise.fail(RedisError.unavailable) }
+        guard link.state != .waiting else { return promise.fail(RedisError.unavailable) }
         guard waiting.count < configuration.inFlightLimit else { return promise.fail(RedisError.overloaded) }
+        // Asked last: the one that it lets through when it is open is its probe, and must be sent.
+        guard breaker.allows(now: now) else { return promise.fail(RedisError.unavailable) }
         if link.state == .ready { link.send(arguments) } else { unsent.append(arguments) }
         waiting.append(Slot(promise: promise, deadline: now + configuration.commandTimeout))
         scheduleTimer(at: now + configuration.commandTimeout)

@@ -9,11 +9,11 @@ import Testing
 
 /// The log on a real database, through the service's own routes.
 @Suite struct EventLogTests {
-    private func event(_ tenant: TenantID, _ number: Int, kind: String = "lead.updated") -> Event {
+    private func event(_ tenant: TenantID, _ number: Int, kind: String = "lead.updated", padding: String = "") -> Event {
         Event(
             id: EventID(), tenant: tenant, source: "crm", aggregate: "lead", aggregateID: "record-\(number % 3)", kind: kind,
             actor: UserID().description, requestID: "r-\(number)", occurredAt: .now,
-            payload: #"{"before":{"n":0},"after":{"n":\#(number)}}"#)
+            payload: #"{"before":{"n":0},"after":{"n":\#(number),"text":"\#(padding)"}}"#)
     }
 
     private func member(of tenant: TenantID, role: BuiltInRole = .tenantAdmin) -> Caller {
@@ -88,6 +88,35 @@ import Testing
         }
     }
 
+    /// A32: entries of any size are read with a memory that stays the same.
+    @Test func pagesOfLargeEntriesEndEarlyAndTheExportIsWhole() async throws {
+        try await TestDatabase.run([Activity.definition]) { database in
+            try await RunningService.run(Activity.definition, on: database) { service in
+                let tenant = TenantID()
+                let padding = String(repeating: "x", count: 150_000)
+                for start in [0, 10, 20] {
+                    try await deliver((start..<start + 10).map { event(tenant, $0, padding: $0 % 2 == 0 ? padding : "") }, to: service)
+                }
+                let reader = member(of: tenant)
+                var seen: [Int64] = []
+                var next: String? = ""
+                while let cursor = next {
+                    let page = try await service.send(
+                        .get, "/v1/audit?limit=200" + (cursor.isEmpty ? "" : "&after=\(cursor)"), as: reader, expecting: 200)
+                    #expect(page.body.count < 1_300_000)
+                    seen += page.json["data"]?.array?.compactMap { $0["sequence"]?.integer } ?? []
+                    next = page.json["page"]?["next"]?.string
+                    try #require(seen.count < 31)
+                }
+                #expect(seen == Array((1...30).reversed()))
+                let export = try await service.send(.get, "/v1/audit/export", as: reader, expecting: 200)
+                let report = EventChain.verify(lines: export.body.split(separator: UInt8(ascii: "\n")).map(Array.init))
+                #expect(report.entries == 30)
+                #expect(report.fault == nil)
+            }
+        }
+    }
+
     @Test func onlyWhoMayReadsTheTrailAndOnlyTheirOwn() async throws {
         try await TestDatabase.run([Activity.definition]) { database in
             try await RunningService.run(Activity.definition, on: database) { service in
@@ -113,6 +142,7 @@ import Testing
     @Test(arguments: [
         ("limit=0", "invalid_parameter"), ("limit=201", "invalid_parameter"), ("sort=kind", "invalid_parameter"),
         ("created_after=yesterday", "invalid_parameter"), ("after=x", "invalid_cursor"), ("actoor=x", "unknown_parameter"),
+        ("action=", "invalid_parameter"), ("action=lead.created,,lead.deleted", "invalid_parameter"),
     ])
     func aWrongParameterIsNamed(_ query: String, _ code: String) async throws {
         try await TestDatabase.run([Activity.definition]) { database in

@@ -233,6 +233,76 @@ import Testing
         }
     }
 
+    /// A29: clients that stop in the middle of a body, and clients that do not take their answer, cost others nothing.
+    @Test func unfinishedBodiesHoldNoConnectionToAService() async throws {
+        try await TestGateway.with(configure: {
+            $0.eventLoops = 1
+            $0.upstreamConnectionLimit = 2
+            $0.inFlightLimit = 4
+            $0.bodyTimeout = .seconds(2)
+        }) { gateway async throws in
+            let token = gateway.key.token()
+            let start = "POST /v1/leads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(token)\r\nContent-Length: 10\r\n"
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                let (begun, beginning) = AsyncStream<Void>.makeStream()
+                var waiting = begun.makeAsyncIterator()
+                for _ in 0..<12 {
+                    group.addTask {
+                        try await TestClient.connect(port: gateway.port) { client async throws in
+                            try await client.send(start + "Expect: 100-continue\r\n\r\n")
+                            #expect(try await client.answer().status == 100)
+                            try await client.send("{")
+                            beginning.yield()
+                            let late = try await client.answer()
+                            #expect(late.status == 400 && late.body.contains("invalid_request") && late.body.contains("body"))
+                            #expect(late.header("connection") == "close")
+                        }
+                    }
+                    _ = await waiting.next()
+                }
+                // While they wait and when they are refused, the service is there for others and in good health.
+                for _ in 0..<2 {
+                    try await TestClient.connect(port: gateway.port) { client async throws in
+                        for _ in 0..<5 { #expect(try await client.get("/v1/leads", token: token).status == 200) }
+                    }
+                    try await group.waitForAll()
+                }
+            }
+            #expect(gateway.upstream.requests.allSatisfy { $0.method == "GET" })
+        }
+    }
+
+    @Test func clientsThatDoNotReadHoldHalfOfTheConnectionsToAServiceAtMost() async throws {
+        let large = String(repeating: "x", count: 20_000_000)
+        try await TestGateway.with(
+            configure: {
+                $0.eventLoops = 1
+                $0.upstreamConnectionLimit = 4
+            }, script: { $0.target == "/v1/leads/large" ? .ok(large) : .ok() }
+        ) { gateway async throws in
+            let token = gateway.key.token()
+            let (end, ending) = AsyncStream<Void>.makeStream()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                let (begun, beginning) = AsyncStream<Void>.makeStream()
+                for _ in 0..<8 {
+                    group.addTask {
+                        try await TestClient.connect(port: gateway.port) { client async throws in
+                            try await client.send("GET /v1/leads/large HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(token)\r\n\r\n")
+                            beginning.yield()
+                            // Not a byte is taken until the test is over.
+                            for await _ in end {}
+                        }
+                    }
+                }
+                var waiting = begun.makeAsyncIterator()
+                for _ in 0..<8 { _ = await waiting.next() }
+                #expect(try await gateway.get("/v1/leads", token: token).status == 200)
+                ending.finish()
+                try await group.waitForAll()
+            }
+        }
+    }
+
     @Test func hopByHopAndTrustedNamesDoNotReachTheService() async throws {
         try await TestGateway.with { gateway async throws in
             _ = try await gateway.get(

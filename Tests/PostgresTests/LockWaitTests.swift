@@ -75,4 +75,27 @@ import Testing
             }
         }
     }
+
+    /// With several threads too, of which each has a part of the lane.
+    @Test func oneTenantLeavesConnectionsOfEachThreadToOthers() async throws {
+        try await TestPostgres.run { database in
+            var configuration = database.runtime
+            configuration.fastConnections = 4
+            configuration.reactorThreads = 4
+            configuration.bulkConnections = 4
+            try await TestPostgres.withClient(configuration) { client in
+                let (context, other) = (member(), member(timeout: .seconds(5)))
+                let (end, ending) = AsyncStream<Void>.makeStream()
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for _ in 0..<6 {
+                        group.addTask { try await client.transaction(as: context) { _ in for await _ in end {} } }
+                    }
+                    try await eventually("the tenant has its half") { client.statistics.leases == 2 && client.statistics.waiting == 4 }
+                    for _ in 0..<8 { try await client.transaction(as: other) { _ = try await $0.query("select 1") } }
+                    ending.finish()
+                    try await group.waitForAll()
+                }
+            }
+        }
+    }
 }

@@ -173,6 +173,19 @@ func member(of tenant: TenantID = TenantID(), limits: [String: Int] = [:], timeo
         }
     }
 
+    /// F14: a full disk is an outage that ends, not a fault of the request.
+    @Test(arguments: ["53100", "53200", "58030"])
+    func aServerWithoutRoomIsUnavailable(_ state: String) async throws {
+        try await TestPostgres.run { database in
+            try await database.withClient { client in
+                let error = await #expect(throws: PostgresError.self) {
+                    try await client.batch(as: member(), ["do \(unescaped: "$$ begin raise exception using errcode = '\(state)'; end $$")"])
+                }
+                #expect(error?.isOutage == true && error?.problem.code == .upstreamUnavailable && error?.problem.retryAfter == 5)
+            }
+        }
+    }
+
     @Test func theDeadlineEndsTheWaitAndTheConnectionServesOthersAfterwards() async throws {
         try await TestPostgres.run { database in
             var configuration = database.runtime

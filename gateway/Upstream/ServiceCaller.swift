@@ -85,7 +85,6 @@ private final class ServiceCall: UpstreamClient {
 
     func upstreamReady(_ connection: UpstreamConnection) {
         self.connection = connection
-        connection.requestIsSent = true
         connection.send(request)
     }
 
@@ -111,5 +110,4 @@ private final class ServiceCall: UpstreamClient {
         promise.fail(failure)
     }
 
-    func upstreamWritable() {}
 }

@@ -27,6 +27,4 @@ protocol UpstreamClient: AnyObject {
     func upstreamAnswered(_ head: ResponseHead, bytes: UnsafeRawBufferPointer, body: UnsafeRawBufferPointer, isLast: Bool)
     func upstreamBody(_ body: ByteBuffer, isLast: Bool)
     func upstreamFailed(_ failure: UpstreamFailure)
-    /// The connection takes more of the request's body.
-    func upstreamWritable()
 }

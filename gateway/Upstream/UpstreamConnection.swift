@@ -17,8 +17,6 @@ final class UpstreamConnection: ChannelDuplexHandler {
     private var hasBytesOfAnswer = false
     private var isReadPaused = false
     private var isReadHeld = false
-    /// Whether the client has sent all of its request. A connection that is answered early is not used again.
-    var requestIsSent = false
     /// Whether the pool has stopped counting it.
     var isDetached = false
     private(set) var requestsServed = 0
@@ -34,14 +32,12 @@ final class UpstreamConnection: ChannelDuplexHandler {
     }
 
     var isOpen: Bool { context?.channel.isActive ?? false }
-    var isWritable: Bool { context?.channel.isWritable ?? false }
     var isReused: Bool { requestsServed > 0 }
 
     // MARK: For the client
 
     func begin(_ client: any UpstreamClient) {
         self.client = client
-        requestIsSent = false
         hasBytesOfAnswer = false
         isAnswering = false
     }
@@ -52,13 +48,27 @@ final class UpstreamConnection: ChannelDuplexHandler {
     }
 
     /// Stops reading the answer until ``resumeReading()``: the client's own peer is slow.
-    func pauseReading() { isReadPaused = true }
+    ///
+    /// - Returns: `false` when too many are paused already: those who do not read must not hold all connections there are.
+    func pauseReading() -> Bool {
+        guard !isReadPaused else { return true }
+        guard pool.mayPause(endpoint) else { return false }
+        isReadPaused = true
+        endpoint.paused += 1
+        return true
+    }
 
     func resumeReading() {
-        isReadPaused = false
+        unpause()
         guard isReadHeld else { return }
         isReadHeld = false
         context?.read()
+    }
+
+    private func unpause() {
+        guard isReadPaused else { return }
+        isReadPaused = false
+        endpoint.paused -= 1
     }
 
     /// Gives the request up: its answer would be taken for that of the next one, so the connection ends.
@@ -72,14 +82,13 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
-    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        unpause()
+    }
 
     func read(context: ChannelHandlerContext) {
         if isReadPaused { isReadHeld = true } else { context.read() }
-    }
-
-    func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable { client?.upstreamWritable() }
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -158,11 +167,11 @@ final class UpstreamConnection: ChannelDuplexHandler {
     private func finish(hasRest: Bool, keepsAlive: Bool) {
         client = nil
         isAnswering = false
-        isReadPaused = false
+        unpause()
         requestsServed += 1
         parser.reset()
         endpoint.health.succeeded()
-        if hasRest || !keepsAlive || !requestIsSent || NIODeadline.now() >= usableUntil {
+        if hasRest || !keepsAlive || NIODeadline.now() >= usableUntil {
             pool.detached(self)
             context?.close(promise: nil)
             if !keepsAlive { pool.saidGoodbye(endpoint) }

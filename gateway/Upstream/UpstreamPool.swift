@@ -10,6 +10,8 @@ final class UpstreamEndpoint {
     fileprivate var idle: [UpstreamConnection] = []
     /// When the process behind it said that it stops; `nil` once an answer tells that it, or its successor, stays.
     fileprivate var leftAt: NIODeadline?
+    /// Connections whose answer is not read at the moment, as the client does not take it.
+    var paused = 0
     /// Open or being opened.
     fileprivate(set) var connections = 0
 
@@ -186,6 +188,9 @@ final class UpstreamPool {
         // Its place is free for one that waits.
         if !waiting.isEmpty, endpoint.connections < connectionLimit { connect(endpoint) }
     }
+
+    /// Half of an address's connections may wait for clients.
+    func mayPause(_ endpoint: UpstreamEndpoint) -> Bool { endpoint.paused < max(1, connectionLimit / 2) }
 
     /// Closes connections that have been idle for long; called a few times a second.
     func tick(now: NIODeadline) {

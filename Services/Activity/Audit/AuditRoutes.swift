@@ -92,7 +92,8 @@ struct AuditRoutes: Sendable {
         filter.actor = query["actor"]
         filter.resource = query["resource"]
         filter.resourceID = query["id"]
-        filter.actions = query["action"]?.split(separator: ",").map(String.init) ?? []
+        filter.actions = query["action"]?.split(separator: ",", omittingEmptySubsequences: false).map(String.init) ?? []
+        guard !filter.actions.contains("") else { throw Problem.invalidParameter("action", "Give one or more actions, joined by commas.") }
         filter.after = try Self.time("created_after", in: query)
         filter.before = try Self.time("created_before", in: query)
         switch query["sort"] {
@@ -109,18 +110,17 @@ struct AuditRoutes: Sendable {
                 separator: "\n")
         let list = Array(text.utf8)
         let position = try query["after"].map { try cursors.open($0, list: list).integer ?? 0 }
-        let rows = try await store.entries(filter, beyond: position, limit: limit + 1, as: context)
+        let rows = try await store.page(filter, beyond: position, limit: limit, content: .change, as: context)
 
         var writer = JSONWriter(capacity: 512 * limit)
         try writer.object { object in
             try object.member("data") { writer in
                 try writer.array { array in
-                    for row in rows.prefix(limit) { try array.element { try Self.write(row, to: &$0) } }
+                    for row in rows { try array.element { try Self.write(row, to: &$0) } }
                 }
             }
             var next = JSON.null
-            if rows.count > limit {
-                let last = rows[rows.index(rows.startIndex, offsetBy: limit - 1)]
+            if let last = rows.last, try last.decode("follows") {
                 next = .string(cursors.seal(.number(try last.decode("sequence", as: Int64.self)), list: list))
             }
             object.member("page", ["next": next, "limit": .number(limit)])
@@ -128,7 +128,7 @@ struct AuditRoutes: Sendable {
         return .json(writer.bytes)
     }
 
-    /// The columns of ``AuditStore/entries(_:beyond:limit:as:)`` as JSON.
+    /// An entry with ``AuditStore/Content/change`` as JSON.
     private static func write(_ row: PostgresRow, to writer: inout JSONWriter) throws {
         try writer.object { object in
             object.member("sequence", try row.decode("sequence", as: Int64.self))
@@ -144,14 +144,14 @@ struct AuditRoutes: Sendable {
             let after = try row.decode("after", as: String?.self)
             object.member("before") { $0.raw((before ?? "null").utf8) }
             object.member("after") { $0.raw((after ?? "null").utf8) }
-            let details = before == nil && after == nil ? try row.decode("payload", as: String.self) : "null"
-            object.member("details") { $0.raw(details.utf8) }
+            let details = try row.decode("details", as: String?.self)
+            object.member("details") { $0.raw((details ?? "null").utf8) }
             object.member("previous_hash", try row.decode("previous_hash", as: String.self))
             object.member("hash", try row.decode("hash", as: String.self))
         }
     }
 
-    /// Streams the trail page by page, so memory stays the same for any length.
+    /// Streams the trail page by page, so memory stays the same for any length and for entries of any size.
     private func export(_ call: Call, _ context: RequestContext) throws -> Reply {
         try call.query.allowOnly([])
         var reply = Reply(
@@ -165,20 +165,28 @@ struct AuditRoutes: Sendable {
                 // An export may take longer than a request; each of its pages may not.
                 var page = context
                 page.edge.deadline = Timestamp.now.advanced(by: .seconds(30))
-                let rows = try await store.entries(filter, beyond: position, limit: 500, as: page)
-                var lines: [UInt8] = []
-                for row in rows {
-                    position = try row.decode("sequence")
-                    var entry = try Self.chainEntry(row).json
-                    entry["hash"] = .string(try row.decode("hash"))
-                    lines.append(contentsOf: JSON.object(entry).bytes)
-                    lines.append(UInt8(ascii: "\n"))
-                }
-                if !lines.isEmpty { try await write(lines) }
-                if rows.count < 500 { return }
+                let rows = try await store.page(filter, beyond: position, limit: 500, content: .chain, as: page)
+                guard let last = rows.last else { return }
+                position = try last.decode("sequence")
+                try await write(try await Self.lines(of: rows))
+                guard try last.decode("follows") else { return }
             }
         }
         return reply
+    }
+
+    /// A line for each entry. Work of milliseconds, which is not for the threads that answer requests.
+    private static func lines(of rows: PostgresResult) async throws -> [UInt8] {
+        try await withTaskExecutorPreference(globalConcurrentExecutor) {
+            var lines: [UInt8] = []
+            for row in rows {
+                var entry = try chainEntry(row).json
+                entry["hash"] = .string(try row.decode("hash"))
+                lines.append(contentsOf: JSON.object(entry).bytes)
+                lines.append(UInt8(ascii: "\n"))
+            }
+            return lines
+        }
     }
 
     private static func chainEntry(_ row: PostgresRow) throws -> EventChain.Entry {

@@ -1,5 +1,6 @@
 import Core
 import Postgres
+import Resources
 
 /// What of the log is wanted.
 struct AuditFilter: Sendable {
@@ -16,8 +17,23 @@ struct AuditFilter: Sendable {
 struct AuditStore: Sendable {
     let postgres: PostgresClient
 
-    /// Up to `limit` entries beyond the position, in order.
-    func entries(_ filter: AuditFilter, beyond position: Int64?, limit: Int, as context: RequestContext) async throws -> PostgresResult {
+    /// What is read of each entry, beside the columns that every reader wants.
+    enum Content: String, Sendable {
+        /// `before`, `after`, and `details`, which is the payload of an event that has neither.
+        case change = """
+            payload -> 'before' as before, payload -> 'after' as after,
+            case when payload -> 'before' is null and payload -> 'after' is null then payload end as details
+            """
+        /// `tenant_id` and `payload`: what the hash is made of.
+        case chain = "tenant_id, payload"
+    }
+
+    /// A page of up to `limit` entries beyond the position, in order; ``BoundedPage`` ends it earlier when they are large.
+    ///
+    /// - Returns: the entries; the column `follows` of the last tells whether there are more.
+    func page(
+        _ filter: AuditFilter, beyond position: Int64?, limit: Int, content: Content, as context: RequestContext
+    ) async throws -> PostgresResult {
         var conditions: [SQL] = ["tenant_id = \(context.tenant)"]
         if let actor = filter.actor { conditions.append("actor = \(actor)") }
         if let resource = filter.resource { conditions.append("aggregate = \(resource)") }
@@ -26,15 +42,12 @@ struct AuditStore: Sendable {
         if let after = filter.after { conditions.append("occurred_at > \(after)") }
         if let before = filter.before { conditions.append("occurred_at < \(before)") }
         if let position { conditions.append(filter.isNewestFirst ? "sequence < \(position)" : "sequence > \(position)") }
-        let direction: SQL = filter.isNewestFirst ? "desc" : "asc"
-        return try await postgres.batch(
-            as: context,
-            [
-                """
-                select sequence, id, tenant_id, occurred_at, source, kind, aggregate, aggregate_id, actor, request_id, payload,
-                    previous_hash, hash, payload -> 'before' as before, payload -> 'after' as after
-                from event where \(SQL.joined(conditions, separator: " and ")) order by sequence \(direction) limit \(limit)
-                """
-            ])[0]
+        let order = filter.isNewestFirst ? "sequence desc" : "sequence asc"
+        let rows: SQL = """
+            select sequence, id, occurred_at, source, kind, aggregate, aggregate_id, actor, request_id, previous_hash, hash,
+                \(unescaped: content.rawValue)
+            from event where \(SQL.joined(conditions, separator: " and ")) order by \(unescaped: order) limit \(limit + 1)
+            """
+        return try await postgres.batch(as: context, [BoundedPage.query("*", from: rows, order: order, limit: limit)])[0]
     }
 }

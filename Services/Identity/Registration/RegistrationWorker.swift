@@ -20,7 +20,12 @@ struct RegistrationWorker: Worker {
 
     func runOnce() async throws -> Bool {
         let found = try await store.stale(olderThan: age, limit: Self.batchSize, as: SystemContext(service: "identity"))
-        for pending in found { try await complete(pending, as: SystemContext(service: "identity")) }
+        var failure: (any Error)?
+        for pending in found {
+            // One that cannot be finished must not hold up those behind it.
+            do { try await complete(pending, as: SystemContext(service: "identity")) } catch { failure = error }
+        }
+        if let failure { throw failure }
         return found.count == Self.batchSize
     }
 

@@ -1,3 +1,4 @@
+import Contracts
 import Core
 import Postgres
 import Resources
@@ -173,8 +174,8 @@ struct SessionStore: Sendable {
         return try rows.first?.decode("tenant")
     }
 
-    /// Sessions ended within the period: longer than any access token of theirs lives.
-    func recentlyEnded(within period: Duration = .seconds(660), as context: SystemContext) async throws -> [SessionID] {
+    /// Sessions that ended lately enough for an access token of theirs to be good still.
+    func recentlyEnded(within period: Duration = AccessClaims.longestValidity, as context: SystemContext) async throws -> [SessionID] {
         let rows = try await postgres.batch(
             as: context, ["select id from session where revoked_at > \(Timestamp.now.advanced(by: .zero - period))"])[0]
         return try rows.map { try $0.decode("id") }

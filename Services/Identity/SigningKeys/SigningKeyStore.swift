@@ -1,3 +1,4 @@
+import Contracts
 import Core
 import Crypto
 import Postgres
@@ -41,11 +42,11 @@ struct SigningKeyStore: Sendable {
                         exists (select from signing_key)
                         and not exists (select from signing_key where signs_from > \(now.advanced(by: .zero - period)))
                         """),
-                // A token that the old key signed at the last moment lives ten minutes; one more is for clocks.
+                // The old key signed until its successor began.
                 """
                 delete from signing_key as old where exists (
                     select from signing_key as successor
-                    where successor.signs_from > old.signs_from and successor.signs_from < \(now.advanced(by: .seconds(-660))))
+                    where successor.signs_from > old.signs_from and successor.signs_from < \(now.advanced(by: .zero - AccessClaims.longestValidity)))
                 """,
             ])
         return results[1].affectedRows + results[2].affectedRows > 0

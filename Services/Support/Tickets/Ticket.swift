@@ -4,7 +4,7 @@ import Resources
 /// Something that a customer needs help with.
 public enum Ticket {
     public static let definition = ResourceDefinition(
-        "tickets", singular: "ticket", permissions: .tickets, owner: "assignee_id", planLimit: "tickets",
+        "tickets", singular: "ticket", permissions: .tickets, owner: "assignee_id",
         fields: [
             Field(
                 "number", .integer(1...Int64.max), [.readOnly, .required, .sortable, .filterable], "Counts the tenant's tickets from 1.",

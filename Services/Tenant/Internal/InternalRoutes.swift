@@ -9,9 +9,6 @@ struct InternalRoutes: Sendable {
     let acceptance: InvitationAcceptance
     let platform: PlatformOperators
 
-    /// Longer than any access token lives.
-    private static let tokenLifetime: Duration = .seconds(900)
-
     var routes: [Route] { [create, listMemberships, acceptInvitation, appointOperator, isMember, gatewayState] }
 
     /// Makes a tenant with its first administrator. Idempotent by id: identity asks again after a crash.
@@ -71,8 +68,8 @@ struct InternalRoutes: Sendable {
     /// What gateways poll: the epochs under which tokens that may still live are stale, and who is suspended.
     private var gatewayState: Route {
         .service(.get, "/internal/gateway-state") { _, context in
-            let tenantEpochs = try await tenants.epochs(changedWithin: Self.tokenLifetime, as: context)
-            let memberEpochs = try await members.epochs(changedWithin: Self.tokenLifetime, as: context)
+            let tenantEpochs = try await tenants.epochs(changedWithin: AccessClaims.longestValidity, as: context)
+            let memberEpochs = try await members.epochs(changedWithin: AccessClaims.longestValidity, as: context)
             return .json([
                 "tenants": .array(
                     tenantEpochs.map {

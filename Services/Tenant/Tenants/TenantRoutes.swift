@@ -38,7 +38,7 @@ struct TenantRoutes: Sendable {
                 body: Self.bodySchema,
                 bodyExample: ["time_zone": "Europe/Vienna", "currency": "EUR", "settings": ["theme": "dark"]],
                 responses: [.init(200, "The tenant.", schema: ["$ref": "#/components/schemas/Tenant"])],
-                errors: [.alreadyExists])
+                errors: [.alreadyExists, .conflict])
         ) { call, member in
             try call.query.allowOnly([String]())
             let change = try Self.change(call)

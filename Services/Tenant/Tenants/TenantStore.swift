@@ -84,7 +84,7 @@ struct TenantStore: Sendable {
     /// An empty change leaves all as it is.
     ///
     /// - Throws: ``Problem`` `already_exists` at `/slug` (not naming who has it, for it is another tenant), `version_mismatch`,
-    ///   `not_found`; and what `further` throws, which then undoes the change.
+    ///   `not_found`, `conflict` when the platform's own tenant would lose its slug; and what `further` throws, which then undoes the change.
     func update(
         _ change: Change, if precondition: Precondition, as context: RequestContext,
         further: @Sendable (PostgresTransaction, Tenant) async throws -> Void = { _, _ in }
@@ -96,6 +96,9 @@ struct TenantStore: Sendable {
                 guard let row = found.first else { throw Problem.notFound }
                 var tenant = try Tenant(row: row)
                 try precondition.check(tenant.version)
+                if let slug = change.slug, tenant.slug == Slug.platform, slug != tenant.slug {
+                    throw Problem(.conflict, "The platform's own tenant keeps its slug: operators are found by it.")
+                }
                 if !change.isEmpty {
                     let changed = try await transaction.query(
                         """

@@ -12,6 +12,9 @@ public final class PostgresClient: Service, Sendable {
     private let reactors: [Reactor]
     private let connector: Connector
     private let reactorExecutor: ReactorExecutor
+    /// The first ones have connections of the bulk lane.
+    private let bulkReactors: Int
+    private let bulkTurn = Atomic(0)
 
     /// Connects to nothing yet.
     public init(configuration: PostgresConfiguration, logger: Logger) {
@@ -19,13 +22,17 @@ public final class PostgresClient: Service, Sendable {
         let fast = max(1, configuration.fastConnections)
         let threads = min(max(1, configuration.reactorThreads), fast)
         self.connector = connector
+        let bulk = max(0, configuration.bulkConnections)
+        // At least two each: a tenant may have half of a thread's, and another must find one there.
+        let bulkThreads = min(threads, max(1, bulk / 2))
         let reactors = (0..<threads).map { thread in
-            func share(_ total: Int) -> Int { total / threads + (thread < total % threads ? 1 : 0) }
+            func share(_ total: Int, of threads: Int) -> Int { thread < threads ? total / threads + (thread < total % threads ? 1 : 0) : 0 }
             return Reactor(
-                configuration: configuration, connector: connector, fastConnections: share(fast),
-                bulkConnections: share(max(0, configuration.bulkConnections)))
+                configuration: configuration, connector: connector, fastConnections: share(fast, of: threads),
+                bulkConnections: share(bulk, of: bulkThreads))
         }
         self.reactors = reactors
+        bulkReactors = bulkThreads
         reactorExecutor = ReactorExecutor(reactors)
     }
 
@@ -107,10 +114,10 @@ public final class PostgresClient: Service, Sendable {
     /// The one whose thread this is, else the next in turn.
     var nextReactor: Reactor { reactorExecutor.nextReactor }
 
-    /// A reactor that has connections of the bulk lane: the first ones get them.
+    /// The one whose thread this is, or the next in turn, of those that have connections of the bulk lane; the first when it has none.
     var nextBulkReactor: Reactor {
         let reactor = nextReactor
-        return reactor.hasBulkLane ? reactor : reactors[0]
+        return reactor.hasBulkLane ? reactor : reactors[bulkTurn.add(1, ordering: .relaxed).oldValue % bulkReactors]
     }
 }
 

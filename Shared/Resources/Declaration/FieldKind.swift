@@ -60,6 +60,14 @@ public enum FieldKind: Sendable {
         }
     }
 
+    /// Whether a value may be larger than a few kilobytes.
+    var isWide: Bool {
+        switch self {
+        case .longText, .custom: true
+        default: false
+        }
+    }
+
     /// The names of the column types that fit, as `format_type` prints them.
     var columnTypes: [String] {
         switch self {

@@ -29,7 +29,7 @@ public struct ResourceDefinition: Sendable {
         self.planLimit = planLimit
         columns =
             [Column(name: "id", format: .plain), Column(name: "version", format: .raw)]
-            + fields.map { Column(name: $0.name, format: $0.kind.format) } + [
+            + fields.map { Column(name: $0.name, format: $0.kind.format, isWide: $0.kind.isWide) } + [
                 Column(name: "created_at", format: .timestamp), Column(name: "updated_at", format: .timestamp),
                 Column(name: "created_by", format: .plain), Column(name: "updated_by", format: .plain),
             ]

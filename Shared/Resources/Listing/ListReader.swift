@@ -111,17 +111,35 @@ struct ListReader: Sendable {
         case let name:
             guard let field = definition.field(name) else { return }
             // A single value lets an index on the field also give the order.
+            let parts = Self.parts(value)
             let condition: SQL =
-                value.contains(",")
+                parts.count > 1
                 ? "\(unescaped: field.name) = any(\(try values(value, of: field.kind)))"
-                : "\(unescaped: field.name) = \(try field.kind.scalar(text: value))"
+                : "\(unescaped: field.name) = \(try field.kind.scalar(text: parts[0]))"
             request.filters.append(condition)
         }
     }
 
+    /// The parts of `a,b,c`; `\,` is a comma in a part.
+    private static func parts(_ text: String) -> [String] {
+        guard text.utf8.contains(UInt8(ascii: ",")) else { return [text] }
+        var parts = [""]
+        var rest = Substring(text).unicodeScalars
+        while let scalar = rest.popFirst() {
+            switch scalar {
+            case "\\" where rest.first == ",":
+                rest.removeFirst()
+                parts[parts.count - 1].unicodeScalars.append(",")
+            case ",": parts.append("")
+            default: parts[parts.count - 1].unicodeScalars.append(scalar)
+            }
+        }
+        return parts
+    }
+
     /// The values of `a,b,c`, any of which may match.
     private func values(_ text: String, of kind: FieldKind) throws(ValueFault) -> SQLValue {
-        let parts = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        let parts = Self.parts(text)
         guard parts.count <= Self.maximumValues else {
             throw ValueFault(code: "too_many", detail: "Expected at most \(Self.maximumValues) values.")
         }

@@ -15,4 +15,6 @@ enum CellFormat: Sendable {
 struct Column: Sendable {
     let name: String
     let format: CellFormat
+    /// Whether a value may be so large that a page of them has to be bounded.
+    var isWide = false
 }

@@ -39,6 +39,10 @@ struct ResourceDocuments: Sendable {
             var schema = field.schema(allValues: false).object ?? JSONObject()
             // A patch leaves out what it does not name; it fills nothing in.
             if purpose == .patch { schema["default"] = nil }
+            switch field.kind {
+            case .tags, .custom: schema["type"] = schema["type"].map { .array([$0, "null"]) }
+            default: break
+            }
             properties[field.name] = .object(schema)
         }
         var schema: JSONObject = JSONObject()
@@ -177,7 +181,7 @@ struct ResourceDocuments: Sendable {
             let (column, side) = name.hasSuffix("after") ? (name.dropLast(6), "after") : (name.dropLast(7), "before")
             return make(["type": "string", "format": "date-time"], "Records \(column) \(side) this moment, not at it.")
         default:
-            var description = "Records with any of these values, joined by commas."
+            var description = "Records with any of these values, joined by commas; a comma in a value is written \\,."
             if case .enumeration(let values, _)? = definition.fields.first(where: { $0.name == name })?.kind {
                 description += " The values: \(values.joined(separator: ", "))."
             }

@@ -55,7 +55,13 @@ struct ResourceStore: Sendable {
             batch.append(statements.count(request, as: context, bound: count == .exact ? nil : Self.estimateBound))
         }
         let results = try await answering { [batch] in try await postgres.batch(as: context, batch) }
-        let rows = results[0]
+        var rows = results[0]
+        let last = request.selection.count + 2
+        var follows = rows.count > request.limit
+        if try rows.contains(where: { try $0.decode(last) }) {
+            rows = try await answering { try await postgres.batch(as: context, [statements.boundedPage(request, as: context)])[0] }
+            follows = try rows.last?.decode(last) ?? false
+        }
         let shown = min(rows.count, request.limit)
         let renderer = request.selection.count == definition.columns.count ? renderer : RowRenderer(columns: request.selection)
         var output: [UInt8] = []
@@ -66,10 +72,10 @@ struct ResourceStore: Sendable {
             renderer.append(rows[index], to: &output)
         }
         output.append(contentsOf: #"],"page":{"next":"#.utf8)
-        if rows.count > shown, shown > 0 {
-            let last = rows[shown - 1]
+        if follows, shown > 0 {
+            let end = rows[shown - 1]
             let cursor = Cursor(
-                value: last.text(request.selection.count + 1), id: try last.decode(request.selection.count))
+                value: end.text(request.selection.count + 1), id: try end.decode(request.selection.count))
             output.append(contentsOf: "\"\(signer.seal(cursor.json, list: request.binding))\"".utf8)
         } else {
             output.append(contentsOf: "null".utf8)

@@ -47,7 +47,7 @@ struct ServiceResponder: HTTPResponder {
         do {
             if path == "/openapi.json", request.method == .get {
                 try cut.map { try Query(target[target.index(after: $0)...]) }?.allowOnly([String]())
-                return Self.response(.json(openAPI))
+                return Self.response(.json(openAPI)) { _ in }
             }
             let verified = try signer.verify(request.headers[.martletContext], method: request.method.rawValue, target: target)
             caller = verified
@@ -71,7 +71,10 @@ struct ServiceResponder: HTTPResponder {
             reply = render(error, caller: caller, route: routeIndex, trace: request.headers[.traceparent])
         }
         metrics.record(route: routeIndex, status: reply.status, duration: ContinuousClock.now - start)
-        var response = Self.response(reply)
+        let (route, trace) = (routeIndex, request.headers[.traceparent])
+        var response = Self.response(reply) { [caller] error in
+            log(Self.problem(for: error), "answer broken off", caller: caller, route: route, trace: trace)
+        }
         if let caller { response.headers[.requestID] = caller.edge.requestID }
         // The gateway sends its next request elsewhere, and none on a connection that is about to close (RFC 9112, section 9.6).
         if readiness.state == .draining { response.headers[.connection] = "close" }
@@ -122,28 +125,33 @@ struct ServiceResponder: HTTPResponder {
 
     private func render(_ error: any Error, caller: Caller?, route: Int?, trace: String?) -> Reply {
         var headers: [(name: String, value: String)] = [("content-type", "application/problem+json")]
-        let problem: Problem
-        switch error {
-        case let error as Problem: problem = error
-        case let error as PostgresError: problem = error.problem
-        case let error as MethodNotAllowed:
-            headers.append(("allow", error.allowed.map(\.rawValue).joined(separator: ", ")))
-            problem = Problem(.methodNotAllowed, "This resource allows \(error.allowed.map(\.rawValue).joined(separator: ", ")).")
-        default: problem = .internal("unexpected error", underlying: error)
-        }
+        let problem = Self.problem(for: error)
+        if let error = error as? MethodNotAllowed { headers.append(("allow", error.list)) }
         if let seconds = problem.retryAfter { headers.append(("retry-after", String(seconds))) }
         if problem.code.status == 401 { headers.append(("www-authenticate", "Bearer")) }
-        let requestID = caller?.edge.requestID ?? ""
+        log(problem, "request failed", caller: caller, route: route, trace: trace)
+        return Reply(status: problem.code.status, headers: headers, body: problem.body(requestID: caller?.edge.requestID ?? ""))
+    }
+
+    private static func problem(for error: any Error) -> Problem {
+        switch error {
+        case let error as Problem: error
+        case let error as PostgresError: error.problem
+        case let error as MethodNotAllowed: Problem(.methodNotAllowed, "This resource allows \(error.list).")
+        default: .internal("unexpected error", underlying: error)
+        }
+    }
+
+    private func log(_ problem: Problem, _ message: Logger.Message, caller: Caller?, route: Int?, trace: String?) {
         let level: Logger.Level = problem.code == .internal ? .error : problem.code.status >= 500 ? .warning : .debug
         logger.log(
-            level: level, "request failed",
+            level: level, message,
             metadata: [
-                LogKey.requestID: .string(requestID), LogKey.tenantID: .string(caller?.tenant?.description ?? "-"),
+                LogKey.requestID: .string(caller?.edge.requestID ?? ""), LogKey.tenantID: .string(caller?.tenant?.description ?? "-"),
                 LogKey.traceID: .string(Self.traceID(trace)), LogKey.route: .string(route.map { routes[$0].path } ?? "-"),
                 LogKey.code: .string(problem.code.rawValue), LogKey.reason: .string(problem.context ?? "-"),
                 LogKey.error: .string(problem.underlying.map(Self.describe) ?? "-"),
             ])
-        return Reply(status: problem.code.status, headers: headers, body: problem.body(requestID: requestID))
     }
 
     /// The trace's id out of `traceparent` (W3C Trace Context, section 3.2), which the gateway has made or checked.
@@ -159,7 +167,8 @@ struct ServiceResponder: HTTPResponder {
         (error as? PostgresError)?.description ?? String(reflecting: type(of: error))
     }
 
-    private static func response(_ reply: Reply) -> Response {
+    /// - Parameter brokenOff: called with what ended a streamed answer before its end, when its status has long been sent.
+    private static func response(_ reply: Reply, brokenOff: @escaping @Sendable (any Error) -> Void) -> Response {
         var fields = HTTPFields()
         for (name, value) in reply.headers {
             // A header name of ours is always a valid token.
@@ -172,7 +181,10 @@ struct ServiceResponder: HTTPResponder {
         }
         if let stream = reply.stream {
             let body = ResponseBody { writer in
-                try await stream { piece in try await writer.write(ByteBuffer(bytes: piece)) }
+                do { try await stream { piece in try await writer.write(ByteBuffer(bytes: piece)) } } catch {
+                    brokenOff(error)
+                    throw error
+                }
                 try await writer.finish(nil)
             }
             return Response(status: .init(code: reply.status), headers: fields, body: body)
@@ -183,6 +195,8 @@ struct ServiceResponder: HTTPResponder {
 
 private struct MethodNotAllowed: Error {
     var allowed: [Method]
+
+    var list: String { allowed.map(\.rawValue).joined(separator: ", ") }
 }
 
 extension HTTPField.Name {
