@@ -22,7 +22,47 @@ import Testing
                 .post, "/v1/auth/switch", ["tenant": "company-anna"], as: anna.caller, expecting: 401)
             try await platform.refresh(other.refreshToken, expecting: 200)
             // An ended session is no theft.
-            #expect(try await platform.events(of: .identity, in: anna.member.tenant).isEmpty)
+            let events = try await platform.events(of: .identity, in: anna.member.tenant)
+            #expect(events == ["session.created", "session.created", "session.ended"])
+        }
+    }
+
+    /// Each tenant's trail tells of the sessions in it, whichever tenant the user was in when they ended.
+    @Test func whatBecomesOfSessionsAndAccountsIsInTheTrailOfTheirTenant() async throws {
+        try await IdentityPlatform.run { platform in
+            let anna = try await platform.register("anna")
+            let ben = try await platform.register("ben")
+            try await platform.invite("anna", role: "manager", to: ben) { token in
+                try await platform.tenant.send(
+                    .post, "/v1/invitations/accept", ["token": .string(token)], as: anna.caller, expecting: 200)
+            }
+            let switched = try SignedIn(
+                try await platform.identity.send(.post, "/v1/auth/switch", ["tenant": "company-ben"], as: anna.caller, expecting: 200).json)
+            try await platform.identity.send(.patch, "/v1/me", ["name": "Anna B."], as: anna.caller, expecting: 200)
+            try await platform.identity.send(.patch, "/v1/me", JSON.object(JSONObject()), as: anna.caller, expecting: 200)
+            let change: JSON = ["current_password": .string(IdentityPlatform.password), "new_password": "another long password"]
+            try await platform.identity.send(.post, "/v1/auth/password/change", change, as: anna.caller, expecting: 204)
+            try await platform.identity.send(.post, "/v1/auth/logout", as: anna.caller, expecting: 204)
+            #expect(
+                try await platform.events(of: .identity, in: anna.member.tenant) == [
+                    "session.created", "user.updated", "security.password_changed", "session.ended",
+                ])
+            let others = try await platform.events(of: .identity, in: ben.member.tenant)
+            #expect(others == ["session.created", "session.created", "session.ended"])
+            let rows = try await platform.database.query(
+                in: .identity,
+                [
+                    """
+                    select aggregateid, actor, payload -> 'after' ->> 'revoked_at' is not null as is_ended, payload::text as text
+                    from outbox where aggregatetype = 'session' and aggregateid = \(switched.claims.sid) order by id
+                    """
+                ])[0]
+            #expect(try rows.map { try $0.decode("is_ended", as: Bool.self) } == [false, true])
+            for row in rows {
+                #expect(try row.decode("actor", as: String.self) == anna.claims.sub)
+                let text = try row.decode("text", as: String.self)
+                #expect(text.contains("address") && text.contains("device") && !text.contains("token"))
+            }
         }
     }
 

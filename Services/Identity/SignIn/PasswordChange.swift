@@ -92,6 +92,7 @@ struct PasswordChange: Sendable {
             guard let row = results[1].first, try row.decode("changes", as: Int.self) == 1 else {
                 throw Problem(.conflict, "The password was changed by another request at the same time.")
             }
+            try await transaction.query("select emit_event('security.password_changed', 'user', \(member.user.description), '{}'::jsonb)")
             if let key { try await transaction.query(key.insertion(as: member, status: 204, body: [])) }
             return try row.decode("sessions")
         }

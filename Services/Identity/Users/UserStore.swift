@@ -62,7 +62,10 @@ struct UserStore: Sendable {
                     where id = \(context.user) returning \(User.columns)
                     """)
                 guard let row = changed.first else { throw Self.gone }
-                user = try User(row: row)
+                let renamed = try User(row: row)
+                let event: JSON = ["before": ["name": .string(user.name)], "after": ["name": .string(renamed.name)]]
+                try await transaction.query("select emit_event('user.updated', 'user', \(user.id.description), \(event)::jsonb)")
+                user = renamed
             }
             if let key {
                 let (body, etag) = answer(user)
