@@ -228,13 +228,14 @@ start_postgres() {
   wait_until 60 postgres "$log" "$programs/pg_isready" -q -h 127.0.0.1 -p "$port"
 }
 
-# launch_postgres FOLDER PORT LOG [SETTING…]: starts the server of a cluster that is there, without waiting.
+# launch_postgres FOLDER PORT LOG [SETTING…]: starts the server of a cluster that is there, without waiting. Its log is terse, as the
+# details of a violated constraint are people's data.
 launch_postgres() {
   local folder=$1/cluster port=$2 log=$3 settings=() setting
   for setting in "${@:4}"; do settings+=(-c "$setting"); done
   environment=()
   start_process postgres "$log" "${database_command[@]}" env -C / "$(postgres_programs)/postgres" -D "$folder" -p "$port" \
-    -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c timezone=UTC "${settings[@]}"
+    -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c timezone=UTC -c log_error_verbosity=terse "${settings[@]}"
 }
 
 # make_cluster PROGRAMS FOLDER LOG ACCESS: under another name first, so that an interrupted start leaves no half cluster.

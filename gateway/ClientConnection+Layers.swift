@@ -151,8 +151,10 @@ extension ClientConnection {
     /// Whether the path is one that makes a session, for which a token at hand does not matter.
     private var isSignIn: Bool {
         guard let route, route.isOpen else { return false }
-        return route.prefix == RouteTable.signIn && !withHeadBytes { RouteTable.isForMembers($0[head.path]) }
+        return route.prefix == RouteTable.signIn && !isRefresh && !withHeadBytes { RouteTable.isForMembers($0[head.path]) }
     }
+
+    private var isRefresh: Bool { withHeadBytes { $0[head.path].equals(RouteTable.refresh) } }
 
     /// Whether a request whose token was refused goes on as one without: to sign in, but not to what only members do.
     private var admitsRefusedToken: Bool {
@@ -162,7 +164,8 @@ extension ClientConnection {
     /// The limit per address counts only requests without a valid token: members behind one address do not share it.
     private func chargeAddress(_ body: @escaping (ClientConnection) -> Void) {
         guard let address = clientAddress() else { return body(self) }
-        let limit = worker.limiter.address(address)
+        // Nobody is signed out because somebody else behind the same address asks a lot.
+        let limit = isRefresh ? worker.limiter.refresh(address) : worker.limiter.address(address)
         exchange.addressLimit = limit
         charge([limit], body)
     }

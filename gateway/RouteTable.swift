@@ -58,6 +58,9 @@ struct RouteTable: Sendable {
     /// Below an open prefix, but of use to members only: here a token that is refused is told so.
     private static let ofMembers = ["/v1/auth/logout", "/v1/auth/switch", "/v1/auth/password/change"].map { Array($0.utf8) }
 
+    /// A session goes on here; what it takes cannot be guessed.
+    static let refresh = Array("/v1/auth/refresh".utf8)
+
     static func isForMembers(_ path: UnsafeRawBufferPointer) -> Bool { ofMembers.contains { path.equals($0) } }
 
     let routes: [Route]

@@ -71,7 +71,12 @@ public struct PostgresError: Error, Sendable {
     /// What a caller of the API is told when the store gives the failure no meaning of its own.
     public var problem: Problem {
         switch kind {
-        case .connectionLost, .notConnected, .server("25006"), .server("40001"), .server("40P01"):
+        case .server("40001"), .server("40P01"):
+            // Two transactions that each waited for the other, or could not both be first; one of them went on.
+            return Problem(
+                .upstreamUnavailable, "Another request changed the same records at the same moment. Try again.", retryAfter: 1,
+                context: description, underlying: self)
+        case .connectionLost, .notConnected, .server("25006"):
             return Problem(
                 .upstreamUnavailable, "The database is not available at the moment.", retryAfter: 1, context: description,
                 underlying: self)

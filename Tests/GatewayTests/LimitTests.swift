@@ -129,6 +129,22 @@ import Testing
         }
     }
 
+    /// Strangers behind the same address must not sign members out, who need a new access token every ten minutes.
+    @Test func refreshingHasALimitOfItsOwnAndCountsForAUserWhoSaysWhoHeIs() async throws {
+        let address = address()
+        let loopback = try #require(AddressRange("127.0.0.0/8"))
+        try await TestGateway.with(configure: {
+            $0.addressLimit = 2
+            $0.trustedProxies = [loopback]
+        }) { gateway async throws in
+            let forwarded = "X-Forwarded-For: \(address)\r\n"
+            for status in [200, 200, 429] { #expect(try await gateway.get("/v1/plans", headers: forwarded).status == status) }
+            for status in [200, 200, 429] { #expect(try await gateway.get("/v1/auth/refresh", headers: forwarded).status == status) }
+            let token = gateway.key.token()
+            for _ in 0..<4 { #expect(try await gateway.get("/v1/auth/refresh", token: token, headers: forwarded).status == 200) }
+        }
+    }
+
     @Test func whatIsRefusedForItsMethodOrSizeCountsAndTellsTheLimit() async throws {
         let address = address()
         let loopback = try #require(AddressRange("127.0.0.0/8"))

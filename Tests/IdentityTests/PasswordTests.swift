@@ -33,11 +33,30 @@ import Testing
         #expect(try await !hasher.verify("correct horse batterz", against: read))
         #expect(try await !hasher.verify("correct horse battery", against: nil))
         #expect(try await hasher.hash("correct horse battery") != hash)
+        // Both ways to write an ü, as one character and as two.
+        let composed = try await hasher.hash("p\u{FC}nktlich um acht")
+        #expect(try await hasher.verify("pu\u{308}nktlich um acht", against: composed))
         for text in [
             "", "$scrypt$", "$argon2id$ln=4,r=8,p=1$YWFhYWFhYWE$YWFhYWFhYWFhYWFhYWFhYQ",
             "$scrypt$ln=99,r=8,p=1$YWFhYWFhYWE$YWFhYWFhYWFhYWFhYWFhYQ",
             "$scrypt$ln=4,r=8$YWFhYWFhYWE$YWFhYWFhYWFhYWFhYWFhYQ", hash.description + "$", hash.description + "!",
         ] { #expect(PasswordHash(text) == nil, "\(text)") }
+        try await hasher.shutdown()
+    }
+
+    @Test func halfOfTheQueueIsForSigningInAlone() async throws {
+        let hasher = PasswordHasher(parameters: Scrypt(logN: 16, blockSize: 8, parallelization: 1), concurrency: 1, queue: 3)
+        try await withThrowingTaskGroup(of: Bool.self) { group in
+            for _ in 0..<8 {
+                group.addTask { do { return try await hasher.hash("correct horse battery").description.isEmpty } catch { return true } }
+            }
+            // Two are at work or wait, and the others were refused at once.
+            var refused = 0
+            while refused < 6, let isRefused = try await group.next() { if isRefused { refused += 1 } }
+            #expect(refused == 6)
+            #expect(try await !hasher.verify("correct horse battery", against: nil))
+            try await group.waitForAll()
+        }
         try await hasher.shutdown()
     }
 

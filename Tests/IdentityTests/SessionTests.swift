@@ -148,6 +148,11 @@ import Testing
                 .post, path, ["current_password": .string(IdentityPlatform.password), "new_password": "short"], as: anna.caller,
                 expecting: 422)
             #expect(weak.json["errors"]?[0]?["code"]?.string == "too_short")
+            let same = try await platform.identity.send(
+                .post, path,
+                ["current_password": .string(IdentityPlatform.password), "new_password": .string(IdentityPlatform.password)],
+                as: anna.caller, expecting: 422)
+            #expect(same.json["errors"]?[0]?["code"]?.string == "same_password")
             try await platform.identity.send(
                 .post, path, ["current_password": .string(IdentityPlatform.password), "new_password": "another long secret"],
                 as: anna.caller, expecting: 204)

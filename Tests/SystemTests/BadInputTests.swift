@@ -205,6 +205,23 @@ extension SystemTests {
             }
         }
 
+        /// What a route does not know it refuses, whoever wrote the route.
+        @Test func everyRouteRefusesAnUnknownParameter() async throws {
+            let world = try World.get()
+            let document = try await world.platform.api.send(.get, "/openapi.json", expecting: 200).json
+            for path in try #require(document["paths"]?.object).members {
+                for operation in path.value.object?.members ?? [] {
+                    guard let method = Core.Method(rawValue: operation.name.uppercased()) else { continue }
+                    let client = path.name.hasPrefix("/v1/platform") ? world.operatorClient : world.acme.admin
+                    let target = path.name.replacing("{id}", with: RecordID().description) + "?nonsense=1"
+                    let body = operation.value["requestBody"]?["content"]?["application/json"]?["example"]
+                    let answer = try await client.send(method, target, body)
+                    #expect(answer.status == 400 && answer.code == "unknown_parameter", "\(method.rawValue) \(target): \(answer.text)")
+                    #expect(answer.json["errors"]?[0]?["pointer"]?.string == "?nonsense")
+                }
+            }
+        }
+
         private static func references(in value: JSON) -> [String] {
             switch value {
             case .object(let object):

@@ -85,7 +85,8 @@ import Testing
 
     @Test(
         arguments: [
-            (["slug": "-a-"], "/slug"), (["slug": "admin"], "/slug"), (["locale": "german!"], "/locale"),
+            (["slug": "-a-"], "/slug"), (["slug": "admin"], "/slug"), (["slug": "xn--80ak6aa92e"], "/slug"),
+            (["locale": "german!"], "/locale"),
             (["time_zone": "Mars/Base"], "/time_zone"),
             (["time_zone": "GMT+2"], "/time_zone"), (["currency": "eur"], "/currency"), (["settings": [1]], "/settings"),
             (["settings": ["A": 1]], "/settings"), (["settings": ["a": ["b": 1]]], "/settings/a"),

@@ -39,6 +39,11 @@ final class RateLimiter {
         bucket("address:\(address.limitKey)", name: "address", policy: addressPolicy)
     }
 
+    /// The bucket of refreshes without a valid access token from an address.
+    func refresh(_ address: IPAddress) -> LeasedBucket {
+        bucket("refresh:\(address.limitKey)", name: "address", policy: addressPolicy)
+    }
+
     private func draw(_ wanted: Int, for bucket: LeasedBucket) {
         draws += 1
         let bound = NIOLoopBound((self, bucket), eventLoop: eventLoop)

@@ -1,11 +1,13 @@
 import Core
+import Foundation
 import NIOPosix
 import Synchronization
 
 /// Computes password hashes on threads of its own: as many at once as there are cores, a few waiting, and no more.
 ///
 /// A hash takes a quarter of a second of a core and 32 MiB by intention, so whoever may ask for many at once could stop the
-/// service; beyond the queue the answer is 503, at once.
+/// service; beyond the queue the answer is 503, at once. Half of the queue is for signing in alone: nothing else that many can do
+/// keeps people out.
 public final class PasswordHasher: Sendable {
     public let parameters: Scrypt
     private let threads: NIOThreadPool
@@ -34,29 +36,34 @@ public final class PasswordHasher: Sendable {
     /// - Throws: ``Problem`` `overloaded` when the queue is full.
     public func hash(_ password: String) async throws -> PasswordHash {
         let salt = Self.randomBytes(Scrypt.saltLength)
-        let hash = try await derive(password, parameters, salt: salt, length: Scrypt.hashLength)
+        let hash = try await derive(password, parameters, salt: salt, length: Scrypt.hashLength, isSignIn: false)
         return PasswordHash(parameters: parameters, salt: salt, hash: hash)
     }
 
     /// Whether the password is the one that was hashed. Without a hash the answer is no, after the same time.
     ///
+    /// - Parameter isSignIn: whether somebody waits to sign in; others have half of the queue.
     /// - Throws: ``Problem`` `overloaded` when the queue is full.
-    public func verify(_ password: String, against stored: PasswordHash?) async throws -> Bool {
+    public func verify(_ password: String, against stored: PasswordHash?, isSignIn: Bool = true) async throws -> Bool {
         let reference = stored ?? decoy
-        let hash = try await derive(password, reference.parameters, salt: reference.salt, length: reference.hash.count)
+        let hash = try await derive(
+            password, reference.parameters, salt: reference.salt, length: reference.hash.count, isSignIn: isSignIn)
         return reference.matches(hash) && stored != nil
     }
 
     /// Whether a stored hash was made at another cost than is now asked for.
     public func isOutdated(_ hash: PasswordHash) -> Bool { hash.parameters != parameters }
 
-    private func derive(_ password: String, _ parameters: Scrypt, salt: [UInt8], length: Int) async throws -> [UInt8] {
+    private func derive(
+        _ password: String, _ parameters: Scrypt, salt: [UInt8], length: Int, isSignIn: Bool
+    ) async throws -> [UInt8] {
         let ahead = pending.wrappingAdd(1, ordering: .relaxed).oldValue
         defer { pending.wrappingSubtract(1, ordering: .relaxed) }
-        guard ahead < capacity else {
+        guard ahead < (isSignIn ? capacity : capacity / 2) else {
             throw Problem(.overloaded, "Too many sign-ins at the moment.", retryAfter: 2)
         }
-        let bytes = Array(password.utf8)
+        // However a keyboard puts an ü together, it is the same password (NIST SP 800-63B-4, section 3.1.1.2: NFC).
+        let bytes = Array(password.precomposedStringWithCanonicalMapping.utf8)
         return try await threads.runIfActive { try parameters.derive(password: bytes, salt: salt, length: length) }
     }
 

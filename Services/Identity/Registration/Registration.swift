@@ -138,7 +138,7 @@ struct Registration: Sendable {
                 "type": "object", "required": ["name", "slug"], "additionalProperties": false,
                 "properties": [
                     "name": ["type": "string", "minLength": 1, "maxLength": 200],
-                    "slug": ["type": "string", "pattern": "^[a-z0-9][a-z0-9-]{1,38}[a-z0-9]$"],
+                    "slug": ["type": "string", "pattern": .string(Slug.pattern)],
                 ],
             ],
             "invitation_token": ["type": "string"],

@@ -20,7 +20,7 @@ struct PasswordChange: Sendable {
             .post, "/v1/auth/password/change",
             Operation(
                 id: "changePassword", summary: "Change the password and end all other sessions",
-                description: "A wrong current password counts as a failed sign-in.",
+                description: "Each try, wrong or right, counts as one of the five failed sign-ins that an account has in 15 minutes.",
                 tag: "auth", parameters: [.idempotencyKey],
                 body: [
                     "type": "object", "required": ["current_password", "new_password"], "additionalProperties": false,
@@ -57,10 +57,11 @@ struct PasswordChange: Sendable {
         let current = body.string("current_password")
         let new = body.string("new_password")
         if let new, let fault = policy.fault(of: new, email: email) { body.fault("new_password", fault.code, fault.detail) }
+        if let new, new == current { body.fault("new_password", "same_password", "It is the current one.") }
         let (currentPassword, newPassword) = (try body.require(current), try body.require(new))
-        let isRight = try await attempts.attempt(account: email, address: call.caller.edge.address, as: context) {
+        let isRight = try await attempts.attempt(account: email, address: call.caller.edge.address, isSignIn: false, as: context) {
             guard policy.isPlausible(currentPassword) else { return false }
-            return try await hasher.verify(currentPassword, against: hash)
+            return try await hasher.verify(currentPassword, against: hash, isSignIn: false)
         }
         guard isRight else {
             throw Problem.invalid([.init(pointer: "/current_password", code: "wrong_password", detail: "It is another one.")])

@@ -11,8 +11,8 @@ import Postgres
 
 /// Holds guessing to the limits of api.md, section 3: failed sign-ins per account and per address.
 ///
-/// An attempt is counted before the password is looked at, and given back when it was right: however many guesses come at the
-/// same moment, and to however many processes, no more of them are looked at than the limit.
+/// An attempt is counted before the password is looked at, and given back when it was right and is for signing in: however many
+/// guesses come at the same moment, and to however many processes, no more of them are looked at than the limit.
 struct SignInAttempts: Sendable {
     let postgres: PostgresClient
     /// Failures of one account, whether it exists or not.
@@ -24,9 +24,10 @@ struct SignInAttempts: Sendable {
 
     /// Runs a check of a password, counted as a failure unless it says yes (or could not be made at all).
     ///
+    /// - Parameter isSignIn: a change of password counts also when the present one was right: each costs two hashes.
     /// - Throws: ``Problem`` `rate_limited` with the seconds until there is an attempt again; and what the check throws.
     func attempt(
-        account: EmailAddress, address: String, as context: SystemContext, check: () async throws -> Bool
+        account: EmailAddress, address: String, isSignIn: Bool = true, as context: SystemContext, check: () async throws -> Bool
     ) async throws -> Bool {
         let id = Identifier<Never>()
         let results = try await postgres.batch(
@@ -40,7 +41,7 @@ struct SignInAttempts: Sendable {
             ])
         let wait = try results[0].first?.decode("wait", as: Int.self) ?? 0
         guard wait == 0 else {
-            throw Problem(.rateLimited, "Too many failed sign-ins. Try again in \(wait) seconds.", retryAfter: wait)
+            throw Problem(.rateLimited, "Too many attempts. Try again in \(wait) seconds.", retryAfter: wait)
         }
         do {
             guard try await check() else { return false }
@@ -48,7 +49,7 @@ struct SignInAttempts: Sendable {
             try? await release(id, as: context)
             throw error
         }
-        try await release(id, as: context)
+        if isSignIn { try await release(id, as: context) }
         return true
     }
 

@@ -132,7 +132,7 @@ struct TenantRoutes: Sendable {
         "type": "object", "additionalProperties": false,
         "properties": [
             "name": ["type": "string", "minLength": 1, "maxLength": 200],
-            "slug": ["type": "string", "pattern": "^[a-z0-9][a-z0-9-]{1,38}[a-z0-9]$"],
+            "slug": ["type": "string", "pattern": .string(Slug.pattern)],
             "locale": ["type": "string", "description": "BCP 47."], "time_zone": ["type": "string", "description": "IANA name."],
             "currency": ["type": "string", "pattern": "^[A-Z]{3}$"],
             "settings": [
