@@ -134,34 +134,6 @@ extension SystemTests {
             }
         }
 
-        /// What services tell each other is not in the document; a member's context, however right, opens none of it.
-        @Test func internalRoutesTakeNoMembersContext() async throws {
-            let world = try World.get()
-            let signer = try ContextSigner(keys: world.platform.contextKeys)
-            let forger = try ContextSigner(keys: "k1:" + String(repeating: "00", count: 32))
-            let service = Caller.service(SystemContext(service: "crm"))
-            let late = service.with(deadline: Timestamp.now.advanced(by: .seconds(-1)))
-            let member = Caller.member(
-                RequestContext(
-                    tenant: TenantID(), user: UserID(), role: "super_admin", permissions: BuiltInRole.superAdmin.permissions,
-                    scopes: BuiltInRole.superAdmin.scopes, plan: "enterprise", edge: service.edge))
-            for (name, method, target) in [
-                ("activity", "POST", "/internal/events"), ("tenant", "GET", "/internal/gateway-state"),
-                ("tenant", "GET", "/internal/tenants/\(TenantID())/members/\(UserID())"),
-            ] {
-                let direct = APIClient(url: try #require(world.platform.serviceURLs[name]))
-                for (context, statuses) in [
-                    (nil, [401]), (forger.sign(service, method: method, target: target), [401]),
-                    (signer.sign(late, method: method, target: target), [401]),
-                    (signer.sign(member, method: method, target: target), [403, 404]),
-                ] {
-                    let answer = try await direct.send(
-                        method, target, bytes: nil, headers: context.map { [(ContextSigner.headerName, $0)] } ?? [])
-                    #expect(statuses.contains(answer.status), "\(name) \(method) \(target): \(answer.status)")
-                }
-            }
-        }
-
         @Test func internalRoutesAreNotReachedThroughTheGateway() async throws {
             let world = try World.get()
             for path in [
@@ -212,7 +184,7 @@ extension SystemTests {
 
 extension Caller {
     /// The same caller with another deadline.
-    fileprivate func with(deadline: Timestamp) -> Caller {
+    func with(deadline: Timestamp) -> Caller {
         switch self {
         case .anonymous(var edge):
             edge.deadline = deadline

@@ -5,7 +5,8 @@
 -- martlet_<service>_owner   owns the schema and runs migrations
 -- martlet_<service>         serves requests: no table is its own, row security binds it to one tenant a transaction
 -- martlet_<service>_system  works for no tenant (outbox relay, jobs): only the tables whose policies name it
--- martlet_<service>_search  owns full-text search functions and nothing else; nobody signs in as it
+-- martlet_<service>_search  owns the functions that must see past row security (full-text search, the trail of sessions) and nothing
+--                           else; nobody signs in as it
 \set ON_ERROR_STOP on
 set client_min_messages = warning;
 select format('create role %I', 'martlet_' || :'service' || suffix)

@@ -1,0 +1,164 @@
+import Core
+import Foundation
+import TestSupport
+import Testing
+
+extension SystemTests {
+    /// Who may call what, held for every route there is: a new one is found by being in the document.
+    @Suite struct Access {
+        /// Reviewed when it changes: method, path, and the permission that the caller's role must have.
+        private static let table = """
+            GET /.well-known/jwks.json anybody
+            GET /v1/audit audit.read
+            GET /v1/audit/export audit.export
+            POST /v1/auth/login anybody
+            POST /v1/auth/logout a member
+            POST /v1/auth/password/change a member
+            POST /v1/auth/refresh anybody
+            POST /v1/auth/register anybody
+            POST /v1/auth/switch a member
+            POST /v1/authorize/explain a member
+            GET /v1/invitations members.read
+            POST /v1/invitations members.create
+            POST /v1/invitations/accept a member
+            DELETE /v1/invitations/{id} members.delete
+            GET /v1/invitations/{id} members.read
+            GET /v1/leads leads.read
+            POST /v1/leads leads.create
+            POST /v1/leads/batch leads.read
+            DELETE /v1/leads/{id} leads.delete
+            GET /v1/leads/{id} leads.read
+            PATCH /v1/leads/{id} leads.update
+            POST /v1/leads/{id}/restore leads.delete
+            GET /v1/me a member
+            PATCH /v1/me a member
+            GET /v1/members members.read
+            DELETE /v1/members/{id} members.delete
+            GET /v1/members/{id} members.read
+            PATCH /v1/members/{id} members.update
+            GET /v1/permissions a member
+            GET /v1/plan a member
+            GET /v1/plans anybody
+            GET /v1/platform/tenants platform.read
+            GET /v1/platform/tenants/{id} platform.read
+            PATCH /v1/platform/tenants/{id} platform.update
+            GET /v1/roles roles.read
+            GET /v1/sessions a member
+            DELETE /v1/sessions/{id} a member
+            GET /v1/tenant tenant.read
+            PATCH /v1/tenant tenant.update
+            GET /v1/tickets tickets.read
+            POST /v1/tickets tickets.create
+            POST /v1/tickets/batch tickets.read
+            DELETE /v1/tickets/{id} tickets.delete
+            GET /v1/tickets/{id} tickets.read
+            PATCH /v1/tickets/{id} tickets.update
+            POST /v1/tickets/{id}/restore tickets.delete
+            GET /v1/usage a member
+            """
+
+        private struct Operation {
+            let method: Core.Method
+            let path: String
+            /// `anybody`, `a member`, or the permission.
+            let access: String
+            let body: JSON?
+
+            /// A call that every caller with access is refused for its parameter, before anything happens.
+            var target: String { path.replacing("{id}", with: RecordID().description) + "?nonsense=1" }
+        }
+
+        private static func operations(of world: World) async throws -> [Operation] {
+            let document = try await world.platform.api.send(.get, "/openapi.json", expecting: 200).json
+            return try #require(document["paths"]?.object).members.flatMap { path in
+                (path.value.object?.members ?? []).compactMap { operation in
+                    Core.Method(rawValue: operation.name.uppercased()).map {
+                        let isOpen = operation.value["security"]?.array?.isEmpty == true
+                        return Operation(
+                            method: $0, path: path.name,
+                            access: operation.value["x-permission"]?.string ?? (isOpen ? "anybody" : "a member"),
+                            body: operation.value["requestBody"]?["content"]?["application/json"]?["example"])
+                    }
+                }
+            }
+        }
+
+        @Test func everyRouteAsksForWhatTheTableSays() async throws {
+            let lines = try await Self.operations(of: World.get()).map { "\($0.method.rawValue) \($0.path) \($0.access)" }
+            #expect(Set(lines) == Set(Self.table.split(separator: "\n").map(String.init)))
+        }
+
+        @Test func withoutATokenOnlyOpenRoutesAreReached() async throws {
+            let world = try World.get()
+            for operation in try await Self.operations(of: world) {
+                let answer = try await world.platform.api.send(operation.method, operation.target, operation.body)
+                let expected = operation.access == "anybody" ? 400 : 401
+                #expect(answer.status == expected, "\(operation.method.rawValue) \(operation.path): \(answer.text)")
+            }
+        }
+
+        @Test(arguments: ["tenant_admin", "manager", "sales", "support", "read_only"])
+        func aRoleReachesTheRoutesOfItsPermissionsAndNoOthers(_ role: String) async throws {
+            let world = try World.get()
+            let client = try #require(world.people[role])
+            let me = try await client.send(.get, "/v1/me", expecting: 200)
+            let permissions = Set(me.json["permissions"]?.array?.compactMap(\.string) ?? [])
+            try #require(!permissions.isEmpty)
+            for operation in try await Self.operations(of: world) {
+                let answer = try await client.send(operation.method, operation.target, operation.body)
+                let isReached = ["anybody", "a member"].contains(operation.access) || permissions.contains(operation.access)
+                #expect(answer.status == (isReached ? 400 : 403), "\(role) \(operation.method.rawValue) \(operation.path): \(answer.text)")
+                #expect(answer.code == (isReached ? "unknown_parameter" : "forbidden"))
+            }
+        }
+
+        /// What services tell each other is in no document, so it is read from the source.
+        @Test func internalRoutesTakeNoMembersContext() async throws {
+            let world = try World.get()
+            let signer = try ContextSigner(keys: world.platform.contextKeys)
+            let forger = try ContextSigner(keys: "k1:" + String(repeating: "00", count: 32))
+            let service = Caller.service(SystemContext(service: "crm"))
+            let late = service.with(deadline: Timestamp.now.advanced(by: .seconds(-1)))
+            let member = Caller.member(
+                RequestContext(
+                    tenant: TenantID(), user: UserID(), role: "super_admin", permissions: BuiltInRole.superAdmin.permissions,
+                    scopes: BuiltInRole.superAdmin.scopes, plan: "enterprise", edge: service.edge))
+            let routes = try Self.internalRoutes()
+            #expect(routes.count >= 9)
+            for (name, method, path) in routes {
+                let target = path.replacing(/\{[a-z]+\}/) { _ in RecordID().description }
+                let direct = APIClient(url: try #require(world.platform.serviceURLs[name]))
+                for (context, statuses) in [
+                    (nil, [401]), (forger.sign(service, method: method, target: target), [401]),
+                    (signer.sign(late, method: method, target: target), [401]),
+                    (signer.sign(member, method: method, target: target), [404]),
+                ] {
+                    let answer = try await direct.send(
+                        method, target, bytes: nil, headers: context.map { [(ContextSigner.headerName, $0)] } ?? [])
+                    #expect(statuses.contains(answer.status), "\(name) \(method) \(target): \(answer.status)")
+                }
+                let outside = try await world.acme.admin.send(
+                    method, target, bytes: method == "POST" ? Array("{}".utf8) : nil, headers: [("content-type", "application/json")])
+                #expect(outside.status == 404, "\(method) \(target) through the gateway")
+            }
+        }
+
+        private static func internalRoutes() throws -> [(service: String, method: String, path: String)] {
+            let services = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../Services").standardized
+            var routes: [(String, String, String)] = []
+            for service in ["Identity", "Tenant", "CRM", "Activity", "Support"] {
+                let folder = services.appending(path: service)
+                for case let file as URL in FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil) ?? .init()
+                where file.pathExtension == "swift" {
+                    var text = try String(contentsOf: file, encoding: .utf8)
+                    if let path = text.firstMatch(of: /static let path = ("[^"]+")/) { text.replace("Self.path", with: path.output.1) }
+                    let all = text.matches(of: /\.service\(\s*\.(get|post|patch|delete|put),/)
+                    let found = text.matches(of: /\.service\(\s*\.(get|post|patch|delete|put), "(\/internal[^"]+)"/)
+                    #expect(all.count == found.count, "\(file.lastPathComponent): a route whose path is not in place would be missed here")
+                    for route in found { routes.append((service.lowercased(), route.output.1.uppercased(), String(route.output.2))) }
+                }
+            }
+            return routes
+        }
+    }
+}
