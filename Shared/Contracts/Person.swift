@@ -13,11 +13,4 @@ public struct Person: Hashable, Sendable {
     }
 
     public var json: JSON { ["id": .string(id.description), "email": .string(email), "name": .string(name)] }
-
-    /// `nil` when anything is missing or of another form.
-    public init?(json: JSON?) {
-        guard let id = json?["id"]?.string.flatMap({ UserID($0) }), let email = json?["email"]?.string, let name = json?["name"]?.string
-        else { return nil }
-        self.init(id: id, email: email, name: name)
-    }
 }

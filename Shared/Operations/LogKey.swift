@@ -10,7 +10,6 @@ public enum LogKey {
     public static let error = "error.text"
     public static let worker = "worker"
     public static let count = "count"
-    public static let setting = "setting"
     public static let port = "port"
     public static let migration = "migration"
 }

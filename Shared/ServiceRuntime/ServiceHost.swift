@@ -64,6 +64,11 @@ public struct ServiceHost: Sendable {
         ]
     }
 
+    /// The service's own workers and those that every service has, but for the relay.
+    public var workers: [any Worker] {
+        [IdempotencyRetention(postgres: dependencies.systemPostgres, service: definition.name)] + parts.workers
+    }
+
     /// Runs until the process is told to stop (or the task is cancelled), then drains.
     ///
     /// - Parameter listening: called when the API and the admin port are open, with their numbers; for `worker` the first is 0.
@@ -98,9 +103,8 @@ public struct ServiceHost: Sendable {
             let relay = OutboxRelay(
                 postgres: dependencies.systemPostgres, services: dependencies.services, service: definition.name, metrics: relayMetrics,
                 logger: logger)
-            let retention = IdempotencyRetention(postgres: dependencies.systemPostgres, service: definition.name)
             services.append(Gated(gate: gate, service: relay))
-            for worker in [retention] + parts.workers {
+            for worker in workers {
                 services.append(Gated(gate: gate, service: WorkerLoop(worker: worker, logger: logger)))
             }
         }

@@ -19,7 +19,7 @@ import Testing
 
     @Test func aPlainRequestIsRead() throws {
         let head = try #require(try parse("GET /v1/leads?a=%2f HTTP/1.1\r\nHost: x:80\r\nAccept: */*\r\n\r\n"))
-        #expect(head.method == .get && head.keepsAlive && head.isHTTP11 && !head.hasBody)
+        #expect(head.method == .get && head.keepsAlive && head.isHTTP11 && !head.isChunked && head.contentLength == nil)
         #expect(head.target == Slice(4..<19) && head.path == Slice(4..<13))
     }
 

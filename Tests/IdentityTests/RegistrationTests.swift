@@ -115,10 +115,10 @@ import Testing
                 try await RunningService.run(identityDefinition, on: database, settings: settings) { identity in
                     let platform = IdentityPlatform(database: database, identity: identity, tenant: tenant)
                     try await platform.login("anna", expecting: 401)
-                    try await platform.runRegistrationWorker()
+                    try await platform.runWorker("registrations")
                     try await platform.login("anna", expecting: 401)
                     try await platform.ageRegistrations()
-                    try await platform.runRegistrationWorker()
+                    try await platform.runWorker("registrations")
                     let anna = try SignedIn(try await platform.login("anna", expecting: 200).json)
                     #expect(anna.claims.slug == "company-anna")
                     #expect(anna.claims.role == "tenant_admin")
@@ -139,7 +139,7 @@ import Testing
             #expect(again.claims.sub == anna.claims.sub)
             try await platform.undoActivation()
             try await platform.ageRegistrations()
-            try await platform.runRegistrationWorker()
+            try await platform.runWorker("registrations")
             try await platform.login("anna", expecting: 200)
             #expect(try await platform.database.query(in: .tenant, ["select from tenant"])[0].count == 1)
         }
@@ -163,7 +163,7 @@ import Testing
                     """,
                 ])
             try await platform.ageRegistrations()
-            try await platform.runRegistrationWorker()
+            try await platform.runWorker("registrations")
             #expect(try await platform.database.query(in: .identity, ["select from user_account"])[0].count == 1)
             #expect(try await platform.database.query(in: .identity, ["select from registration"])[0].isEmpty)
         }
@@ -193,11 +193,6 @@ import Testing
 }
 
 extension IdentityPlatform {
-    fileprivate func runRegistrationWorker() async throws {
-        let worker = try #require(identity.workers.first { $0.name == "registrations" })
-        _ = try await worker.runOnce()
-    }
-
     fileprivate func ageRegistrations() async throws {
         try await database.query(in: .identity, ["update registration set created_at = created_at - interval '2 minutes'"])
     }

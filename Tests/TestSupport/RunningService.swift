@@ -47,7 +47,7 @@ public struct RunningService: Sendable {
                 try await group.waitForAll()
                 throw ServiceDidNotStart()
             }
-            let service = RunningService(name: definition.name, port: port, workers: host.parts.workers)
+            let service = RunningService(name: definition.name, port: port, workers: host.workers)
             let result: Result<T, any Error>
             do { result = .success(try await body(service)) } catch { result = .failure(error) }
             group.cancelAll()

@@ -38,10 +38,12 @@ final class KeyRefresh: Sendable {
         }
     }
 
-    /// To be called after each fetch.
-    func finished() {
+    /// To be called after each fetch. One that failed may be tried again at once when no token can be verified yet: nobody can flood
+    /// identity through a gateway that is not ready.
+    func finished(mayRepeat: Bool) {
         let waiters = state.withLock { state in
             state.isRunning = false
+            if mayRepeat { state.startedAt = nil }
             defer { state.waiters = [] }
             return state.waiters
         }

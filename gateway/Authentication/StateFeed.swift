@@ -15,8 +15,6 @@ struct StateFeed: Sendable {
     private static let keyInterval = Duration.seconds(30)
     /// How often sources are asked before each has answered once.
     private static let startInterval = Duration.milliseconds(250)
-    /// More sessions or tenants than this are not held; it is far beyond what the polled spans can bring.
-    private static let entryLimit = 2_000_000
 
     let caller: ServiceCaller
     let directory: Directory
@@ -30,8 +28,12 @@ struct StateFeed: Sendable {
         let subscriber = RedisSubscriber(configuration: redis, channels: [Self.channel], eventLoop: caller.eventLoop) { event in
             switch event {
             case .message(_, let payload):
-                if let json = try? JSONParser.parse(payload), let change = Directory.Change(json) { directory.apply(change) }
-                poll.yield()
+                if let json = try? JSONParser.parse(payload), let change = Directory.Change(json) {
+                    directory.apply(change)
+                } else {
+                    // Something of a newer release: what it means is seen in the state.
+                    poll.yield()
+                }
             // Messages may have been missed.
             case .subscribed: poll.yield()
             case .disconnected: break
@@ -52,7 +54,7 @@ struct StateFeed: Sendable {
                 var failures = FailureLog(logger: logger)
                 for await _ in keyRefresh.requests {
                     await failures.note("keys") { try await fetchKeys() }
-                    keyRefresh.finished()
+                    keyRefresh.finished(mayRepeat: !directory.isReady)
                 }
             }
             await group.waitForAll()
@@ -79,7 +81,7 @@ struct StateFeed: Sendable {
     private func pollIdentity() async throws {
         let json = try JSONParser.parse(try await get(.identity, "/internal/gateway-state"), limits: Self.limits)
         guard let list = json["revoked_sessions"]?.array else { throw Problem.internal("revoked_sessions is missing") }
-        directory.setSessions(Set(list.prefix(Self.entryLimit).compactMap { $0.string.flatMap { SessionID($0) } }))
+        directory.setSessions(Set(list.compactMap { $0.string.flatMap { SessionID($0) } }))
     }
 
     private func pollTenant() async throws {
@@ -88,8 +90,8 @@ struct StateFeed: Sendable {
             throw Problem.internal("tenants or members is missing")
         }
         directory.setTenants(
-            Dictionary(tenants.prefix(Self.entryLimit).compactMap(Directory.tenant), uniquingKeysWith: { $1 }),
-            members: Dictionary(members.prefix(Self.entryLimit).compactMap(Directory.member), uniquingKeysWith: max))
+            Dictionary(tenants.compactMap(Directory.tenant), uniquingKeysWith: { $1 }),
+            members: Dictionary(members.compactMap(Directory.member), uniquingKeysWith: max))
     }
 
     private func fetchKeys() async throws {

@@ -48,5 +48,4 @@ struct TokenCache {
     }
 
     mutating func insert(_ entry: VerifiedToken, at place: UInt64) { entries[place] = entry }
-    mutating func remove(at place: UInt64) { entries[place] = nil }
 }

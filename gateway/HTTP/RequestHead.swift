@@ -34,7 +34,6 @@ struct RequestHead {
     /// Bytes of the head with its empty line.
     var length = 0
 
-    var hasBody: Bool { isChunked || (contentLength ?? 0) > 0 }
     var isSafe: Bool { method == .get || method == .head }
     var isIdempotent: Bool { isSafe || hasIdempotencyKey }
 

@@ -90,9 +90,7 @@ struct SessionStore: Sendable {
     ///
     /// - Returns: whether it was still running.
     func endForReuse(_ session: Session, edge: EdgeContext) async throws -> Bool {
-        let context = RequestContext(
-            tenant: session.tenant, user: session.user, session: session.id, role: "", permissions: PermissionSet(), scopes: RowScopes(),
-            plan: "", edge: edge)
+        let context = RequestContext(tenant: session.tenant, user: session.user, session: session.id, edge: edge)
         let event: JSON = ["session_id": .string(session.id.description), "address": .string(edge.address)]
         let result = try await postgres.batch(
             as: context,
@@ -107,7 +105,7 @@ struct SessionStore: Sendable {
         return !result.isEmpty
     }
 
-    /// Ends sessions of the caller: the one, or all, or all but one.
+    /// Ends sessions of the caller: the one, or all.
     ///
     /// - Returns: those that were running.
     func end(_ choice: Choice, key: Idempotency?, as context: RequestContext) async throws -> [SessionID] {
@@ -131,7 +129,6 @@ struct SessionStore: Sendable {
     enum Choice: Sendable {
         case one(SessionID)
         case all
-        case allBut(SessionID?)
     }
 
     /// The statement that ends them; it returns the ids.
@@ -139,8 +136,7 @@ struct SessionStore: Sendable {
         let condition: SQL =
             switch choice {
             case .one(let id): "and id = \(id)"
-            case .allBut(let id?): "and id <> \(id)"
-            case .all, .allBut(nil): ""
+            case .all: ""
             }
         return "update session set revoked_at = now() where user_id = \(user) and revoked_at is null \(condition) returning id"
     }

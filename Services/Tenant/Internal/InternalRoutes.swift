@@ -23,7 +23,7 @@ struct InternalRoutes: Sendable {
             let person = try body.require(owner)
             try await tenants.create(
                 name: body.require(name), slug: body.require(slug), plan: PlanCatalogue.initialPlan, owner: person, role: .tenantAdmin,
-                as: .creating(tenant, by: person.id, edge: context.edge))
+                as: RequestContext(tenant: tenant, user: person.id, edge: context.edge))
             return .json(try await memberships.require(person.id, in: tenant, as: context).json)
         }
     }
@@ -95,13 +95,5 @@ extension BodyReader {
         guard let id = object.id("id", of: UserID.self), let email = object.email("email"), let name = object.text("name", maximum: 200)
         else { return nil }
         return Person(id: id, email: email.text, name: name)
-    }
-}
-
-extension RequestContext {
-    /// Somebody who acts in a tenant that is only now made for him.
-    static func creating(_ tenant: TenantID, by user: UserID, edge: EdgeContext) -> RequestContext {
-        RequestContext(
-            tenant: tenant, user: user, role: "", permissions: PermissionSet(), scopes: RowScopes(), plan: "", edge: edge)
     }
 }

@@ -33,8 +33,7 @@ struct InvitationAcceptance: Sendable {
 
     /// The token is what lets the person act in this tenant, for one transaction.
     private static func context(of person: Person, in tenant: TenantID, _ edge: EdgeContext) -> RequestContext {
-        RequestContext(
-            tenant: tenant, user: person.id, role: "", permissions: PermissionSet(), scopes: RowScopes(), plan: "", edge: edge)
+        RequestContext(tenant: tenant, user: person.id, edge: edge)
     }
 
     private func accept(

@@ -10,7 +10,7 @@ struct PlatformOperators: Sendable {
     /// Idempotent: one who is an operator stays as he is.
     func appoint(_ person: Person, as context: SystemContext) async throws -> TenantID {
         let tenant = try await platformTenant(owner: person, as: context)
-        let acting = RequestContext.creating(tenant, by: person.id, edge: context.edge)
+        let acting = RequestContext(tenant: tenant, user: person.id, edge: context.edge)
         let member = try await tenants.postgres.transaction(as: acting) { transaction -> Member? in
             let joined = try await transaction.query(
                 MemberStore.joining(person, role: .superAdmin, invitedBy: person.id, as: acting))
@@ -35,7 +35,7 @@ struct PlatformOperators: Sendable {
         do {
             try await tenants.create(
                 name: "Platform", slug: Slug.platform, plan: PlanCatalogue.platformPlan, owner: owner, role: .superAdmin,
-                as: .creating(id, by: owner.id, edge: context.edge))
+                as: RequestContext(tenant: id, user: owner.id, edge: context.edge))
             return id
         } catch let problem as Problem where problem.code == .alreadyExists {
             // Another call has made it meanwhile.

@@ -65,8 +65,7 @@ struct RoleRoutes: Sendable {
                 body: [
                     "type": "object", "required": ["permission"], "additionalProperties": false,
                     "properties": [
-                        "permission": ["type": "string", "description": "Such as leads.update."],
-                        "resource_id": ["type": "string", "format": "uuid"],
+                        "permission": ["type": "string", "description": "Such as leads.update."]
                     ],
                 ],
                 bodyExample: ["permission": "leads.update"],
@@ -83,9 +82,8 @@ struct RoleRoutes: Sendable {
                 ])
         ) { call, member in
             try call.query.allowOnly([String]())
-            let body = BodyReader(try call.json(), members: ["permission", "resource_id"])
+            let body = BodyReader(try call.json(), members: ["permission"])
             let name = body.string("permission")
-            if body.has("resource_id") { _ = body.id("resource_id", of: RecordID.self) }
             let permission = name.flatMap { Permission($0) }
             if let name, permission == nil {
                 let hint = Suggestion.hint(for: name, among: Permission.catalogue.map(\.description))

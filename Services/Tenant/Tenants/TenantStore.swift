@@ -154,11 +154,6 @@ struct TenantStore: Sendable {
         return try rows.map { try Tenant(row: $0) }
     }
 
-    func find(_ id: TenantID, as context: SystemContext) async throws -> Tenant? {
-        let rows = try await system.batch(as: context, ["select \(Tenant.columns) from tenant where tenant_id = \(id)"])[0]
-        return try rows.first.map { try Tenant(row: $0) }
-    }
-
     func find(slug: String, as context: SystemContext) async throws -> Tenant? {
         let rows = try await system.batch(as: context, ["select \(Tenant.columns) from tenant where slug = \(slug)"])[0]
         return try rows.first.map { try Tenant(row: $0) }

@@ -91,7 +91,8 @@ public struct ContextSigner: Sendable {
     /// The header's value for claims made before with ``claims(of:)``.
     public func sign(claims: String, edge: EdgeContext, method: String, target: String) -> String {
         var value = "v1;\(keys[0].id);\(claims);\(edge.requestID);\(edge.deadline.milliseconds);\(edge.address);"
-        let mac = Self.mac(of: value, method: method, target: target, key: keys[0].key)
+        var signed = "\(value)\(method) \(target)"
+        let mac = signed.withUTF8 { authenticationCode(of: UnsafeRawBufferPointer($0)) }
         value.append(Base64URL.encode(mac))
         return value
     }
@@ -103,14 +104,6 @@ public struct ContextSigner: Sendable {
     /// caller that writes the header straight into its buffer. The 32 bytes go after the semicolon as base64url.
     public func authenticationCode(of input: UnsafeRawBufferPointer) -> SHA256Digest {
         keys[0].authenticationCode(of: [input])
-    }
-
-    private static func mac(of value: String, method: String, target: String, key: SymmetricKey) -> HMAC<SHA256>.MAC {
-        var input = value
-        input.append(method)
-        input.append(" ")
-        input.append(target)
-        return input.withUTF8 { HMAC<SHA256>.authenticationCode(for: UnsafeRawBufferPointer($0), using: key) }
     }
 
     /// Reads a header's value.

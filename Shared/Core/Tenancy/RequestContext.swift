@@ -15,7 +15,7 @@ public struct EdgeContext: Sendable, Hashable {
 }
 
 /// A member of a tenant who makes a request. Every access to tenant data takes one; it comes from a verified signature only
-/// (``ContextSigner``), or from ``init(tenant:user:edge:)`` in a worker that acts for a tenant.
+/// (``ContextSigner``), or from ``init(tenant:user:session:edge:)`` where a service has its own reason to let a user act.
 public struct RequestContext: Sendable, Hashable {
     public var tenant: TenantID
     public var user: UserID
@@ -43,6 +43,14 @@ public struct RequestContext: Sendable, Hashable {
         self.plan = plan
         self.limits = limits
         self.edge = edge
+    }
+
+    /// A user who may act in the tenant for one transaction of the service's own, with no permission of a role: who accepts an
+    /// invitation, makes an organisation, or whose session is ended for a theft.
+    public init(tenant: TenantID, user: UserID, session: SessionID? = nil, edge: EdgeContext) {
+        self.init(
+            tenant: tenant, user: user, session: session, role: "", permissions: PermissionSet(), scopes: RowScopes(), plan: "",
+            edge: edge)
     }
 
     public var requestID: String { edge.requestID }

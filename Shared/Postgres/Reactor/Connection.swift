@@ -28,7 +28,6 @@ final class Connection {
 
     var depth: Int { machine.depth + outgoing.count }
     var isUsable: Bool { handle != nil && !isRetiring }
-    var isAwaitingAnswers: Bool { machine.isBusy }
     var mustClose: Bool { isRetiring && depth == 0 }
 
     func open(_ handle: ConnectionHandle) {

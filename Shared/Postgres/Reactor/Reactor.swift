@@ -129,9 +129,6 @@ final class Reactor: Sendable {
         set { pthread_setspecific(currentKey, newValue.map { Unmanaged.passUnretained($0).toOpaque() }) }
     }
 
-    /// Whether nothing has come in since the last ``take(into:)``.
-    var isInboxEmpty: Bool { inbox.withLock { $0.commands.isEmpty } }
-
     /// Exchanges the emptied list for the commands that came in. With none, the next push wakes the thread up.
     func take(into commands: inout [Command]) {
         inbox.withLock { inbox in

@@ -13,8 +13,6 @@ public struct PostgresResult: Sendable, RandomAccessCollection {
 
     /// How many rows an insert, update, delete or select touched; 0 for other statements.
     public var affectedRows: Int { handle.affectedRows }
-    /// The names of the columns in their order.
-    public var columns: [String] { (0..<handle.columns).map { String(cString: PQfname(handle.pointer, Int32($0))) } }
     /// What the server says it did: `INSERT 0 1`, `COMMIT`.
     var commandTag: String { String(cString: PQcmdStatus(handle.pointer)) }
 }
