@@ -1,6 +1,6 @@
 import Core
 
-/// `limit` and `after` of a list (api.md, section 1), for lists that are no resource's.
+/// `limit` and `after` of a list, for lists that are no resource's.
 public struct Paging: Sendable {
     public static let defaultLimit = 50
     public static let maximumLimit = 200

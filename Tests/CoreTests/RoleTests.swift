@@ -3,7 +3,7 @@ import Foundation
 import Testing
 
 @Suite struct RoleTests {
-    /// The matrix that a person can read and that api.md, section 4 fixes. To change it on purpose, change the file with it.
+    /// The matrix that a person can read, and that is a promise. To change it on purpose, change the file with it.
     @Test func rolesGrantWhatTheGoldenFileSays() throws {
         var lines: [String] = []
         for role in BuiltInRole.allCases {

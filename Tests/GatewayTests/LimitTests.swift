@@ -222,8 +222,8 @@ import Testing
             let elapsed = try await clock.measure { () async throws in
                 for _ in 0..<100 { #expect(try await gateway.get("/v1/leads", token: token).status == 200) }
             }
-            // Waiting each time would be 10 s.
-            #expect(elapsed < .seconds(9))
+            // Waiting each time would be 10 s; a few wait until the breaker opens, and one now and then to see.
+            #expect(elapsed < .seconds(5))
         }
         await silent.stop()
     }

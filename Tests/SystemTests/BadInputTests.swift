@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 extension SystemTests {
-    /// Every fault has the status and code of api.md, names its place, and leaves the process alive.
+    /// Every fault has the status and code that the document promises, names its place, and leaves the process alive.
     @Suite struct BadInput {
         struct Fault: Sendable, CustomStringConvertible {
             var description: String

@@ -11,7 +11,7 @@ struct RollingRestartTests {
     static let clients = 12
 
     /// A balancer before the gateways that asks them whether they are ready, as a cluster's does.
-    private static func balancer(port: Int, platform: Platform) throws -> ChildProcess {
+    private static func balancer(port: Int, statusPort: Int, platform: Platform) throws -> ChildProcess {
         let servers = ["gateway", "gateway-2"].map { name in
             let port = platform.serviceURLs[name]?.split(separator: ":").last ?? ""
             let adminPort = platform.adminURLs[name]?.split(separator: ":").last ?? ""
@@ -29,6 +29,11 @@ struct RollingRestartTests {
               option redispatch
               retries 3
             \(servers.joined(separator: "\n"))
+            frontend status
+              mode http
+              bind 127.0.0.1:\(statusPort)
+              stats enable
+              stats uri /status
 
             """
         let file = "\(platform.folder)/haproxy.cfg"
@@ -50,11 +55,12 @@ struct RollingRestartTests {
             server: .shared(), redisURL: redis, doubled: ["crm", "gateway"],
             // A second is long for a balancer that asks ten times in it.
             all: ["MARTLET_DRAIN_SECONDS": "1"])
-        let port = try FreePorts.take(1)[0]
-        let balancer = try Self.balancer(port: port, platform: platform)
+        let ports = try FreePorts.take(2)
+        let balancer = try Self.balancer(port: ports[0], statusPort: ports[1], platform: platform)
         try balancer.start()
         do {
-            try await check(platform, APIClient(url: "http://127.0.0.1:\(port)"))
+            try await check(
+                platform, APIClient(url: "http://127.0.0.1:\(ports[0])"), balancer: APIClient(url: "http://127.0.0.1:\(ports[1])"))
         } catch {
             await balancer.stop(signal: SIGKILL)
             await platform.stop()
@@ -64,7 +70,7 @@ struct RollingRestartTests {
         await platform.stop()
     }
 
-    private func check(_ platform: Platform, _ api: APIClient) async throws {
+    private func check(_ platform: Platform, _ api: APIClient, balancer: APIClient) async throws {
         try await eventually("the balancer has found a gateway") { (try? await api.send(.get, "/v1/plans").status) == 200 }
         try await platform.run(
             "identity", ["operator", "create", "--email", "operator@platform.test", "--name", "Operator"], input: World.password + "\n")
@@ -86,8 +92,10 @@ struct RollingRestartTests {
                         }
                         try await restarts.waitForAll()
                     }
-                    // The balancer knows of both again.
-                    try await Task.sleep(for: .milliseconds(250))
+                    try await eventually("the balancer knows of both gateways again") {
+                        let lines = try await balancer.send(.get, "/status;csv", expecting: 200).text.split(separator: "\n")
+                        return lines.count { $0.hasPrefix("gateways,gateway") && $0.contains(",UP,") } == 2
+                    }
                 }
             }
             try await group.waitForAll()

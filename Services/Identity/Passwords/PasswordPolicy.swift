@@ -1,7 +1,7 @@
 import Contracts
 import Core
 
-/// Which passwords may be chosen (api.md, section 2): long enough and not the first that anybody would guess; no rules on composition.
+/// Which passwords may be chosen: long enough and not the first that anybody would guess; no rules on composition.
 public struct PasswordPolicy: Sendable {
     public static let length = 10...256
     /// Bytes of UTF-8; characters can be of many.

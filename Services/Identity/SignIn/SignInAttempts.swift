@@ -9,7 +9,7 @@ import Postgres
     import Musl
 #endif
 
-/// Holds guessing to the limits of api.md, section 3: failed sign-ins per account and per address.
+/// Holds guessing to limits: failed sign-ins per account and per address.
 ///
 /// An attempt is counted before the password is looked at, and given back when it was right and is for signing in: however many
 /// guesses come at the same moment, and to however many processes, no more of them are looked at than the limit.

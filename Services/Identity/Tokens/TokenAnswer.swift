@@ -1,7 +1,7 @@
 import Contracts
 import Core
 
-/// The answer to every kind of sign-in (api.md, section 2).
+/// The answer to every kind of sign-in.
 struct TokenAnswer: Sendable {
     let accessToken: String
     let refreshToken: String

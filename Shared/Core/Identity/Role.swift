@@ -1,4 +1,4 @@
-/// A role that every tenant has (api.md, section 4): its permissions and whose records they reach.
+/// A role that every tenant has: its permissions and whose records they reach.
 public enum BuiltInRole: String, Sendable, CaseIterable {
     case superAdmin = "super_admin"
     case tenantAdmin = "tenant_admin"

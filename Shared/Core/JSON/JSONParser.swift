@@ -115,7 +115,7 @@ public struct JSONParser {
             let name = try string()
             path.append(name)
             guard seen.insert(name).inserted else {
-                let detail = "The member '\(name)' occurs twice."
+                let detail = "The member '\(Suggestion.shown(name))' occurs twice."
                 throw Problem(.invalidJSON, detail, faults: [.init(pointer: pointer, code: "duplicate_member", detail: detail)])
             }
             skipSpace()

@@ -2,7 +2,7 @@ import Core
 import Operations
 import Postgres
 
-/// Removes idempotency keys after the 24 hours that they are kept (api.md, section 1).
+/// Removes idempotency keys after the 24 hours that they are kept.
 struct IdempotencyRetention: Worker {
     let name = "idempotency-retention"
     let interval: Duration = .seconds(600)

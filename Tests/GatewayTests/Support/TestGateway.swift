@@ -6,6 +6,7 @@ import NIOCore
 import Operations
 import Redis
 import ServiceLifecycle
+import TestSupport
 
 /// A gateway on free ports, with one scripted upstream for all services and a real Redis.
 struct TestGateway: Sendable {
@@ -85,11 +86,9 @@ struct TestGateway: Sendable {
         }
     }
 
-    /// Asks `/readyz` until it says so; every question is a round trip, so this does not spin.
     func becomeReady() async throws {
-        for _ in 0..<2000 {
-            if try await TestClient.connect(port: adminPort, { try await $0.get("/readyz") }).status == 200 { return }
-            try await Task.sleep(for: .milliseconds(5))
+        try await eventually("the gateway is ready", every: .milliseconds(5)) {
+            try await TestClient.connect(port: adminPort, { try await $0.get("/readyz") }).status == 200
         }
     }
 
