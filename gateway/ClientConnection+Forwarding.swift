@@ -28,6 +28,10 @@ extension ClientConnection: UpstreamClient {
             return refuseBody(HeadFault.malformed("The body's chunked framing is malformed.").problem)
         }
         guard exchange.body.contentBytes <= route?.bodyLimit ?? 0 else { return refuseBody(bodyTooLarge) }
+        guard worker.hold(exchange.bodyLength - exchange.heldBytes) else {
+            return refuseBody(Problem(.overloaded, "Too many requests are being received. Try again shortly.", retryAfter: 1))
+        }
+        exchange.heldBytes = exchange.bodyLength
         guard isWhole else { return awaitBody() }
         if phase == .gathering {
             phase = .deciding
@@ -40,10 +44,6 @@ extension ClientConnection: UpstreamClient {
     }
 
     private func awaitBody() {
-        guard worker.hold(exchange.bodyLength - exchange.heldBytes) else {
-            return refuseBody(Problem(.overloaded, "Too many requests are being received. Try again shortly.", retryAfter: 1))
-        }
-        exchange.heldBytes = exchange.bodyLength
         guard phase == .deciding else { return }
         phase = .gathering
         worker.gathering += 1

@@ -45,11 +45,11 @@ final class Worker {
     let inFlightLimit: Int
     /// Requests whose bodies are awaited. They cost little, so new ones are not refused for them.
     var gathering = 0
-    /// Bytes of bodies that are not whole yet.
+    /// Bytes of the bodies of requests under way.
     private var heldBytes = 0
     private let heldLimit: Int
 
-    /// Bytes of unfinished bodies, in all threads together.
+    /// Bytes of bodies under way, in all threads together.
     private static let heldLimit = 64 << 20
     private static let tickInterval = TimeAmount.milliseconds(250)
 
@@ -106,7 +106,7 @@ final class Worker {
         return true
     }
 
-    /// Counts more bytes of a body that is awaited.
+    /// Counts more bytes of a body.
     ///
     /// - Returns: Whether there is room for them.
     func hold(_ bytes: Int) -> Bool {

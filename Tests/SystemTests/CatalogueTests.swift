@@ -83,6 +83,16 @@ extension SystemTests {
             #expect(faults == "")
         }
 
+        /// A limit by a name that no plan sets would hold nobody.
+        @Test func everyLimitOfATableIsOneThatPlansSet() async throws {
+            let world = try World.get()
+            let held = try await world.platform.psql(
+                "select distinct split_part(encode(tgargs, 'escape'), '\\000', 1) from pg_trigger where tgname = 'plan_limit' order by 1")
+            let plan = try await world.acme.admin.send(.get, "/v1/plan", expecting: 200).json
+            #expect(held == "leads\nusers")
+            for name in held.split(separator: "\n") { #expect(plan[String(name)] != nil, "\(name)") }
+        }
+
         /// The check above is worth something: with one policy gone, or row security not forced, it is red.
         @Test func takingAwayAPolicyTurnsTheCheckRed() async throws {
             let platform = try World.get().platform

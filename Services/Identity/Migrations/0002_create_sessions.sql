@@ -35,38 +35,3 @@ create index refresh_token_expiry on refresh_token (expires_at);
 do $$ begin
     execute format('grant select, insert, update, delete on session, refresh_token to %I', 'martlet_' || current_schema());
 end $$;
-
--- The beginning and the end of a session stand in the trail of the tenant that was signed in to, whatever tenant the transaction is
--- for, if any. So the trigger runs as the role that nobody signs in as, whose right on the outbox is to add this.
-create function audit_session() returns trigger language plpgsql security definer set search_path = '' as $$
-declare
-    shown jsonb := jsonb_build_object('id', new.id, 'user_id', new.user_id, 'device', new.device, 'address', new.address);
-begin
-    execute format(
-        'insert into %I.outbox (tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id) '
-        'values ($1, ''session'', $2, $3, $4, $5, $6)', tg_table_schema)
-        using new.tenant, new.id::text, case tg_op when 'INSERT' then 'session.created' else 'session.ended' end,
-            jsonb_build_object(
-                'before', case tg_op when 'INSERT' then null else shown end,
-                'after', case tg_op when 'INSERT' then shown else shown || jsonb_build_object('revoked_at', new.revoked_at) end),
-            -- Before there is a session nobody is signed in; who begins it is its user.
-            coalesce(nullif(current_setting('app.user', true), ''), case tg_op when 'INSERT' then new.user_id::text else 'system' end),
-            coalesce(current_setting('app.request', true), '');
-    return null;
-end
-$$;
-do $$
-declare
-    home text := current_schema();
-    writer text := 'martlet_' || home || '_search';
-begin
-    execute format('create policy sessions on outbox for insert to %I with check (aggregatetype = ''session'')', writer);
-    execute format('grant insert on outbox to %I', writer);
-    -- A new owner must be allowed to create in the schema at that moment.
-    execute format('grant create on schema %I to %I', home, writer);
-    execute format('alter function audit_session() owner to %I', writer);
-    execute format('revoke create on schema %I from %I', home, writer);
-end $$;
-create trigger audit_begin after insert on session for each row execute function audit_session();
-create trigger audit_end after update of revoked_at on session for each row
-    when (old.revoked_at is null and new.revoked_at is not null) execute function audit_session();

@@ -58,4 +58,5 @@ create trigger number before insert on ticket for each row execute function numb
 call isolate('ticket_counter');
 call isolate('ticket');
 call audited('ticket', 'ticket', 'search');
+call limited('ticket', 'tickets');
 call searchable('ticket');

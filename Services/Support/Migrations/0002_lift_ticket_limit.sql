@@ -1,0 +1,2 @@
+-- No plan limits tickets.
+drop trigger plan_limit on ticket;
