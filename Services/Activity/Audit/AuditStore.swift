@@ -43,11 +43,13 @@ struct AuditStore: Sendable {
         if let before = filter.before { conditions.append("occurred_at < \(before)") }
         if let position { conditions.append(filter.isNewestFirst ? "sequence < \(position)" : "sequence > \(position)") }
         let order = filter.isNewestFirst ? "sequence desc" : "sequence asc"
+        let columns = "sequence, id, occurred_at, source, kind, aggregate, aggregate_id, actor, request_id, previous_hash, hash"
         let rows: SQL = """
-            select sequence, id, occurred_at, source, kind, aggregate, aggregate_id, actor, request_id, previous_hash, hash,
-                \(unescaped: content.rawValue)
-            from event where \(SQL.joined(conditions, separator: " and ")) order by \(unescaped: order) limit \(limit + 1)
+            select \(unescaped: columns), tenant_id, payload, bytes from event
+            where \(SQL.joined(conditions, separator: " and ")) order by \(unescaped: order) limit \(limit + 1)
             """
-        return try await postgres.batch(as: context, [BoundedPage.query("*", from: rows, order: order, limit: limit)])[0]
+        let page = BoundedPage.query(
+            "\(columns), \(content.rawValue)", from: rows, size: "bytes + 500", order: order, limit: limit)
+        return try await postgres.batch(as: context, [page])[0]
     }
 }
