@@ -14,7 +14,8 @@ public enum BoundedPage {
     ///   - size: the bytes of a row of `page`; measured unless given.
     ///   - order: its order, in terms of the columns that it selects: `sequence desc`.
     ///   - limit: the rows of the page.
-    public static func query(_ columns: String, from rows: SQL, size: String = "octet_length(page::text)", order: String, limit: Int) -> SQL {
+    public static func query(_ columns: String, from rows: SQL, size: String = "octet_length(page::text)", order: String, limit: Int) -> SQL
+    {
         """
         select \(unescaped: columns), follows from (
             select page.*, \(unescaped: size) as size, sum(\(unescaped: size)) over list as total,
