@@ -27,20 +27,28 @@ extension ClientConnection: UpstreamClient {
         do { isWhole = try scanBody() } catch {
             return refuseBody(HeadFault.malformed("The body's chunked framing is malformed.").problem)
         }
-        guard exchange.body.contentBytes <= route?.bodyLimit ?? 0 else { return refuseBody(bodyTooLarge) }
-        guard worker.hold(exchange.bodyLength - exchange.heldBytes) else {
-            return refuseBody(Problem(.overloaded, "Too many requests are being received. Try again shortly.", retryAfter: 1))
-        }
+        let limit = route?.bodyLimit ?? 0
+        guard exchange.body.contentBytes <= limit, exchange.bodyLength <= limit + Self.framingLimit else { return refuseBody(bodyTooLarge) }
+        guard worker.hold(exchange.bodyLength - exchange.heldBytes, for: self) else { return refuseBodyForRoom() }
         exchange.heldBytes = exchange.bodyLength
         guard isWhole else { return awaitBody() }
         if phase == .gathering {
             phase = .deciding
             worker.gathering -= 1
-            // The service has its whole time, however long the client took.
+            // The service has its whole time, however long the client took. What the client may do can have changed meanwhile.
             exchange.deadline = .now() + worker.configuration.requestTimeout
+            if let problem = tokenFault() { return refuse(problem) }
         }
         guard let pool else { return refuse(.notFound) }
         wait(for: pool.acquire(self))
+    }
+
+    /// Bytes that the framing of chunks may take beside the content.
+    private static let framingLimit = 64 * 1024
+
+    /// Ends a request whose body there is no room for.
+    func refuseBodyForRoom() {
+        refuseBody(Problem(.overloaded, "Too many requests are being received. Try again shortly.", retryAfter: 1))
     }
 
     private func awaitBody() {
@@ -80,6 +88,8 @@ extension ClientConnection: UpstreamClient {
             }
         }
         inbound.moveReaderIndex(forwardBy: headLength + bodyLength)
+        // What is sent now is in `outbound`, and need not be here too until the answer comes.
+        if inbound.readableBytes == 0 { inbound = ByteBuffer() }
     }
 
     private func writeRequestHead(_ bytes: UnsafeRawBufferPointer, address: [UInt8], into writer: inout HeadWriter) {
@@ -192,7 +202,7 @@ extension ClientConnection: UpstreamClient {
             noteProgress()
             guard let context else { return }
             context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
-            if !context.channel.isWritable, exchange.upstream?.pauseReading() == false { closeNow() }
+            if !context.channel.isWritable { exchange.upstream?.pauseReading() }
             return
         }
         exchange.upstream = nil

@@ -65,6 +65,7 @@ extension ClientConnection {
     }
 
     private static let badToken = Problem(.unauthenticated, "The access token is not valid.")
+    private static let tokenExpired = Problem(.tokenExpired, "The access token has expired. Refresh it.")
 
     /// - Parameter mayFetchKeys: Whether an unknown key is worth asking identity.
     private func authenticate(mayFetchKeys: Bool = true) -> Authentication {
@@ -82,7 +83,7 @@ extension ClientConnection {
         case .failure(let fault):
             if fault == .unknownKey, mayFetchKeys, fetchKeys() { return .waitingForKeys }
             worker.metrics.refusedTokens += 1
-            return .refused(fault == .expired ? Problem(.tokenExpired, "The access token has expired. Refresh it.") : Self.badToken)
+            return .refused(fault == .expired ? Self.tokenExpired : Self.badToken)
         }
     }
 
@@ -126,6 +127,14 @@ extension ClientConnection {
         }
     }
 
+    /// What is wrong by now with the token that the request was admitted with.
+    func tokenFault() -> Problem? {
+        guard let token = exchange.token else { return nil }
+        if Timestamp.now.milliseconds >= token.claims.expiresAt { return Self.tokenExpired }
+        if case .refused(let problem) = standing(of: token) { return problem }
+        return nil
+    }
+
     /// Asks identity for its keys, and goes on with the request when they are there.
     private func fetchKeys() -> Bool {
         let number = exchange.number
@@ -164,7 +173,7 @@ extension ClientConnection {
     /// The limit per address counts only requests without a valid token: members behind one address do not share it.
     private func chargeAddress(_ body: @escaping (ClientConnection) -> Void) {
         guard let address = clientAddress() else { return body(self) }
-        // Nobody is signed out because somebody else behind the same address asks a lot.
+        // Whoever asks for other things behind the same address does not sign people out, who come here when their token has expired.
         let limit = isRefresh ? worker.limiter.refresh(address) : worker.limiter.address(address)
         exchange.addressLimit = limit
         charge([limit], body)

@@ -26,6 +26,8 @@ public struct GatewayConfiguration: Sendable {
     public var sendsTransportSecurity = false
     /// Bytes.
     public var bodyLimit = 1 << 20
+    /// Bytes of all bodies under way, in all threads together; four of the largest a thread are always let in.
+    public var bodiesLimit = 64 << 20
     public var requestTimeout = TimeAmount.seconds(30)
     public var headerTimeout = TimeAmount.seconds(10)
     public var bodyTimeout = TimeAmount.seconds(60)
@@ -77,6 +79,9 @@ public struct GatewayConfiguration: Sendable {
             Setting("base.domain", "", "Domain whose subdomains name a tenant: with example.com, acme.example.com is acme."),
             Setting("hsts", "false", "Whether answers carry Strict-Transport-Security; true behind TLS."),
             Setting("body.limit", "1048576", "Bytes of a request's body, 1024 to 1048576, which is what services take."),
+            Setting(
+                "bodies.limit", "67108864",
+                "Bytes of all bodies under way, 1048576 to 17179869184. Beyond it the largest that is not whole is refused."),
             Setting("request.timeout.seconds", "30", "Until the head of the answer, 1 to 600."),
             Setting("header.timeout.seconds", "10", "From the first byte of a request to the end of its head, 1 to 600."),
             Setting(
@@ -130,6 +135,7 @@ public struct GatewayConfiguration: Sendable {
         baseDomain = try settings.optional("base.domain")?.lowercased()
         sendsTransportSecurity = try settings.flag("hsts", default: sendsTransportSecurity)
         bodyLimit = try settings.integer("body.limit", default: bodyLimit, in: 1024...1 << 20)
+        bodiesLimit = try settings.integer("bodies.limit", default: bodiesLimit, in: 1 << 20...1 << 34)
         func seconds(_ key: String, _ standard: TimeAmount, _ range: ClosedRange<Int>) throws -> TimeAmount {
             .seconds(Int64(try settings.integer(key, default: Int(standard.nanoseconds / 1_000_000_000), in: range)))
         }

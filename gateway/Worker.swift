@@ -49,8 +49,6 @@ final class Worker {
     private var heldBytes = 0
     private let heldLimit: Int
 
-    /// Bytes of bodies under way, in all threads together.
-    private static let heldLimit = 64 << 20
     private static let tickInterval = TimeAmount.milliseconds(250)
 
     init(shared: SharedParts, redis: RedisClient) {
@@ -78,7 +76,7 @@ final class Worker {
         log = AccessLog(output: shared.accessLog)
         connectionLimit = max(1, configuration.connectionLimit / loops)
         inFlightLimit = max(1, configuration.inFlightLimit / loops)
-        heldLimit = Self.heldLimit / loops
+        heldLimit = max(4 * configuration.bodyLimit, configuration.bodiesLimit / loops)
     }
 
     /// Starts the clock that deadlines are checked by. One clock for all connections costs less than a timer a request.
@@ -106,11 +104,17 @@ final class Worker {
         return true
     }
 
-    /// Counts more bytes of a body.
+    /// Counts more bytes of a connection's body. Where there is no room, the largest of the bodies that are awaited gives way, so that
+    /// clients that send much and slowly do not keep the others out.
     ///
     /// - Returns: Whether there is room for them.
-    func hold(_ bytes: Int) -> Bool {
-        guard heldBytes + bytes <= heldLimit else { return false }
+    func hold(_ bytes: Int, for connection: ClientConnection) -> Bool {
+        guard bytes > 0 else { return true }
+        while heldBytes + bytes > heldLimit {
+            let largest = connections.lazy.filter { $0.phase == .gathering }.max { $0.exchange.heldBytes < $1.exchange.heldBytes }
+            guard let largest, largest.exchange.heldBytes > connection.exchange.heldBytes + bytes else { return false }
+            largest.refuseBodyForRoom()
+        }
         heldBytes += bytes
         return true
     }
@@ -162,6 +166,9 @@ final class Worker {
         metrics.leaseDraws = limiter.draws
         metrics.failedLeaseDraws = limiter.failedDraws
         metrics.limitBuckets = limiter.bucketCount
+        metrics.awaitedBodies = gathering
+        metrics.heldBytes = heldBytes
+        metrics.slowReadersEnded = pools.reduce(0) { $0 + $1.slowReadersEnded }
         for pool in pools {
             metrics.upstreamConnections[pool.service.index] = pool.endpoints.reduce(0) { $0 + $1.connections }
             metrics.ejectedAddresses[pool.service.index] = pool.endpoints.count { !$0.health.isHealthy }

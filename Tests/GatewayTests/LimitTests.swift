@@ -129,7 +129,7 @@ import Testing
         }
     }
 
-    /// Strangers behind the same address must not sign members out, who need a new access token every ten minutes.
+    /// Who asks for other things behind the same address does not sign members out, who need a new access token every ten minutes.
     @Test func refreshingHasALimitOfItsOwnAndCountsForAUserWhoSaysWhoHeIs() async throws {
         let address = address()
         let loopback = try #require(AddressRange("127.0.0.0/8"))
@@ -139,7 +139,8 @@ import Testing
         }) { gateway async throws in
             let forwarded = "X-Forwarded-For: \(address)\r\n"
             for status in [200, 200, 429] { #expect(try await gateway.get("/v1/plans", headers: forwarded).status == status) }
-            for status in [200, 200, 429] { #expect(try await gateway.get("/v1/auth/refresh", headers: forwarded).status == status) }
+            for _ in 0..<20 { #expect(try await gateway.get("/v1/auth/refresh", headers: forwarded).status == 200) }
+            #expect(try await gateway.get("/v1/auth/refresh", headers: forwarded).status == 429)
             let token = gateway.key.token()
             for _ in 0..<4 { #expect(try await gateway.get("/v1/auth/refresh", token: token, headers: forwarded).status == 200) }
         }

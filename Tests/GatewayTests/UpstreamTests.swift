@@ -2,6 +2,7 @@ import Core
 import NIOCore
 import Operations
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Gateway
@@ -74,6 +75,9 @@ import Testing
                 for _ in 0..<20 { try await client.send("1000\r\n" + String(repeating: "x", count: 4096) + "\r\n") }
                 #expect(try await client.answer().status == 413)
             }
+            // Framing counts too: this is 6,000 bytes of content in 78,000.
+            let chunks = String(repeating: "00000001\r\nx\r\n", count: 6_000)
+            #expect(try await gateway.send(start + "Transfer-Encoding: chunked\r\n\r\n" + chunks + "0\r\n\r\n").status == 413)
             #expect(gateway.upstream.requests.isEmpty)
         }
     }
@@ -272,7 +276,69 @@ import Testing
         }
     }
 
-    @Test func clientsThatDoNotReadHoldHalfOfTheConnectionsToAServiceAtMost() async throws {
+    @Test func largeBodiesThatAreNotWholeGiveWayToSmallOnes() async throws {
+        try await TestGateway.with(configure: {
+            $0.eventLoops = 1
+            $0.bodyLimit = 10_000
+            $0.bodiesLimit = 0
+        }) { gateway async throws in
+            let start = "POST /v1/leads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(gateway.key.token())\r\n"
+            let part = String(repeating: "x", count: 9_900)
+            try await withThrowingTaskGroup(of: Int.self) { group in
+                let (begun, beginning) = AsyncStream<Void>.makeStream()
+                var waiting = begun.makeAsyncIterator()
+                let (end, ending) = AsyncStream<Void>.makeStream()
+                for _ in 0..<4 {
+                    group.addTask {
+                        try await TestClient.connect(port: gateway.port) { client async throws in
+                            try await client.send(start + "Content-Length: 10000\r\nExpect: 100-continue\r\n\r\n")
+                            #expect(try await client.answer().status == 100)
+                            try await client.send(part)
+                            beginning.yield()
+                            for await _ in end {}
+                            // Refused by now, or let go on.
+                            try? await client.send(String(repeating: "x", count: 100))
+                            return try await client.answer().status
+                        }
+                    }
+                    _ = await waiting.next()
+                }
+                try await eventually("all four are held") {
+                    try await TestClient.connect(port: gateway.adminPort) { try await $0.get("/metrics") }.body
+                        .contains("martlet_gateway_bodies_bytes 39600")
+                }
+                let small = start + "Content-Length: 1000\r\n\r\n" + String(repeating: "x", count: 1_000)
+                for _ in 0..<3 { #expect(try await gateway.send(small).status == 200) }
+                ending.finish()
+                var statuses: [Int] = []
+                for try await status in group { statuses.append(status) }
+                #expect(statuses.sorted() == [200, 200, 200, 503])
+            }
+        }
+    }
+
+    /// What was allowed when the request began may not be when it is whole.
+    @Test func aTokenIsLookedAtAgainWhenTheBodyIsWhole() async throws {
+        try await TestGateway.with { gateway async throws in
+            var member = TestMember()
+            member.lifetime = 2
+            let token = gateway.key.token(for: member)
+            try await TestClient.connect(port: gateway.port) { client async throws in
+                try await client.send(
+                    "POST /v1/leads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(token)\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
+                )
+                #expect(try await client.answer().status == 100)
+                try await client.send("{")
+                try await eventually("the token has expired") { try await gateway.get("/v1/leads", token: token).status == 401 }
+                try await client.send("}")
+                let answer = try await client.answer()
+                #expect(answer.status == 401 && answer.body.contains("token_expired"))
+            }
+            #expect(gateway.upstream.requests.allSatisfy { $0.method == "GET" })
+        }
+    }
+
+    @Test func whileOthersWaitClientsThatDoNotReadHoldHalfOfTheConnectionsToAService() async throws {
         let large = String(repeating: "x", count: 20_000_000)
         try await TestGateway.with(
             configure: {

@@ -52,13 +52,11 @@ import Testing
                     .post, "/v1/leads/batch", #"{"atomic":true,"operations":[\#(operations.joined(separator: ","))]}"#, as: admin)
                 try #require(made.status == 200, "\(made.text)")
             }
-            let fields = "&fields=last_name"
-            var whole: [JSON] = []
-            for target in ["/v1/leads?limit=200&sort=\(sort)\(fields)"] {
-                let first = try await api.send(.get, target, as: admin)
-                let second = try await api.send(.get, target + "&after=\(try #require(try first.next))", as: admin)
-                whole = try first.column("last_name") + second.column("last_name")
-            }
+            // Small columns only: 200 on a page.
+            let small = "/v1/leads?limit=200&sort=\(sort)&fields=last_name"
+            let first = try await api.send(.get, small, as: admin)
+            let second = try await api.send(.get, small + "&after=\(try #require(try first.next))", as: admin)
+            let whole = try first.column("last_name") + second.column("last_name")
             #expect(whole.count == 240)
 
             var seen: [JSON] = []

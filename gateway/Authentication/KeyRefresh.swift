@@ -38,8 +38,9 @@ final class KeyRefresh: Sendable {
         }
     }
 
-    /// To be called after each fetch. One that failed may be tried again at once when no token can be verified yet: nobody can flood
-    /// identity through a gateway that is not ready.
+    /// To be called after each fetch.
+    ///
+    /// - Parameter mayRepeat: whether the next may follow at once: nobody can flood identity through a gateway that is not ready.
     func finished(mayRepeat: Bool) {
         let waiters = state.withLock { state in
             state.isRunning = false

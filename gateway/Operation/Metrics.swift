@@ -23,6 +23,9 @@ struct RequestMetrics: Sendable {
     var leaseDraws = 0
     var failedLeaseDraws = 0
     var limitBuckets = 0
+    var awaitedBodies = 0
+    var heldBytes = 0
+    var slowReadersEnded = 0
     /// By service: open connections, and addresses held back.
     var upstreamConnections = [Int](repeating: 0, count: ServiceName.allCases.count)
     var ejectedAddresses = [Int](repeating: 0, count: ServiceName.allCases.count)
@@ -57,6 +60,9 @@ struct RequestMetrics: Sendable {
         leaseDraws += other.leaseDraws
         failedLeaseDraws += other.failedLeaseDraws
         limitBuckets += other.limitBuckets
+        awaitedBodies += other.awaitedBodies
+        heldBytes += other.heldBytes
+        slowReadersEnded += other.slowReadersEnded
         for index in upstreamConnections.indices {
             upstreamConnections[index] += other.upstreamConnections[index]
             ejectedAddresses[index] += other.ejectedAddresses[index]
@@ -97,6 +103,11 @@ struct RequestMetrics: Sendable {
         single("connections", "gauge", "Client connections.", connections)
         single("refused_connections_total", "counter", "Connections closed because there were too many.", refusedConnections)
         single("in_flight", "gauge", "Requests under way.", inFlight)
+        single("bodies_awaited", "gauge", "Requests whose bodies are not whole yet.", awaitedBodies)
+        single("bodies_bytes", "gauge", "Bytes of the bodies of requests under way.", heldBytes)
+        single(
+            "slow_readers_ended_total", "counter", "Answers cut off because their clients did not read while others waited.",
+            slowReadersEnded)
         single("retries_total", "counter", "Requests sent to an upstream a second time.", retries)
         single("tokens_verified_total", "counter", "Access tokens whose signature was checked and good.", verifiedTokens)
         single("tokens_refused_total", "counter", "Access tokens refused.", refusedTokens)

@@ -8,6 +8,7 @@ final class RateLimiter {
     private let eventLoop: any EventLoop
     private let localShare: Double
     private let addressPolicy: RatePolicy
+    private let refreshPolicy: RatePolicy
     private let logger: Logger
     private var buckets = GenerationCache<String, LeasedBucket>(limit: 20_000)
     private var redisIsAway = false
@@ -20,6 +21,7 @@ final class RateLimiter {
         eventLoop = redis.eventLoop
         self.localShare = localShare
         addressPolicy = RatePolicy(limit: addressLimit, window: 900)
+        refreshPolicy = RatePolicy(limit: 10 * addressLimit, window: 900)
         self.logger = logger
     }
 
@@ -39,9 +41,10 @@ final class RateLimiter {
         bucket("address:\(address.limitKey)", name: "address", policy: addressPolicy)
     }
 
-    /// The bucket of refreshes without a valid access token from an address.
+    /// The bucket of refreshes without a valid access token from an address: ten times as many, for all the people behind it. What they
+    /// send cannot be guessed, and costs no hash.
     func refresh(_ address: IPAddress) -> LeasedBucket {
-        bucket("refresh:\(address.limitKey)", name: "address", policy: addressPolicy)
+        bucket("refresh:\(address.limitKey)", name: "address", policy: refreshPolicy)
     }
 
     private func draw(_ wanted: Int, for bucket: LeasedBucket) {

@@ -48,14 +48,11 @@ final class UpstreamConnection: ChannelDuplexHandler {
     }
 
     /// Stops reading the answer until ``resumeReading()``: the client's own peer is slow.
-    ///
-    /// - Returns: `false` when too many are paused already: those who do not read must not hold all connections there are.
-    func pauseReading() -> Bool {
-        guard !isReadPaused else { return true }
-        guard pool.mayPause(endpoint) else { return false }
+    func pauseReading() {
+        guard !isReadPaused else { return }
         isReadPaused = true
-        endpoint.paused += 1
-        return true
+        endpoint.paused.append(self)
+        pool.relieve(endpoint)
     }
 
     func resumeReading() {
@@ -68,12 +65,20 @@ final class UpstreamConnection: ChannelDuplexHandler {
     private func unpause() {
         guard isReadPaused else { return }
         isReadPaused = false
-        endpoint.paused -= 1
+        endpoint.paused.removeAll { $0 === self }
+    }
+
+    /// Ends in the middle of its answer, which its client does not take, for the sake of those who wait.
+    func giveWay() {
+        let client = client
+        abandon()
+        client?.upstreamFailed(.broken)
     }
 
     /// Gives the request up: its answer would be taken for that of the next one, so the connection ends.
     func abandon() {
         client = nil
+        unpause()
         pool.detached(self)
         context?.close(promise: nil)
     }

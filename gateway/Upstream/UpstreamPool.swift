@@ -10,8 +10,8 @@ final class UpstreamEndpoint {
     fileprivate var idle: [UpstreamConnection] = []
     /// When the process behind it said that it stops; `nil` once an answer tells that it, or its successor, stays.
     fileprivate var leftAt: NIODeadline?
-    /// Connections whose answer is not read at the moment, as the client does not take it.
-    var paused = 0
+    /// Connections whose answer is not read at the moment, as the client does not take it; the longest first.
+    var paused: [UpstreamConnection] = []
     /// Open or being opened.
     fileprivate(set) var connections = 0
 
@@ -46,6 +46,8 @@ final class UpstreamPool {
     private let connectionAge: TimeAmount
     private var waiting = CircularBuffer<Ticket>()
     private var turn = 0
+    /// Connections ended by ``relieve(_:)``.
+    private(set) var slowReadersEnded = 0
     var budget = RetryBudget()
 
     init(service: ServiceName, addresses: [UpstreamAddress], connectionLimit: Int, connectionAge: TimeAmount, eventLoop: any EventLoop) {
@@ -83,7 +85,7 @@ final class UpstreamPool {
         }
         let ticket = Ticket(client)
         waiting.append(ticket)
-        if endpoint.connections < connectionLimit { connect(endpoint) }
+        if endpoint.connections < connectionLimit { connect(endpoint) } else { relieve(endpoint) }
         return ticket
     }
 
@@ -189,8 +191,13 @@ final class UpstreamPool {
         if !waiting.isEmpty, endpoint.connections < connectionLimit { connect(endpoint) }
     }
 
-    /// Half of an address's connections may wait for clients.
-    func mayPause(_ endpoint: UpstreamEndpoint) -> Bool { endpoint.paused < max(1, connectionLimit / 2) }
+    /// When requests wait and there is no connection left to open, at most half of an address's connections may wait for clients that do
+    /// not read: beyond that the one that has for longest ends.
+    func relieve(_ endpoint: UpstreamEndpoint) {
+        guard !waiting.isEmpty, endpoint.connections >= connectionLimit, endpoint.paused.count > connectionLimit / 2 else { return }
+        slowReadersEnded += 1
+        endpoint.paused[0].giveWay()
+    }
 
     /// Closes connections that have been idle for long; called a few times a second.
     func tick(now: NIODeadline) {

@@ -120,7 +120,7 @@ struct AuditRoutes: Sendable {
                 }
             }
             var next = JSON.null
-            if let last = rows.last, try last.decode("follows") {
+            if let last = rows.last, try last.decode("page_follows") {
                 next = .string(cursors.seal(.number(try last.decode("sequence", as: Int64.self)), list: list))
             }
             object.member("page", ["next": next, "limit": .number(limit)])
@@ -169,7 +169,7 @@ struct AuditRoutes: Sendable {
                 guard let last = rows.last else { return }
                 position = try last.decode("sequence")
                 try await write(try await Self.lines(of: rows))
-                guard try last.decode("follows") else { return }
+                guard try last.decode("page_follows") else { return }
             }
         }
         return reply

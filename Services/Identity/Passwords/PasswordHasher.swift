@@ -6,7 +6,7 @@ import Synchronization
 /// Computes password hashes on threads of its own: as many at once as there are cores, a few waiting, and no more.
 ///
 /// A hash takes a quarter of a second of a core and 32 MiB by intention, so whoever may ask for many at once could stop the
-/// service; beyond the queue the answer is 503, at once. Half of the queue is for signing in alone: nothing else that many can do
+/// service; beyond the queue the answer is 503, at once. Half of the places are for signing in alone: nothing else that many can do
 /// keeps people out.
 public final class PasswordHasher: Sendable {
     public let parameters: Scrypt
@@ -31,18 +31,19 @@ public final class PasswordHasher: Sendable {
     /// Ends the threads once they have finished what they have; the hasher takes no work after it.
     public func shutdown() async throws { try await threads.shutdownGracefully() }
 
-    /// Hashes a new password with a new salt.
+    /// Hashes a password with a new salt.
     ///
+    /// - Parameter isSignIn: whether somebody waits to sign in; others have half of the places.
     /// - Throws: ``Problem`` `overloaded` when the queue is full.
-    public func hash(_ password: String) async throws -> PasswordHash {
+    public func hash(_ password: String, isSignIn: Bool = false) async throws -> PasswordHash {
         let salt = Self.randomBytes(Scrypt.saltLength)
-        let hash = try await derive(password, parameters, salt: salt, length: Scrypt.hashLength, isSignIn: false)
+        let hash = try await derive(password, parameters, salt: salt, length: Scrypt.hashLength, isSignIn: isSignIn)
         return PasswordHash(parameters: parameters, salt: salt, hash: hash)
     }
 
     /// Whether the password is the one that was hashed. Without a hash the answer is no, after the same time.
     ///
-    /// - Parameter isSignIn: whether somebody waits to sign in; others have half of the queue.
+    /// - Parameter isSignIn: whether somebody waits to sign in; others have half of the places.
     /// - Throws: ``Problem`` `overloaded` when the queue is full.
     public func verify(_ password: String, against stored: PasswordHash?, isSignIn: Bool = true) async throws -> Bool {
         let reference = stored ?? decoy
@@ -59,7 +60,7 @@ public final class PasswordHasher: Sendable {
     ) async throws -> [UInt8] {
         let ahead = pending.wrappingAdd(1, ordering: .relaxed).oldValue
         defer { pending.wrappingSubtract(1, ordering: .relaxed) }
-        guard ahead < (isSignIn ? capacity : capacity / 2) else {
+        guard ahead < (isSignIn ? capacity : max(1, capacity / 2)) else {
             throw Problem(.overloaded, "Too many sign-ins at the moment.", retryAfter: 2)
         }
         // However a keyboard puts an ü together, it is the same password (NIST SP 800-63B-4, section 3.1.1.2: NFC).

@@ -22,8 +22,12 @@ struct RegistrationWorker: Worker {
         let found = try await store.stale(olderThan: age, limit: Self.batchSize, as: SystemContext(service: "identity"))
         var failure: (any Error)?
         for pending in found {
-            // One that cannot be finished must not hold up those behind it.
-            do { try await complete(pending, as: SystemContext(service: "identity")) } catch { failure = error }
+            do {
+                try await complete(pending, as: SystemContext(service: "identity"))
+            } catch let problem as Problem where problem.code == .internal {
+                // One that cannot be finished does not hold up the others. An outage would: it ends the run, to be tried again later.
+                failure = problem
+            }
         }
         if let failure { throw failure }
         return found.count == Self.batchSize

@@ -37,7 +37,7 @@ struct SessionRoutes: Sendable {
             .delete, "/v1/sessions/{id}",
             Operation(
                 id: "deleteSession", summary: "End one of your sessions everywhere",
-                description: "Its tokens are refused by every gateway within a second.",
+                description: "Its tokens are refused by every gateway at once, or within seconds where a message is lost.",
                 tag: "sessions", parameters: [.idempotencyKey],
                 responses: [.init(204, "Ended.")])
         ) { call, member in

@@ -68,7 +68,7 @@ struct Login: Sendable {
             throw Self.refusal
         }
         guard hasher.isOutdated(hash) else { return (account.user, hash) }
-        let new = try await hasher.hash(password)
+        let new = try await hasher.hash(password, isSignIn: true)
         if try await users.replaceHash(hash, by: new, of: account.user.id, as: context) { return (account.user, new) }
         // Another sign-in was faster with the new hash, or the password was changed: the hash there now tells which.
         guard let present = try await users.findAccount(account.user.id, as: context)?.passwordHash,

@@ -13,8 +13,8 @@ struct Logout: Sendable {
             Operation(
                 id: "logout", summary: "End the session everywhere",
                 description: """
-                    Its tokens are refused by every gateway within a second; with all, those of all your sessions. The body may be left \
-                    out.
+                    Its tokens are refused by every gateway at once, or within seconds where a message is lost; with all, those of all \
+                    your sessions. The body may be left out.
                     """,
                 tag: "auth", parameters: [.idempotencyKey],
                 body: [

@@ -59,14 +59,19 @@ struct PasswordChange: Sendable {
         if let new, let fault = policy.fault(of: new, email: email) { body.fault("new_password", fault.code, fault.detail) }
         if let new, new == current { body.fault("new_password", "same_password", "It is the current one.") }
         let (currentPassword, newPassword) = (try body.require(current), try body.require(new))
+        var replacement: PasswordHash?
         let isRight = try await attempts.attempt(account: email, address: call.caller.edge.address, isSignIn: false, as: context) {
-            guard policy.isPlausible(currentPassword) else { return false }
-            return try await hasher.verify(currentPassword, against: hash, isSignIn: false)
+            guard policy.isPlausible(currentPassword), try await hasher.verify(currentPassword, against: hash, isSignIn: false) else {
+                return false
+            }
+            // Within the attempt: one that there is no room for does not count.
+            replacement = try await hasher.hash(newPassword)
+            return true
         }
-        guard isRight else {
+        guard isRight, let replacement else {
             throw Problem.invalid([.init(pointer: "/current_password", code: "wrong_password", detail: "It is another one.")])
         }
-        return try await replace(hash, by: hasher.hash(newPassword), key: key, as: member)
+        return try await replace(hash, by: replacement, key: key, as: member)
     }
 
     /// - Returns: the sessions that it has ended: all of the user's but the one that asks.

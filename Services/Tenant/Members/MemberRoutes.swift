@@ -89,7 +89,8 @@ struct MemberRoutes: Sendable {
                     "properties": ["role": BuiltInRole.schema, "status": ["enum": ["active", "disabled"]]],
                 ],
                 bodyExample: ["role": "manager"],
-                responses: [.init(200, "The member.", schema: ["$ref": "#/components/schemas/Member"])])
+                responses: [.init(200, "The member.", schema: ["$ref": "#/components/schemas/Member"])],
+                errors: [.conflict])
         ) { call, context in
             try call.query.allowOnly([String]())
             let body = BodyReader(try call.json(), members: ["role", "status"])
@@ -112,7 +113,8 @@ struct MemberRoutes: Sendable {
                     the same person back under the same id. The last administrator cannot be removed.
                     """,
                 tag: "members", parameters: [.ifMatch, .idempotencyKey],
-                responses: [.init(204, "Removed.")])
+                responses: [.init(204, "Removed.")],
+                errors: [.conflict])
         ) { call, context in
             try call.query.allowOnly([String]())
             try call.refuseBody()

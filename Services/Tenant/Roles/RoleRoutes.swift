@@ -58,7 +58,7 @@ struct RoleRoutes: Sendable {
             Operation(
                 id: "explainAuthorization", summary: "Whether you may do something, and the rule that says so",
                 description: """
-                    What your role says about a permission. On a single record the scope decides: own means records whose owner you are.
+                    What your role says about a permission, and on whose records: all of the tenant's, or own, those whose owner you are.
                     """,
                 tag: "roles",
                 parameters: [.idempotencyKey],

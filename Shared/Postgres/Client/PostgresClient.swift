@@ -23,7 +23,7 @@ public final class PostgresClient: Service, Sendable {
         let threads = min(max(1, configuration.reactorThreads), fast)
         self.connector = connector
         let bulk = max(0, configuration.bulkConnections)
-        // At least two each: a tenant may have half of a thread's, and another must find one there.
+        // Two each at least, where there are so many: a tenant may have half of a thread's, and another must find one there.
         let bulkThreads = min(threads, max(1, bulk / 2))
         let reactors = (0..<threads).map { thread in
             func share(_ total: Int, of threads: Int) -> Int { thread < threads ? total / threads + (thread < total % threads ? 1 : 0) : 0 }

@@ -6,23 +6,24 @@ public enum BoundedPage {
     /// Bytes of the rows' text after which a page ends. The first row is there however large it is.
     public static let bytes = 1 << 20
 
-    /// The statement for the page's rows, in their order. A last column `follows` tells whether another row comes after each.
+    /// The statement for the page's rows, in their order. A last column `page_follows` tells whether another row comes after each.
     ///
     /// - Parameters:
     ///   - columns: what to select from `rows`, of the rows that have room only.
     ///   - rows: a query for the rows of the page and one more, in their order.
-    ///   - size: the bytes of a row of `page`; measured unless given.
+    ///   - size: the bytes of a row of `page_row`; measured unless given.
     ///   - order: its order, in terms of the columns that it selects: `sequence desc`.
     ///   - limit: the rows of the page.
-    public static func query(_ columns: String, from rows: SQL, size: String = "octet_length(page::text)", order: String, limit: Int) -> SQL
+    public static func query(_ columns: String, from rows: SQL, size: String = "octet_length(page_row::text)", order: String, limit: Int)
+        -> SQL
     {
         """
-        select \(unescaped: columns), follows from (
-            select page.*, \(unescaped: size) as size, sum(\(unescaped: size)) over list as total,
-                coalesce(lead(true) over list, false) as follows
-            from (\(rows)) as page window list as (order by \(unescaped: order) rows unbounded preceding)
-        ) as sized
-        where total - size < \(unescaped: String(bytes)) order by \(unescaped: order) limit \(unescaped: String(limit))
+        select \(unescaped: columns), page_follows from (
+            select page_row.*, \(unescaped: size) as page_size, sum(\(unescaped: size)) over page_order as page_total,
+                coalesce(lead(true) over page_order, false) as page_follows
+            from (\(rows)) as page_row window page_order as (order by \(unescaped: order) rows unbounded preceding)
+        ) as page_sized
+        where page_total - page_size < \(unescaped: String(bytes)) order by \(unescaped: order) limit \(unescaped: String(limit))
         """
     }
 }

@@ -181,8 +181,13 @@ struct ServiceResponder: HTTPResponder {
         }
         if let stream = reply.stream {
             let body = ResponseBody { writer in
-                do { try await stream { piece in try await writer.write(ByteBuffer(bytes: piece)) } } catch {
-                    brokenOff(error)
+                do {
+                    try await stream { piece in
+                        // Who takes the answer may go; that is no fault of ours.
+                        do { try await writer.write(ByteBuffer(bytes: piece)) } catch { throw ReaderGone() }
+                    }
+                } catch {
+                    if !(error is ReaderGone) { brokenOff(error) }
                     throw error
                 }
                 try await writer.finish(nil)
@@ -192,6 +197,8 @@ struct ServiceResponder: HTTPResponder {
         return Response(status: .init(code: reply.status), headers: fields, body: ResponseBody(byteBuffer: ByteBuffer(bytes: reply.body)))
     }
 }
+
+private struct ReaderGone: Error {}
 
 private struct MethodNotAllowed: Error {
     var allowed: [Method]
