@@ -27,7 +27,7 @@ extension ClientConnection: UpstreamClient {
         do { isWhole = try scanBody() } catch {
             return refuseBody(HeadFault.malformed("The body's chunked framing is malformed.").problem)
         }
-        let limit = route?.bodyLimit ?? 0
+        let limit = worker.configuration.bodyLimit
         guard exchange.body.contentBytes <= limit, exchange.bodyLength <= limit + Self.framingLimit else { return refuseBody(bodyTooLarge) }
         guard worker.hold(exchange.bodyLength - exchange.heldBytes, for: self) else { return refuseBodyForRoom() }
         exchange.heldBytes = exchange.bodyLength

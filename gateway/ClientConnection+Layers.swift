@@ -237,7 +237,7 @@ extension ClientConnection {
 
     /// The declared length is judged before a byte of the body is awaited.
     private func forwardIfSmall() {
-        if let length = head.contentLength, length > route?.bodyLimit ?? worker.configuration.bodyLimit { return refuse(bodyTooLarge) }
+        if let length = head.contentLength, length > worker.configuration.bodyLimit { return refuse(bodyTooLarge) }
         forward()
     }
 
@@ -269,6 +269,6 @@ extension ClientConnection {
     }
 
     var bodyTooLarge: Problem {
-        Problem(.bodyTooLarge, "The body is larger than \(route?.bodyLimit ?? worker.configuration.bodyLimit) bytes.")
+        Problem(.bodyTooLarge, "The body is larger than \(worker.configuration.bodyLimit) bytes.")
     }
 }

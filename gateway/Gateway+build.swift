@@ -28,7 +28,7 @@ struct GatewayParts: Sendable {
         let keyRefresh = KeyRefresh()
         caller = ServiceCaller(configuration: configuration, eventLoop: eventLoop)
         shared = SharedParts(
-            configuration: configuration, routes: RouteTable(bodyLimit: configuration.bodyLimit), directory: directory,
+            configuration: configuration, routes: RouteTable(), directory: directory,
             keyRefresh: keyRefresh, securityEvents: SecurityEvents(caller: caller, logger: logger),
             apiDocument: APIDocument(caller: caller), referencePage: ReferencePage(), accessLog: accessLog, logger: logger)
         feed = StateFeed(caller: caller, directory: directory, keyRefresh: keyRefresh, redis: configuration.redis, logger: logger)

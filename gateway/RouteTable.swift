@@ -12,16 +12,13 @@ struct RouteTable: Sendable {
         let service: ServiceName
         /// Whether it is forwarded without a token too.
         let isOpen: Bool
-        /// Bytes of a request's body.
-        let bodyLimit: Int
         let index: Int
 
-        init(prefix: String, service: ServiceName, isOpen: Bool, bodyLimit: Int, index: Int) {
+        init(prefix: String, service: ServiceName, isOpen: Bool, index: Int) {
             self.prefix = prefix
             bytes = Array(prefix.utf8)
             self.service = service
             self.isOpen = isOpen
-            self.bodyLimit = bodyLimit
             self.index = index
         }
     }
@@ -67,14 +64,11 @@ struct RouteTable: Sendable {
     /// The routes by the length of their prefix, so that few are compared.
     private let byLength: [[Route]]
 
-    init(bodyLimit: Int) {
+    init() {
         var routes: [Route] = []
         for (service, paths) in Self.prefixes {
             for path in paths {
-                routes.append(
-                    Route(
-                        prefix: path, service: service, isOpen: Self.open.contains(path),
-                        bodyLimit: bodyLimit, index: routes.count))
+                routes.append(Route(prefix: path, service: service, isOpen: Self.open.contains(path), index: routes.count))
             }
         }
         self.routes = routes

@@ -1,7 +1,7 @@
 /// The name of a tenant in addresses: `acme` of `acme.example.com` and of `X-Tenant: acme`.
 public enum Slug {
     public static let description =
-        "3 to 40 characters a-z, 0-9 and hyphen, not starting or ending with a hyphen, nor with two at the third place"
+        "3 to 40 characters a-z, 0-9 and hyphen, not starting or ending with a hyphen, and without two hyphens as third and fourth"
     /// The same as a regular expression of JSON Schema. Two hyphens there mark a name in Punycode (RFC 5890, section 2.3.1), which a
     /// browser shows as other letters.
     public static let pattern = "^(?!..--)[a-z0-9][a-z0-9-]{1,38}[a-z0-9]$"

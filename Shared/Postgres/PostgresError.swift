@@ -55,6 +55,7 @@ public struct PostgresError: Error, Sendable {
     }
 
     public var sqlState: String? { if case .server(let sqlState) = kind { sqlState } else { nil } }
+
     /// Whether the server could not be reached, was lost or was too busy, rather than having refused something: trying again may help.
     public var isOutage: Bool {
         switch kind {
@@ -65,6 +66,7 @@ public struct PostgresError: Error, Sendable {
         case .cancelled, .invalidValue: false
         }
     }
+
     public var isUniqueViolation: Bool { sqlState == "23505" }
     public var isForeignKeyViolation: Bool { sqlState == "23503" }
 

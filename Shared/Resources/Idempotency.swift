@@ -17,7 +17,7 @@ public struct Idempotency: Sendable {
 
     public static let headerName = Operation.Parameter.idempotencyKey.name
     /// On an answer that was given before.
-    public static let replayed = (name: "idempotent-replayed", value: "true")
+    public static let replayed = (name: Operation.Header.replayed.name.lowercased(), value: "true")
 
     init(key: String, route: String, fingerprint: String) {
         self.key = key

@@ -89,13 +89,19 @@ import Testing
     /// The addresses here are told by a trusted proxy, so that each test has its own.
     private func address() -> String { "100.\(Int.random(in: 64..<128)).\(Int.random(in: 0..<256)).\(Int.random(in: 0..<256))" }
 
+    /// A gateway that believes what this machine says of its clients.
+    private func behindProxy(limit: Int, _ body: (TestGateway) async throws -> Void) async throws {
+        let loopback = try #require(AddressRange("127.0.0.0/8"))
+        try await TestGateway.with(
+            configure: {
+                $0.addressLimit = limit
+                $0.trustedProxies = [loopback]
+            }, body)
+    }
+
     @Test func anAddressWithoutAValidTokenIsLimitedAndMembersBehindItAreNot() async throws {
         let address = address()
-        let loopback = try #require(AddressRange("127.0.0.0/8"))
-        try await TestGateway.with(configure: {
-            $0.addressLimit = 3
-            $0.trustedProxies = [loopback]
-        }) { gateway async throws in
+        try await behindProxy(limit: 3) { gateway async throws in
             let forwarded = "X-Forwarded-For: \(address)\r\n"
             #expect(try await gateway.get("/v1/auth/login", headers: forwarded).status == 200)
             #expect(try await gateway.get("/v1/leads", headers: forwarded).status == 401)
@@ -113,11 +119,7 @@ import Testing
     /// Signing in and registering cost a hash: a token at hand must not lift the limit of the address.
     @Test func aValidTokenDoesNotLiftTheLimitOfSigningIn() async throws {
         let address = address()
-        let loopback = try #require(AddressRange("127.0.0.0/8"))
-        try await TestGateway.with(configure: {
-            $0.addressLimit = 2
-            $0.trustedProxies = [loopback]
-        }) { gateway async throws in
+        try await behindProxy(limit: 2) { gateway async throws in
             let token = gateway.key.token()
             let forwarded = "X-Forwarded-For: \(address)\r\n"
             var statuses: [Int] = []
@@ -132,11 +134,7 @@ import Testing
     /// Who asks for other things behind the same address does not sign members out, who need a new access token every ten minutes.
     @Test func refreshingHasALimitOfItsOwnAndCountsForAUserWhoSaysWhoHeIs() async throws {
         let address = address()
-        let loopback = try #require(AddressRange("127.0.0.0/8"))
-        try await TestGateway.with(configure: {
-            $0.addressLimit = 2
-            $0.trustedProxies = [loopback]
-        }) { gateway async throws in
+        try await behindProxy(limit: 2) { gateway async throws in
             let forwarded = "X-Forwarded-For: \(address)\r\n"
             for status in [200, 200, 429] { #expect(try await gateway.get("/v1/plans", headers: forwarded).status == status) }
             for _ in 0..<20 { #expect(try await gateway.get("/v1/auth/refresh", headers: forwarded).status == 200) }
@@ -148,11 +146,7 @@ import Testing
 
     @Test func whatIsRefusedForItsMethodOrSizeCountsAndTellsTheLimit() async throws {
         let address = address()
-        let loopback = try #require(AddressRange("127.0.0.0/8"))
-        try await TestGateway.with(configure: {
-            $0.addressLimit = 2
-            $0.trustedProxies = [loopback]
-        }) { gateway async throws in
+        try await behindProxy(limit: 2) { gateway async throws in
             let head = "Host: x\r\nX-Forwarded-For: \(address)\r\n"
             let trace = try await gateway.send("TRACE /v1/leads HTTP/1.1\r\n\(head)\r\n")
             #expect(trace.status == 405 && trace.header("ratelimit")?.hasPrefix("\"address\";r=1") == true)

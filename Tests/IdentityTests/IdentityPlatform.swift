@@ -118,6 +118,13 @@ extension IdentityPlatform {
         try await accept(try #require(invitation.json["token"]?.string))
     }
 
+    /// Makes somebody who has an account, as `<name>@example.test`, a member of a further tenant.
+    func add(_ person: SignedIn, named name: String, role: String, to admin: SignedIn) async throws {
+        try await invite(name, role: role, to: admin) { token in
+            try await tenant.send(.post, "/v1/invitations/accept", ["token": .string(token)], as: person.caller, expecting: 200)
+        }
+    }
+
     /// Registers somebody by an invitation.
     func join(_ name: String, role: String, by admin: SignedIn) async throws -> SignedIn {
         let (tokens, continuation) = AsyncStream.makeStream(of: SignedIn.self)

@@ -32,10 +32,7 @@ import Testing
         try await IdentityPlatform.run { platform in
             let anna = try await platform.register("anna")
             let ben = try await platform.register("ben")
-            try await platform.invite("anna", role: "manager", to: ben) { token in
-                try await platform.tenant.send(
-                    .post, "/v1/invitations/accept", ["token": .string(token)], as: anna.caller, expecting: 200)
-            }
+            try await platform.add(anna, named: "anna", role: "manager", to: ben)
             let switched = try SignedIn(
                 try await platform.identity.send(.post, "/v1/auth/switch", ["tenant": "company-ben"], as: anna.caller, expecting: 200).json)
             try await platform.identity.send(.patch, "/v1/me", ["name": "Anna B."], as: anna.caller, expecting: 200)
@@ -112,10 +109,7 @@ import Testing
         try await IdentityPlatform.run { platform in
             let anna = try await platform.register("anna")
             let ben = try await platform.register("ben")
-            try await platform.invite("anna", role: "manager", to: ben) { token in
-                try await platform.tenant.send(
-                    .post, "/v1/invitations/accept", ["token": .string(token)], as: anna.caller, expecting: 200)
-            }
+            try await platform.add(anna, named: "anna", role: "manager", to: ben)
             let answer = try await platform.identity.send(
                 .post, "/v1/auth/switch", ["tenant": "company-ben"], as: anna.caller, expecting: 200)
             let there = try SignedIn(answer.json)
@@ -242,10 +236,7 @@ import Testing
             #expect(same.status == 304)
             #expect(same.header("etag") == first)
             #expect(same.body.isEmpty)
-            try await platform.invite("anna", role: "manager", to: ben) { token in
-                try await platform.tenant.send(
-                    .post, "/v1/invitations/accept", ["token": .string(token)], as: anna.caller, expecting: 200)
-            }
+            try await platform.add(anna, named: "anna", role: "manager", to: ben)
             let joined = try await read(first)
             #expect(joined.status == 200)
             #expect(joined.json["memberships"]?.array?.count == 2)

@@ -182,42 +182,19 @@ extension SystemTests {
         /// without the header in its documentation refuses it.
         @Test func everyWriteReadsTheHeadersThatItDocuments() async throws {
             let world = try World.get()
-            let document = try await world.platform.api.send(.get, "/openapi.json", expecting: 200).json
-            for path in try #require(document["paths"]?.object).members {
-                for operation in path.value.object?.members ?? [] {
-                    guard let method = Core.Method(rawValue: operation.name.uppercased()), method != .get else { continue }
-                    let name = "\(method.rawValue) \(path.name)"
-                    let body = operation.value["requestBody"]?["content"]?["application/json"]?["example"]
-                    #expect((body == nil) == (operation.value["requestBody"] == nil), "\(name) needs an example")
-                    let documented = operation.value["parameters"]?.array?.compactMap { $0["name"]?.string } ?? []
-                    let client = path.name.hasPrefix("/v1/platform") ? world.operatorClient : world.acme.admin
-                    let target = path.name.replacing("{id}", with: RecordID().description)
-                    var wrong = [("Idempotency-Key", String(repeating: "k", count: 256))]
-                    if documented.contains("If-Match") { wrong.append(("If-Match", "nonsense")) }
-                    for (header, value) in wrong {
-                        let answer = try await client.send(method, target, body, headers: [(header.lowercased(), value)])
-                        #expect(answer.status == 400, "\(name): \(answer.text)")
-                        let fault = answer.json["errors"]?[0]
-                        #expect(fault?["pointer"]?.string == header, "\(name): \(answer.text)")
-                        #expect((fault?["code"]?.string == "not_allowed") == !documented.contains(header), "\(name): \(answer.text)")
-                    }
-                }
-            }
-        }
-
-        /// What a route does not know it refuses, whoever wrote the route.
-        @Test func everyRouteRefusesAnUnknownParameter() async throws {
-            let world = try World.get()
-            let document = try await world.platform.api.send(.get, "/openapi.json", expecting: 200).json
-            for path in try #require(document["paths"]?.object).members {
-                for operation in path.value.object?.members ?? [] {
-                    guard let method = Core.Method(rawValue: operation.name.uppercased()) else { continue }
-                    let client = path.name.hasPrefix("/v1/platform") ? world.operatorClient : world.acme.admin
-                    let target = path.name.replacing("{id}", with: RecordID().description) + "?nonsense=1"
-                    let body = operation.value["requestBody"]?["content"]?["application/json"]?["example"]
-                    let answer = try await client.send(method, target, body)
-                    #expect(answer.status == 400 && answer.code == "unknown_parameter", "\(method.rawValue) \(target): \(answer.text)")
-                    #expect(answer.json["errors"]?[0]?["pointer"]?.string == "?nonsense")
+            for operation in try await DocumentedOperation.all(of: world) where operation.method != .get {
+                #expect((operation.body != nil) == operation.hasBody, "\(operation) needs an example")
+                let client = operation.path.hasPrefix("/v1/platform") ? world.operatorClient : world.acme.admin
+                var wrong = [("Idempotency-Key", String(repeating: "k", count: 256))]
+                if operation.parameters.contains("If-Match") { wrong.append(("If-Match", "nonsense")) }
+                for (header, value) in wrong {
+                    let answer = try await client.send(
+                        operation.method, operation.target(), operation.body, headers: [(header.lowercased(), value)])
+                    #expect(answer.status == 400, "\(operation): \(answer.text)")
+                    let fault = answer.json["errors"]?[0]
+                    #expect(fault?["pointer"]?.string == header, "\(operation): \(answer.text)")
+                    #expect(
+                        (fault?["code"]?.string == "not_allowed") == !operation.parameters.contains(header), "\(operation): \(answer.text)")
                 }
             }
         }

@@ -38,6 +38,35 @@ struct World: Sendable {
     }
 }
 
+/// An operation as `/openapi.json` describes it: a new one is in every test that goes through them.
+struct DocumentedOperation: CustomStringConvertible {
+    let method: Core.Method
+    let path: String
+    private let document: JSON
+
+    var description: String { "\(method.rawValue) \(path)" }
+    var body: JSON? { document["requestBody"]?["content"]?["application/json"]?["example"] }
+    var hasBody: Bool { document["requestBody"] != nil }
+    /// The names of its parameters.
+    var parameters: [String] { document["parameters"]?.array?.compactMap { $0["name"]?.string } ?? [] }
+    /// `anybody`, `a member`, or the permission.
+    var access: String {
+        document["x-permission"]?.string ?? (document["security"]?.array?.isEmpty == true ? "anybody" : "a member")
+    }
+
+    /// The path with an id in its place; one that never was, unless given.
+    func target(id: String = RecordID().description) -> String { path.replacing("{id}", with: id) }
+
+    static func all(of world: World) async throws -> [DocumentedOperation] {
+        let document = try await world.platform.api.send(.get, "/openapi.json", expecting: 200).json
+        return try #require(document["paths"]?.object).members.flatMap { path in
+            (path.value.object?.members ?? []).compactMap { operation in
+                Core.Method(rawValue: operation.name.uppercased()).map { .init(method: $0, path: path.name, document: operation.value) }
+            }
+        }
+    }
+}
+
 /// A tenant with its first administrator.
 struct Organization: Sendable {
     let id: String

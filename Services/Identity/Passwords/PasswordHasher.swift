@@ -63,7 +63,7 @@ public final class PasswordHasher: Sendable {
         guard ahead < (isSignIn ? capacity : max(1, capacity / 2)) else {
             throw Problem(.overloaded, "Too many sign-ins at the moment.", retryAfter: 2)
         }
-        // However a keyboard puts an ü together, it is the same password (NIST SP 800-63B-4, section 3.1.1.2: NFC).
+        // However a keyboard puts an ü together, it is the same password (RFC 8265, section 4.2: NFC).
         let bytes = Array(password.precomposedStringWithCanonicalMapping.utf8)
         return try await threads.runIfActive { try parameters.derive(password: bytes, salt: salt, length: length) }
     }

@@ -231,7 +231,7 @@ public struct JSONParser {
         throw fault("A string is not closed")
     }
 
-    /// Reads `uXXXX`, and the low surrogate that must follow a high one.
+    /// Reads `u` and four hexadecimal digits, and the low surrogate that must follow a high one.
     private mutating func unicodeEscape() throws(Problem) -> Unicode.Scalar {
         let first = try hexUnit()
         if let scalar = Unicode.Scalar(first) { return scalar }

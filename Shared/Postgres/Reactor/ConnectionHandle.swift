@@ -2,11 +2,9 @@ import CLibPQ
 import Glibc
 
 /// Owns one `PGconn` in pipeline mode; all calls to libpq on it are here.
-///
-/// Sendable because one thread uses it at a time: the connector's, which makes it, then the reactor's, which gets it through the
-/// reactor's inbox.
-final class ConnectionHandle: @unchecked Sendable {
-    private let connection: OpaquePointer
+final class ConnectionHandle: Sendable {
+    // Safe: one thread uses it at a time, first the connector's, which makes it, then the reactor's, which gets it through its inbox.
+    private nonisolated(unsafe) let connection: OpaquePointer
     let socket: Int32
     let isEncrypted: Bool
 
@@ -108,10 +106,9 @@ final class ConnectionHandle: @unchecked Sendable {
 }
 
 /// Asks the server, over a connection of its own, to stop what one connection runs.
-///
-/// Sendable because a `PGcancel` is not changed after libpq has made it.
-final class Cancellation: @unchecked Sendable {
-    private let pointer: OpaquePointer
+final class Cancellation: Sendable {
+    // Safe: a `PGcancel` is not changed after libpq has made it.
+    private nonisolated(unsafe) let pointer: OpaquePointer
 
     init(_ pointer: OpaquePointer) { self.pointer = pointer }
 

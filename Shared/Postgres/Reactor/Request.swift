@@ -7,9 +7,7 @@ enum Lane: Sendable, Hashable {
 }
 
 /// One caller's batch on its way through the reactor.
-///
-/// Sendable because the constants are set before the request is handed over, and the variables are touched by nobody but the
-/// reactor's thread.
+// Unchecked: the constants are set before it is handed over, and nobody but the reactor's thread touches the variables.
 final class Request: @unchecked Sendable {
     enum State {
         case new
@@ -73,8 +71,7 @@ final class Request: @unchecked Sendable {
 }
 
 /// The claim of one transaction or session to a connection of the bulk lane.
-///
-/// Sendable because the variables are touched by nobody but the reactor's thread.
+// Unchecked: nobody but the reactor's thread touches the variables.
 final class Lease: @unchecked Sendable {
     /// In whose name; of one tenant's leases only so many get a connection. `nil` for the service's own work.
     let tenant: TenantID?

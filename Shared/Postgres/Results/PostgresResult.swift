@@ -17,12 +17,10 @@ public struct PostgresResult: Sendable, RandomAccessCollection {
     var commandTag: String { String(cString: PQcmdStatus(handle.pointer)) }
 }
 
-/// Owns one `PGresult`.
-///
-/// Sendable because a `PGresult` does not change once libpq has handed it out: the calls made on it here only read, and it is
-/// freed when the last reference is gone.
-final class ResultHandle: @unchecked Sendable {
-    let pointer: OpaquePointer
+/// Owns one `PGresult`, and frees it with the last reference.
+final class ResultHandle: Sendable {
+    // Safe: a `PGresult` does not change once libpq has handed it out; the calls made on it here only read.
+    nonisolated(unsafe) let pointer: OpaquePointer
     let rows: Int
     let columns: Int
 

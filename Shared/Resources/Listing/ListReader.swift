@@ -104,9 +104,9 @@ struct ListReader: Sendable {
         case "updated_before": request.filters.append("updated_at < \(try FieldKind.timestamp.scalar(text: value))")
         case "tag":
             guard let tagsField else { return }
-            request.filters.append("\(unescaped: tagsField.name) && \(try values(value, of: tagsField.kind))")
+            request.filters.append("\(unescaped: tagsField.name) && \(try values(Self.parts(value), of: tagsField.kind))")
         case let name where name.hasPrefix("custom."):
-            let values = try values(value, of: .text(max: FieldKind.maximumCustomText))
+            let values = try values(Self.parts(value), of: .text(max: FieldKind.maximumCustomText))
             request.filters.append("custom ->> \(String(name.dropFirst(7)))::text = any(\(values)::text[])")
         case let name:
             guard let field = definition.field(name) else { return }
@@ -114,7 +114,7 @@ struct ListReader: Sendable {
             let parts = Self.parts(value)
             let condition: SQL =
                 parts.count > 1
-                ? "\(unescaped: field.name) = any(\(try values(value, of: field.kind)))"
+                ? "\(unescaped: field.name) = any(\(try values(parts, of: field.kind)))"
                 : "\(unescaped: field.name) = \(try field.kind.scalar(text: parts[0]))"
             request.filters.append(condition)
         }
@@ -137,9 +137,8 @@ struct ListReader: Sendable {
         return parts
     }
 
-    /// The values of `a,b,c`, any of which may match.
-    private func values(_ text: String, of kind: FieldKind) throws(ValueFault) -> SQLValue {
-        let parts = Self.parts(text)
+    /// The values that the parts spell, any of which may match.
+    private func values(_ parts: [String], of kind: FieldKind) throws(ValueFault) -> SQLValue {
         guard parts.count <= Self.maximumValues else {
             throw ValueFault(code: "too_many", detail: "Expected at most \(Self.maximumValues) values.")
         }

@@ -79,7 +79,7 @@ struct ResourceStatements: Sendable {
     private static let largeValue = 2048
 
     /// As ``page(_:as:)``, but whole rows, as many as ``BoundedPage`` has room for; the last column tells whether another follows. It
-    /// costs a fifth more, so pages of ordinary rows do without it.
+    /// measures whole rows, which costs the server more, so pages of ordinary rows do without it.
     func boundedPage(_ request: ListRequest, as context: RequestContext) -> SQL {
         let names = request.selection.map(\.name).joined(separator: ", ")
         let direction = request.sort.isDescending ? "desc" : "asc"

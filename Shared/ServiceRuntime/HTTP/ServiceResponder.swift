@@ -47,7 +47,7 @@ struct ServiceResponder: HTTPResponder {
         do {
             if path == "/openapi.json", request.method == .get {
                 try cut.map { try Query(target[target.index(after: $0)...]) }?.allowOnly([String]())
-                return Self.response(.json(openAPI)) { _ in }
+                return Self.response(.json(openAPI))
             }
             let verified = try signer.verify(request.headers[.martletContext], method: request.method.rawValue, target: target)
             caller = verified
@@ -168,7 +168,7 @@ struct ServiceResponder: HTTPResponder {
     }
 
     /// - Parameter brokenOff: called with what ended a streamed answer before its end, when its status has long been sent.
-    private static func response(_ reply: Reply, brokenOff: @escaping @Sendable (any Error) -> Void) -> Response {
+    private static func response(_ reply: Reply, brokenOff: @escaping @Sendable (any Error) -> Void = { _ in }) -> Response {
         var fields = HTTPFields()
         for (name, value) in reply.headers {
             // A header name of ours is always a valid token.
