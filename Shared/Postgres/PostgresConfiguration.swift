@@ -20,21 +20,23 @@ public struct PostgresConfiguration: Sendable {
     /// Shown in `pg_stat_activity`. Default `martlet`.
     public var applicationName = "martlet"
 
-    /// Connections of the fast lane, shared by all callers. Default 8, at least 1.
+    /// Connections of the fast lane, shared by all callers. Default 8, at least 1. One tenant is on half of a thread's share at a time.
     public var fastConnections = 8
-    /// Connections of the bulk lane, leased to one transaction or session at a time. Default 4; with 0 there are none of those.
-    /// One tenant has at most half of a thread's share at a time, rounded down but at least 1; its others wait.
+    /// Connections of the bulk lane, leased to one transaction, session or long batch at a time. Default 4; with 0 there are none of
+    /// those. One tenant has at most half of a thread's share at a time, and a quarter for batches that run long, rounded down but at
+    /// least 1; its others wait.
     public var bulkConnections = 4
     /// Threads that drive the connections; each has its share of them. Default 1.
     public var reactorThreads = 1
 
-    /// The longest that one statement of the fast lane may run. Default 5 s.
-    public var statementTimeout: Duration = .seconds(5)
-    /// The longest that one statement of the bulk lane may run. Default 60 s.
-    public var bulkStatementTimeout: Duration = .seconds(60)
+    /// The longest that one statement of the fast lane may run, as it holds up all batches behind it on its connection. Its batch is
+    /// then repeated once on the bulk lane. Default 250 ms; without a bulk lane ``statementTimeout`` counts instead.
+    public var fastStatementTimeout: Duration = .milliseconds(250)
+    /// The longest that one statement of the bulk lane may run. Default 60 s; a caller's deadline may be sooner.
+    public var statementTimeout: Duration = .seconds(60)
     /// The longest that a statement of the fast lane waits for a lock, as it holds up all batches behind it on its connection.
-    /// Its batch is then repeated once on the bulk lane. Default 200 ms; without a bulk lane ``lockTimeout`` counts instead.
-    public var fastLockTimeout: Duration = .milliseconds(200)
+    /// Its batch is then repeated once on the bulk lane, and its tenant's writes go there for a second. Default 50 ms; without a bulk lane ``lockTimeout`` counts instead.
+    public var fastLockTimeout: Duration = .milliseconds(50)
     /// The longest that a statement of the bulk lane waits for a lock. Default 2 s.
     public var lockTimeout: Duration = .seconds(2)
     /// The longest that a transaction of the bulk lane may think between two statements. Default 30 s.
@@ -48,10 +50,12 @@ public struct PostgresConfiguration: Sendable {
 
     /// Batches on one fast connection at a time; bounds what one slow statement can delay. Default 64.
     public var maximumDepth = 64
-    /// Callers that may wait for a connection, in each lane; more are refused with `overloaded`. Default 2,048.
+    /// Callers that may wait for a connection, in each lane; one more is refused with `overloaded`, or the youngest of whichever tenant
+    /// has more waiting. Default 2,048.
     public var maximumWaiting = 2048
-    /// Statements kept prepared on one connection; when more come up all are forgotten and prepared anew. Default 500.
-    public var maximumStatements = 500
+    /// Statements kept prepared on one connection; when more come up, those that were not run for the longest time go. One takes some
+    /// 60 KB of the server's memory. Default 256.
+    public var maximumStatements = 256
 
     public init(
         host: String = "localhost", port: Int = 5432, database: String, user: String, password: String? = nil, schema: String? = nil
@@ -125,9 +129,10 @@ public struct PostgresConfiguration: Sendable {
     }
 
     func parameters(for lane: Lane) -> [(String, String)] {
-        parameters(settings: [
-            ("statement_timeout", (lane == .fast ? statementTimeout : bulkStatementTimeout).millisecondsText),
-            ("lock_timeout", (lane == .fast && bulkConnections > 0 ? fastLockTimeout : lockTimeout).millisecondsText),
+        let isShort = lane == .fast && bulkConnections > 0
+        return parameters(settings: [
+            ("statement_timeout", (isShort ? fastStatementTimeout : statementTimeout).millisecondsText),
+            ("lock_timeout", (isShort ? fastLockTimeout : lockTimeout).millisecondsText),
             ("idle_in_transaction_session_timeout", idleInTransactionTimeout.millisecondsText),
         ])
     }

@@ -20,6 +20,8 @@ public struct PostgresError: Error, Sendable {
         case notConnected
         /// A value could not be sent or read as the type asked for.
         case invalidValue
+        /// The batch is known to keep others waiting on a shared connection; the client runs it on one of its own. Nothing was sent.
+        case mustRunAlone
     }
 
     public var kind: Kind
@@ -63,7 +65,7 @@ public struct PostgresError: Error, Sendable {
         // Shutting down, starting up; no room or no connection; a disk that fails; a statement or a lock that took too long.
         case .server(let sqlState):
             sqlState.hasPrefix("57P") || sqlState.hasPrefix("53") || ["58030", "57014", "55P03"].contains(sqlState)
-        case .cancelled, .invalidValue: false
+        case .cancelled, .invalidValue, .mustRunAlone: false
         }
     }
 
@@ -92,7 +94,7 @@ public struct PostgresError: Error, Sendable {
         case .server("22021"), .server("22P05"):
             return Problem(
                 .validationFailed, "A text holds a character that cannot be stored.", context: description, underlying: self)
-        case .server, .invalidValue:
+        case .server, .invalidValue, .mustRunAlone:
             return .internal(description, underlying: self)
         }
     }
@@ -110,6 +112,7 @@ extension PostgresError: CustomStringConvertible, CustomDebugStringConvertible {
             case .overloaded: "too many callers wait for postgres"
             case .notConnected: "no connection to postgres"
             case .invalidValue: "a value does not fit its postgres type"
+            case .mustRunAlone: "the batch must run on a connection of its own"
             }
         if let constraint { text += ", constraint \(constraint)" }
         if let table { text += ", table \(table)" }

@@ -90,7 +90,7 @@ import Testing
         var machine = Machine()
         _ = send("a", [1], to: &machine)
         machine.begin("forget")
-        machine.forgetPrepared()
+        machine.forget(1)
         machine.didSend(.execute)
         machine.didSend(.sync)
         #expect(send("b", [1], to: &machine) == [.prepareNow])

@@ -40,7 +40,7 @@ public struct TestDatabase: Sendable {
         // Suites that begin at the same moment wait for each other's roles.
         server.fastLockTimeout = .seconds(60)
         server.lockTimeout = .seconds(60)
-        server.statementTimeout = .seconds(60)
+        server.fastStatementTimeout = .seconds(60)
         let name = "t_\(UUID().uuidString.lowercased().replacing("-", with: ""))"
         _ = try await TestPostgres.withClient(server) { client in
             _ = try await client.batch(as: context, roles(of: definitions.map(\.name)))

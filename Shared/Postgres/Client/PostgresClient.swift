@@ -57,39 +57,54 @@ public final class PostgresClient: Service, Sendable {
         connector.stop()
     }
 
-    /// Runs the statements as one transaction in one round trip, in the name of the context's tenant, user and request.
-    ///
-    /// The statements cannot see each other's results; a failing one undoes them all. A batch that meets a lock for longer than
-    /// ``PostgresConfiguration/fastLockTimeout`` is run once more, on a connection of the bulk lane by itself. Ends at the context's deadline or when the
-    /// task is cancelled, and then the batch may or may not take effect.
-    /// - Returns: One result for each statement.
-    /// - Throws: ``PostgresError``.
-    public func batch(as context: RequestContext, _ statements: [SQL]) async throws -> [PostgresResult] {
-        try await batch(ContextSettings.sql(for: context), statements, tenant: context.tenant, until: context.deadline)
+    /// How long a batch is expected to run.
+    public enum Pace: Sendable {
+        /// A few milliseconds: it begins on a shared connection.
+        case short
+        /// Longer, or nobody knows: an exact count, a search among many rows. It has a connection of its own from the start.
+        case long
     }
 
-    /// Runs the statements as one transaction in one round trip, in the name of no tenant. As ``batch(as:_:)-(RequestContext,_)``.
-    public func batch(as context: SystemContext, _ statements: [SQL]) async throws -> [PostgresResult] {
-        try await batch(ContextSettings.sql(for: context), statements, tenant: nil, until: context.deadline)
+    /// Runs the statements as one transaction in one round trip, in the name of the context's tenant, user and request.
+    ///
+    /// The statements cannot see each other's results; a failing one undoes them all. A batch that runs longer than
+    /// ``PostgresConfiguration/fastStatementTimeout`` or meets a lock for longer than ``PostgresConfiguration/fastLockTimeout`` is run
+    /// once more, on a connection of the bulk lane by itself, of which its tenant has a share. Ends at the context's deadline or when
+    /// the task is cancelled, and then the batch may or may not take effect.
+    /// - Returns: One result for each statement.
+    /// - Throws: ``PostgresError``.
+    public func batch(as context: RequestContext, pace: Pace = .short, _ statements: [SQL]) async throws -> [PostgresResult] {
+        try await batch(ContextSettings.sql(for: context), statements, pace, tenant: context.tenant, until: context.deadline)
+    }
+
+    /// Runs the statements as one transaction in one round trip, in the name of no tenant. As ``batch(as:pace:_:)-(RequestContext,_,_)``.
+    public func batch(as context: SystemContext, pace: Pace = .short, _ statements: [SQL]) async throws -> [PostgresResult] {
+        try await batch(ContextSettings.sql(for: context), statements, pace, tenant: nil, until: context.deadline)
     }
 
     private func batch(
-        _ settings: SQL, _ statements: [SQL], tenant: TenantID?, until deadline: Timestamp
+        _ settings: SQL, _ statements: [SQL], _ pace: Pace, tenant: TenantID?, until deadline: Timestamp
     ) async throws -> [PostgresResult] {
         for statement in statements { try statement.validate() }
         let deadline = deadline.monotonic
-        do {
-            return try await nextReactor.run(Request(settings: settings, statements: statements, deadline: deadline))
-        } catch let error as PostgresError where error.sqlState == "55P03" {
-            // Nothing of the batch was kept. Where it waits on, it holds up nobody else.
-            let reactor = nextBulkReactor
-            guard reactor.hasBulkLane else { throw error }
-            let leased = LeasedConnection(lease: Lease(tenant: tenant), reactor: reactor)
-            // The one transaction has ended by then, or the lease is spoilt and the connection closed.
-            defer { leased.release(isClean: true) }
-            return try await reactor.run(
-                Request(settings: settings, statements: statements, deadline: deadline, lease: leased.lease, isAcquiring: true))
+        let bulkReactor = nextBulkReactor
+        var isLong = pace == .long
+        if pace == .short || !bulkReactor.hasBulkLane {
+            let reactor = nextReactor
+            do {
+                return try await reactor.run(Request(settings: settings, statements: statements, deadline: deadline, tenant: tenant))
+            } catch let error as PostgresError where error.mayRunAlone && bulkReactor.hasBulkLane {
+                // Nothing of the batch was kept. Where it takes its time now, it holds up nobody else.
+                let fault = error.sharingFault(of: statements)
+                if let tenant, let fault { reactor.push(.learn(fault, tenant)) }
+                if case .ranLong = fault { isLong = true }
+            }
         }
+        let leased = LeasedConnection(lease: Lease(tenant: tenant, isLong: isLong), reactor: bulkReactor)
+        // The one transaction has ended by then, or the lease is spoilt and the connection closed.
+        defer { leased.release(isClean: true) }
+        return try await bulkReactor.run(
+            Request(settings: settings, statements: statements, deadline: deadline, lease: leased.lease, isAcquiring: true))
     }
 
     /// Whether a connection of the fast lane is up, without asking the server.
@@ -124,6 +139,20 @@ public final class PostgresClient: Service, Sendable {
 extension Timestamp {
     /// The instant on the monotonic clock, in nanoseconds.
     var monotonic: Int64 { monotonicNow() + timeLeft.nanoseconds }
+}
+
+extension PostgresError {
+    /// Whether a batch that failed so on a shared connection may succeed on one of its own.
+    fileprivate var mayRunAlone: Bool { kind == .mustRunAlone || sqlState == "55P03" || sqlState == "57014" }
+
+    /// What is to be remembered of the batch, if anything new.
+    fileprivate func sharingFault(of statements: [SQL]) -> SharingFault? {
+        switch sqlState {
+        case "55P03": .waitedForLock
+        case "57014": statementIndex.map { .ranLong(statements[$0].text.hashValue) }
+        default: nil
+        }
+    }
 }
 
 extension SQL {

@@ -10,6 +10,10 @@ final class Connection {
     private var machine = PipelineStateMachine<Request>()
     /// What this turn of the loop sends at its end.
     private var outgoing: [Request] = []
+    /// What is prepared or about to be.
+    private var prepared: [Int: Statement] = [:]
+    /// Since when the oldest batch is the oldest, nanoseconds of the monotonic clock.
+    private var headSince: Int64 = 0
     /// Who has leased it; bulk lane only.
     var lease: Lease?
     /// Takes no more work and is replaced once what is on its way has been answered.
@@ -35,8 +39,19 @@ final class Connection {
         hasBeenConnected = true
     }
 
+    /// How long a request would wait here, in batches: those before it, and more for one at the head that takes its time.
+    func strain(at now: Int64) -> Int {
+        depth + Int(max(0, now - headSince - Self.ordinaryBatch) / Self.strainUnit)
+    }
+
+    /// What a batch usually needs, nanoseconds; and how much more at the head weighs as much as one more batch.
+    private static let ordinaryBatch: Int64 = 2_000_000
+    private static let strainUnit: Int64 = 50_000
+
     /// Takes the request for the end of this turn.
-    func enqueue(_ request: Request) {
+    func enqueue(_ request: Request, at now: Int64) {
+        if depth == 0 { headSince = now }
+        request.load?.begin(on: index)
         request.state = .outgoing
         isDirty = true
         outgoing.append(request)
@@ -53,7 +68,10 @@ final class Connection {
         defer { if isHeld { handle.letGo() } }
         for index in outgoing.indices {
             // Cancelled since.
-            guard outgoing[index].state == .outgoing else { continue }
+            guard outgoing[index].state == .outgoing else {
+                leave(outgoing[index])
+                continue
+            }
             guard send(outgoing[index], handle, &table, buffer) else {
                 // Once begun, its batch is the machine's to end.
                 outgoing.removeFirst(outgoing[index].state == .outgoing ? index : index + 1)
@@ -66,7 +84,7 @@ final class Connection {
 
     private func send(_ request: Request, _ handle: ConnectionHandle, _ table: inout StatementTable, _ buffer: ParameterBuffer) -> Bool {
         if machine.preparedCount >= maximumStatements {
-            guard forgetPrepared(handle, buffer) else { return false }
+            guard forgetLeastUsed(handle, buffer) else { return false }
         }
         request.state = .sent
         machine.begin(request)
@@ -87,38 +105,53 @@ final class Connection {
         switch machine.preparation(of: statement.id) {
         case .prepared:
             isSent = handle.sendExecute(statement, sql.binds, buffer)
-        case .prepareNow:
+        case .prepareNow where statement.isWorthPreparing:
             guard handle.sendPrepare(statement) else { return false }
+            prepared[statement.id] = statement
             machine.didSend(.prepare(statement: statement.id))
             isSent = handle.sendExecute(statement, sql.binds, buffer)
-        case .unnamed:
+        case .prepareNow, .unnamed:
             isSent = handle.sendUnprepared(sql.text, sql.binds, buffer)
         }
         machine.didSend(.execute)
         return isSent
     }
 
-    /// Bounds the server's memory for prepared statements: a batch of its own that nobody waits for.
-    private func forgetPrepared(_ handle: ConnectionHandle, _ buffer: ParameterBuffer) -> Bool {
+    /// Bounds the server's memory for prepared statements: a batch of its own that nobody waits for. What is run often stays.
+    private func forgetLeastUsed(_ handle: ConnectionHandle, _ buffer: ParameterBuffer) -> Bool {
+        let leastUsed = leastUsed(prepared.values)
+        // A prepare that failed left nothing behind; one that is on its way may yet fail, and then there is nothing to deallocate.
+        for statement in leastUsed where !machine.knows(statement.id) { prepared[statement.id] = nil }
+        let forgotten = leastUsed.filter { machine.isPrepared($0.id) }
+        guard !forgotten.isEmpty else { return true }
         let request = Request(settings: nil, statements: [], deadline: .max)
         request.state = .finished
         machine.begin(request)
-        machine.forgetPrepared()
-        guard handle.sendUnprepared("deallocate all", [], buffer) else { return false }
-        machine.didSend(.execute)
+        for statement in forgotten {
+            prepared[statement.id] = nil
+            machine.forget(statement.id)
+            guard handle.sendUnprepared("deallocate s\(statement.id)", [], buffer) else { return false }
+            machine.didSend(.execute)
+        }
         machine.didSend(.sync)
         return handle.sendSync()
     }
 
+    /// The request is on this connection no more.
+    private func leave(_ request: Request) {
+        request.load?.end(on: index)
+        request.load = nil
+    }
+
     /// Reads what has arrived and hands it to those who wait. False when the connection is gone or out of step.
-    func receive() -> Bool {
+    func receive(at now: Int64) -> Bool {
         guard let handle else { return false }
         let isConnected = handle.consumeInput()
         // What arrived before the end still counts.
-        return deliver(handle) && isConnected && handle.isAlive
+        return deliver(handle, at: now) && isConnected && handle.isAlive
     }
 
-    private func deliver(_ handle: ConnectionHandle) -> Bool {
+    private func deliver(_ handle: ConnectionHandle, at now: Int64) -> Bool {
         var marks = 0
         while true {
             let answer = handle.nextAnswer(isExpected: machine.isBusy)
@@ -150,6 +183,8 @@ final class Connection {
             case .fail(let request, let statement):
                 if let result { fail(request, statement, result) }
             case .complete(let request):
+                headSince = now
+                leave(request)
                 if request.state == .sent { request.finish() }
             case .violation: return false
             }
@@ -169,7 +204,9 @@ final class Connection {
 
     /// Ends the connection and answers everyone who waits for something from it. Gives the handle to close.
     func lose() -> ConnectionHandle? {
-        for (request, isFailed) in machine.lose() where request.state == .sent {
+        for (request, isFailed) in machine.lose() {
+            leave(request)
+            guard request.state == .sent else { continue }
             if isFailed, let failure = request.failure, failure.sqlState?.hasPrefix("57P") != true {
                 request.finish(throwing: failure)
                 continue
@@ -179,10 +216,13 @@ final class Connection {
             let mayHaveCommitted = request.hasSync && request.commits && !isKnownRolledBack
             request.finish(throwing: PostgresError(.connectionLost(mayHaveCommitted: mayHaveCommitted)))
         }
-        for request in outgoing where request.state == .outgoing {
+        for request in outgoing {
+            leave(request)
+            guard request.state == .outgoing else { continue }
             request.finish(throwing: PostgresError(.connectionLost(mayHaveCommitted: false)))
         }
         outgoing.removeAll()
+        prepared.removeAll()
         lease?.isSpoilt = true
         lease?.connection = nil
         lease = nil

@@ -85,8 +85,14 @@ struct PipelineStateMachine<Batch> {
         steps.append(step)
     }
 
-    /// Forgets what is prepared; the server is told to in the batch begun last.
-    mutating func forgetPrepared() { preparedness.removeAll() }
+    /// Whether the statement is prepared or about to be.
+    func knows(_ statement: Int) -> Bool { preparedness[statement] != nil }
+
+    /// Whether the statement's prepare has been answered.
+    func isPrepared(_ statement: Int) -> Bool { preparedness[statement] == .done }
+
+    /// Forgets that the statement is prepared; the server is told to in the batch begun last.
+    mutating func forget(_ statement: Int) { preparedness[statement] = nil }
 
     mutating func receive(_ event: Event) -> Action {
         guard let step = steps.first, let current = batches.first else { return .violation }

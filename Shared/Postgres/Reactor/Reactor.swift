@@ -1,5 +1,14 @@
+import Core
 import Glibc
 import Synchronization
+
+/// Why a batch had to leave a shared connection.
+enum SharingFault: Sendable {
+    /// It waited for a lock.
+    case waitedForLock
+    /// The statement with this hash of its text ran too long.
+    case ranLong(Int)
+}
 
 /// A thread that drives a share of the client's connections, as other threads see it: an inbox.
 ///
@@ -9,6 +18,8 @@ final class Reactor: Sendable {
         case submit(Request, Request.Continuation)
         case cancel(Request)
         case release(Lease, isClean: Bool)
+        /// A batch of the tenant kept others waiting on a shared connection.
+        case learn(SharingFault, TenantID)
         case connected(Int, ConnectionHandle)
         case shutDown(drain: Bool)
         /// A piece of a task that prefers the client's executor.

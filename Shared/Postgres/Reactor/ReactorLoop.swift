@@ -1,3 +1,5 @@
+import Core
+
 /// What the reactor's thread does and has: connections, callers that wait for one, and the loop around the poller.
 final class ReactorLoop {
     private let reactor: Reactor
@@ -6,8 +8,11 @@ final class ReactorLoop {
     private let connections: [Connection]
     private let fast: ArraySlice<Connection>
     private let bulk: ArraySlice<Connection>
-    private var waitingFast = Ring<Request>()
-    private var waitingBulk = Ring<Request>()
+    private var waitingFast = FairQueue()
+    /// For the bulk lane: transactions and sessions, and batches that are known to run long.
+    private var waitingBulk = FairQueue()
+    private var waitingLong = FairQueue()
+    private var loads: [TenantID: TenantLoad] = [:]
     private var table: StatementTable
     private let buffer = ParameterBuffer()
     private var dirty: [Connection] = []
@@ -19,6 +24,12 @@ final class ReactorLoop {
 
     /// How exact deadlines are, and how often encrypted connections are looked at, nanoseconds.
     private static let sweepInterval: Int64 = 10_000_000
+    /// For how long a tenant's writes go by themselves after one has waited too long for a lock, and for how long a statement that
+    /// took too long is known as such, nanoseconds.
+    private static let contentionMemory: Int64 = 1_000_000_000
+    private static let longMemory: Int64 = 60_000_000_000
+    /// Tenants whose loads are kept when they have nothing under way.
+    private static let maximumIdleLoads = 1024
     /// How often a turn looks for new commands before it sends and polls; bounded, so that sockets get their turn.
     private static let roundsATurn = 4
 
@@ -63,11 +74,13 @@ final class ReactorLoop {
 
     /// Whether there is anyone with a deadline.
     private var isWatching: Bool {
-        stopAt != nil || !waitingFast.isEmpty || !waitingBulk.isEmpty || connections.contains { $0.depth > 0 }
+        stopAt != nil || isAnyoneWaiting || connections.contains { $0.depth > 0 }
     }
 
+    private var isAnyoneWaiting: Bool { !waitingFast.isEmpty || !waitingBulk.isEmpty || !waitingLong.isEmpty }
+
     private var isOccupied: Bool {
-        !waitingFast.isEmpty || !waitingBulk.isEmpty || connections.contains { $0.depth > 0 || $0.lease != nil }
+        isAnyoneWaiting || connections.contains { $0.depth > 0 || $0.lease != nil }
     }
 
     private var waitTime: Int32 {
@@ -83,6 +96,7 @@ final class ReactorLoop {
             start(request)
         case .cancel(let request): abandon(request, .cancelled)
         case .release(let lease, let isClean): release(lease, isClean: isClean)
+        case .learn(let fault, let tenant): learn(fault, of: tenant)
         case .connected(let index, let handle): open(connections[index], handle)
         case .shutDown(let drain):
             let limit = drain ? now + configuration.drainTimeout.nanoseconds : now
@@ -105,45 +119,98 @@ final class ReactorLoop {
         if stopAt != nil || (request.isAcquiring && bulk.isEmpty) {
             return request.finish(throwing: PostgresError(.notConnected))
         }
-        if let connection = freeConnection(for: request) { return send(request, over: connection) }
-        guard (request.isAcquiring ? waitingBulk.count : waitingFast.count) < configuration.maximumWaiting else {
-            statistics.overloads += 1
-            return request.finish(throwing: PostgresError(.overloaded))
+        if request.isAcquiring {
+            if place(request) == .started { return }
+        } else {
+            if isBetterAlone(request) { return request.finish(throwing: PostgresError(.mustRunAlone)) }
+            if share(request) == .started { return }
         }
+        wait(request)
+    }
+
+    private func wait(_ request: Request) {
         request.state = .waiting
         request.waitingSince = now
-        if request.isAcquiring { waitingBulk.append(request) } else { waitingFast.append(request) }
-    }
-
-    private var freeBulkConnection: Connection? { bulk.first { $0.isUsable && $0.lease == nil } }
-
-    /// Half of the bulk lane, so that a tenant whose transactions wait for each other leaves room for those of others.
-    private func isTenantAtLimit(_ lease: Lease?) -> Bool {
-        guard let tenant = lease?.tenant else { return false }
-        return bulk.count { $0.lease?.tenant == tenant } >= max(1, bulk.count / 2)
-    }
-
-    /// The least loaded connection of the fast lane, or one of the bulk lane that nobody has.
-    private func freeConnection(for request: Request) -> Connection? {
-        if request.isAcquiring { return isTenantAtLimit(request.lease) ? nil : freeBulkConnection }
-        var best: Connection?
-        var bestDepth = configuration.maximumDepth
-        for connection in fast where connection.isUsable && connection.depth < bestDepth {
-            best = connection
-            bestDepth = connection.depth
+        func add(to queue: inout FairQueue) {
+            if queue.count >= configuration.maximumWaiting {
+                let refused = queue.makeRoom(for: request.tenant) ?? request
+                statistics.overloads += 1
+                refused.finish(throwing: PostgresError(.overloaded))
+                if refused === request { return }
+            }
+            queue.append(request)
         }
-        return best
+        if !request.isAcquiring { return add(to: &waitingFast) }
+        if request.lease?.isLong == true { add(to: &waitingLong) } else { add(to: &waitingBulk) }
+    }
+
+    // MARK: Shares
+
+    private func load(of tenant: TenantID) -> TenantLoad {
+        if let load = loads[tenant] { return load }
+        if loads.count >= Self.maximumIdleLoads { loads = loads.filter { !$0.value.isForgettable(at: now) } }
+        let load = TenantLoad(connections: fast.count)
+        loads[tenant] = load
+        return load
+    }
+
+    /// Whether the batch is known to keep others waiting on a shared connection.
+    private func isBetterAlone(_ request: Request) -> Bool {
+        guard !bulk.isEmpty, let tenant = request.tenant, let load = loads[tenant] else { return false }
+        return load.knowsAsLong(request.statements, at: now) || (load.contendedUntil > now && !request.isRead)
+    }
+
+    private func learn(_ fault: SharingFault, of tenant: TenantID) {
+        switch fault {
+        case .waitedForLock: load(of: tenant).contendedUntil = now + Self.contentionMemory
+        case .ranLong(let hash): load(of: tenant).remember(longText: hash, until: now + Self.longMemory)
+        }
+    }
+
+    /// Puts a batch on the connection of the fast lane where it waits least. One tenant is on half of them at most, so that whatever
+    /// its batches wait for, those of others find a connection without them.
+    private func share(_ request: Request) -> FairQueue.Outcome {
+        let load = request.tenant.map(load(of:))
+        let isAtShare = load.map { $0.connections >= max(1, fast.count / 2) } ?? false
+        var best: Connection?
+        var leastStrain = Int.max
+        for connection in fast where connection.isUsable && connection.depth < configuration.maximumDepth {
+            if isAtShare, load?.isOn(connection.index) == false { continue }
+            let strain = connection.depth == 0 ? 0 : connection.strain(at: now)
+            guard strain < leastStrain else { continue }
+            best = connection
+            leastStrain = strain
+            if strain == 0 { break }
+        }
+        guard let best else { return isAtShare ? .tenantMustWait : .allMustWait }
+        request.load = load
+        send(request, over: best)
+        return .started
+    }
+
+    /// Gives a lease its connection. One tenant has half of the lane, so that its transactions, when they wait for each other, leave
+    /// room for those of others; and a quarter for what runs long, since that takes the server's processors.
+    private func place(_ request: Request) -> FairQueue.Outcome {
+        guard let lease = request.lease, let connection = bulk.first(where: { $0.isUsable && $0.lease == nil }) else { return .allMustWait }
+        if let tenant = request.tenant {
+            let load = load(of: tenant)
+            if load.leases >= max(1, bulk.count / 2) { return .tenantMustWait }
+            if lease.isLong, load.longLeases >= max(1, bulk.count / 4) { return .tenantMustWait }
+            load.leases += 1
+            if lease.isLong { load.longLeases += 1 }
+            lease.load = load
+        }
+        lease.connection = connection
+        connection.lease = lease
+        send(request, over: connection)
+        return .started
     }
 
     private func send(_ request: Request, over connection: Connection) {
-        if request.isAcquiring, let lease = request.lease {
-            lease.connection = connection
-            connection.lease = lease
-        }
         statistics.batches += 1
         statistics.statements += request.statements.count
         if !connection.isDirty { dirty.append(connection) }
-        connection.enqueue(request)
+        connection.enqueue(request, at: now)
     }
 
     /// Answers a caller who does not wait any longer. What was sent for it is drained and dropped.
@@ -155,27 +222,20 @@ final class ReactorLoop {
     }
 
     private func dispatch() {
-        while let request = waitingFast.first {
-            if request.state == .waiting {
-                guard let connection = freeConnection(for: request) else { break }
-                send(request, over: connection)
-            }
-            waitingFast.popFirst()
-        }
-        guard !waitingBulk.isEmpty, freeBulkConnection != nil else { return }
-        // Those of a tenant at its limit keep their place while others pass.
-        waitingBulk.removeAll { request in
-            guard request.state == .waiting else { return true }
-            guard let connection = freeConnection(for: request) else { return false }
-            send(request, over: connection)
-            return true
-        }
+        waitingFast.dispatch(share)
+        // Who thinks between its statements comes before what takes long anyhow.
+        waitingBulk.dispatch(place)
+        waitingLong.dispatch(place)
     }
 
     /// Ends a lease. A connection that is not as it was before the lease is replaced, so that nothing of it stays behind:
     /// no open transaction, no setting, no lock, no answer.
     private func release(_ lease: Lease, isClean: Bool) {
-        guard let connection = lease.connection else { return }
+        if let load = lease.load.take() {
+            load.leases -= 1
+            if lease.isLong { load.longLeases -= 1 }
+        }
+        guard let connection = lease.connection else { return dispatch() }
         lease.connection = nil
         connection.lease = nil
         if isClean, !lease.isSpoilt, connection.depth == 0 { return dispatch() }
@@ -194,10 +254,11 @@ final class ReactorLoop {
 
     private func serve(_ connection: Connection) {
         guard connection.handle != nil else { return }
-        guard connection.receive() else { return lose(connection) }
+        now = monotonicNow()
+        guard connection.receive(at: now) else { return lose(connection) }
         if connection.isAwaitingWrite { flush(connection) }
         if connection.mustClose { lose(connection) }
-        if !waitingFast.isEmpty || !waitingBulk.isEmpty { dispatch() }
+        if isAnyoneWaiting { dispatch() }
     }
 
     /// Sends what this turn has given to the connections, each connection's share in one go.
@@ -242,7 +303,7 @@ final class ReactorLoop {
         let isFastLaneDown = !fast.contains { $0.isUsable }
         let isBulkLaneDown = !bulk.contains { $0.isUsable }
         let unavailableSince = now - configuration.unavailableTimeout.nanoseconds
-        func expire(_ waiting: inout Ring<Request>, isLaneDown: Bool) {
+        func expire(_ waiting: inout FairQueue, isLaneDown: Bool) {
             guard !waiting.isEmpty else { return }
             waiting.removeAll { request in
                 if request.deadline <= now { abandon(request, .deadlineExceeded) }
@@ -252,6 +313,7 @@ final class ReactorLoop {
         }
         expire(&waitingFast, isLaneDown: isFastLaneDown)
         expire(&waitingBulk, isLaneDown: isBulkLaneDown)
+        expire(&waitingLong, isLaneDown: isBulkLaneDown)
         for connection in connections where connection.depth > 0 {
             connection.forEachRequest { request in
                 if request.state == .sent, request.deadline <= now { abandon(request, .deadlineExceeded) }
@@ -275,7 +337,7 @@ final class ReactorLoop {
             statistics.inFlight += connection.depth
             statistics.greatestDepth = max(statistics.greatestDepth, connection.depth)
         }
-        statistics.waiting = waitingFast.count + waitingBulk.count
+        statistics.waiting = waitingFast.count + waitingBulk.count + waitingLong.count
         reactor.publish(statistics)
     }
 
@@ -284,6 +346,7 @@ final class ReactorLoop {
         for connection in connections { lose(connection) }
         while let request = waitingFast.popFirst() { abandon(request, .notConnected) }
         while let request = waitingBulk.popFirst() { abandon(request, .notConnected) }
+        while let request = waitingLong.popFirst() { abandon(request, .notConnected) }
         publish()
         for command in reactor.end() { handle(command) }
     }

@@ -26,6 +26,8 @@ final class Request: @unchecked Sendable {
     let statements: [SQL]
     /// Nanoseconds of the monotonic clock.
     let deadline: Int64
+    /// In whose name; `nil` for the service's own work, which no share binds.
+    let tenant: TenantID?
     /// The lease whose connection is to be used; `nil` in the fast lane.
     let lease: Lease?
     /// The request takes a free connection of the bulk lane for its lease.
@@ -34,6 +36,8 @@ final class Request: @unchecked Sendable {
     let commits: Bool
 
     var state = State.new
+    /// What its tenant has under way, while the request is on a connection of the fast lane.
+    var load: TenantLoad?
     /// When it began to wait, nanoseconds of the monotonic clock.
     var waitingSince: Int64 = 0
     var continuation: Continuation?
@@ -45,15 +49,21 @@ final class Request: @unchecked Sendable {
     var failedAtSync = false
 
     init(
-        settings: SQL?, statements: [SQL], deadline: Int64, lease: Lease? = nil, isAcquiring: Bool = false, commits: Bool = true
+        settings: SQL?, statements: [SQL], deadline: Int64, tenant: TenantID? = nil, lease: Lease? = nil, isAcquiring: Bool = false,
+        commits: Bool = true
     ) {
         self.settings = settings
         self.statements = statements
         self.deadline = deadline
+        self.tenant = lease?.tenant ?? tenant
         self.lease = lease
         self.isAcquiring = isAcquiring
         self.commits = commits
     }
+
+    /// Whether no statement changes anything, as its first word tells. It decides about places only, so a `select` that does change
+    /// something after all costs time and nothing else.
+    var isRead: Bool { statements.allSatisfy { $0.text.utf8.starts(with: "select".utf8) || $0.text.utf8.first == UInt8(ascii: "(") } }
 
     /// Answers the caller, once; what comes later is ignored.
     func finish(throwing error: PostgresError) {
@@ -75,10 +85,17 @@ final class Request: @unchecked Sendable {
 final class Lease: @unchecked Sendable {
     /// In whose name; of one tenant's leases only so many get a connection. `nil` for the service's own work.
     let tenant: TenantID?
+    /// It is taken for a batch that runs long, of which a tenant has fewer at a time.
+    let isLong: Bool
+    /// What its tenant has under way, while the lease has a connection.
+    var load: TenantLoad?
     /// The connection while the lease lasts.
     var connection: Connection?
     /// A request was given up while its answer was still to come, or the connection was lost: it must not be used again.
     var isSpoilt = false
 
-    init(tenant: TenantID?) { self.tenant = tenant }
+    init(tenant: TenantID?, isLong: Bool = false) {
+        self.tenant = tenant
+        self.isLong = isLong
+    }
 }

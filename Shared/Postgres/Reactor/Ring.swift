@@ -27,6 +27,13 @@ struct Ring<Element> {
         return element
     }
 
+    @discardableResult
+    mutating func popLast() -> Element? {
+        guard count > 0 else { return nil }
+        count -= 1
+        return slots[(head + count) & (slots.count - 1)].take()
+    }
+
     /// Changes the first element in place; there must be one.
     mutating func updateFirst(_ body: (inout Element) -> Void) {
         guard count > 0 else { return }

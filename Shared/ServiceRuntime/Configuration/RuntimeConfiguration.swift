@@ -54,7 +54,7 @@ public struct RuntimeConfiguration: Sendable {
                 "postgres.threads", "half of the cores, 1 to 4",
                 "Threads that hold the connections and answer requests, 1 to 16; each has its share of the connections."),
             Setting(
-                "postgres.lock.milliseconds", "200",
+                "postgres.lock.milliseconds", "50",
                 "Longest wait for a lock on a shared connection, 10 to 2000; the batch is then repeated by itself, with up to 2 s a lock."),
             Setting(
                 "postgres.tls.mode", "prefer",
@@ -89,7 +89,7 @@ public struct RuntimeConfiguration: Sendable {
         postgresDatabase = try settings.string("postgres.database", default: "martlet")
         postgresConnections = try settings.integer("postgres.connections", default: 8, in: 1...64)
         postgresThreads = try settings.integer("postgres.threads", default: min(max(System.coreCount / 2, 1), 4), in: 1...16)
-        postgresFastLockTimeout = .milliseconds(try settings.integer("postgres.lock.milliseconds", default: 200, in: 10...2000))
+        postgresFastLockTimeout = .milliseconds(try settings.integer("postgres.lock.milliseconds", default: 50, in: 10...2000))
         postgresTLSMode = try settings.parsed("postgres.tls.mode", default: "prefer", Self.tlsModes.joined(separator: ", ")) {
             Self.tlsModes.contains($0) ? $0 : nil
         }
