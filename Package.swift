@@ -123,12 +123,12 @@ let package = Package(
             tests("Redis", ["Redis"] + nio),
             tests("Gateway", ["Gateway", "Redis", "Core", "Operations", jwt, crypto] + nio),
             tests("Resources", ["Resources", "Postgres", "Core", "CRM", "Support"]),
-            tests("ServiceRuntime", ["ServiceRuntime", "CRM", "Activity", "Contracts", "Operations", "Postgres"]),
+            tests("ServiceRuntime", ["ServiceRuntime", "CRM", "Activity", "Contracts", "Operations", "Postgres", "Resources"]),
             tests("Identity", ["Identity", "Tenant", "Operations"]),
             tests("Tenant", ["Tenant"]),
             tests("CRM", ["CRM"]),
-            tests("Activity", ["Activity"]),
-            tests("Support", ["Support"]),
+            tests("Activity", ["Activity", "Operations"]),
+            tests("Support", ["Support", "Operations", "Postgres"]),
             tests("System", ["Identity", "Tenant", "CRM", "Activity", "Support", "Gateway"]),
         ]
 )

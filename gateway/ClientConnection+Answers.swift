@@ -71,7 +71,7 @@ extension ClientConnection {
         guard head.isSafe else { return refuse(Problem(.methodNotAllowed, "This page allows GET and HEAD.")) }
         guard head.path.count == head.target.count else {
             let detail = "This document takes no parameters."
-            return refuse(Problem(.unknownParameter, detail, faults: [.init(pointer: "?", code: "unknown_parameter", detail: detail)]))
+            return refuse(Problem(.unknownParameter, detail, faults: [.init(pointer: "?", code: .unknownParameter, detail: detail)]))
         }
         if withHeadBytes({ $0[head.path].equals("/docs") }) {
             let page = worker.shared.referencePage
@@ -169,7 +169,9 @@ extension ClientConnection {
     }
 
     /// The fields that every answer carries. They come last, so that nothing an upstream sends takes their place.
-    func putCommonFields(_ writer: inout HeadWriter) {
+    ///
+    /// - Parameter withLimits: false when the answer names the limit that refused it.
+    func putCommonFields(_ writer: inout HeadWriter, withLimits: Bool = true) {
         writer.put("X-Request-Id: ")
         writer.put(exchange.requestID)
         writer.put("\r\n")
@@ -178,7 +180,7 @@ extension ClientConnection {
         if worker.configuration.sendsTransportSecurity {
             writer.put("Strict-Transport-Security: max-age=31536000; includeSubDomains\r\n")
         }
-        putLimits(&writer)
+        if withLimits { putLimits(&writer) }
         if worker.crossOrigin.isEnabled { writer.put(crossOriginLines) }
         if !keepsAlive {
             writer.put("Connection: close\r\n")

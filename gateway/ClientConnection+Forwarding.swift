@@ -172,6 +172,10 @@ extension ClientConnection: UpstreamClient {
     func upstreamAnswered(_ head: ResponseHead, bytes: UnsafeRawBufferPointer, body: UnsafeRawBufferPointer, isLast: Bool) {
         exchange.isAnswered = true
         exchange.status = head.status
+        // The first was taken before the request went on; how many there are only the service can tell.
+        if head.operations > 1, let token = exchange.token {
+            for limit in [token.userLimit, token.tenantLimit] { limit?.owe(head.operations - 1, now: .now()) }
+        }
         let request = self.head
         let endsWithConnection = head.isChunked && !request.isHTTP11
         keepsAlive = request.keepsAlive && !worker.isLeaving && !endsWithConnection
@@ -186,7 +190,7 @@ extension ClientConnection: UpstreamClient {
             if head.isChunked, request.isHTTP11 { writer.put("Transfer-Encoding: chunked\r\n") }
             if !head.hasCacheControl { writer.put("Cache-Control: no-store\r\n") }
             if !head.hasContentSecurityPolicy { writer.put("Content-Security-Policy: default-src 'none'\r\n") }
-            putCommonFields(&writer)
+            putCommonFields(&writer, withLimits: !head.hasRateLimit)
             writer.put("\r\n")
             if !exchange.dropsBody { writer.put(body) }
         }

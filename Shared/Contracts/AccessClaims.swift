@@ -1,6 +1,7 @@
 import Core
 
-/// The claims of an access token (RFC 9068): made by identity, read by the gateway.
+/// The claims of an access token (RFC 9068): made by identity, read by the gateway, by name. A release may add claims, permissions and
+/// limits; what one of today means never changes, as older gateways go on reading it.
 public struct AccessClaims: Codable, Sendable, Equatable {
     /// The `typ` header of access tokens; no other token passes as one.
     public static let type = "at+jwt"

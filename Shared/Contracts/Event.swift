@@ -15,8 +15,11 @@ public struct Event: Sendable {
     public var actor: String
     public var requestID: String
     public var occurredAt: Timestamp
-    /// JSON text, kept to the byte: for a changed record `{"before":…,"after":…}`.
+    /// JSON text: for a changed record `{"before":…,"after":…}`, where an update has the changed members only.
     public var payload: String
+
+    /// The kind of the event that stands in the place of one that activity refused.
+    public static let gap = "audit.gap"
 
     public init(
         id: EventID, tenant: TenantID, source: String, aggregate: String, aggregateID: String, kind: String, actor: String,
@@ -62,7 +65,7 @@ public struct Event: Sendable {
     ///
     /// - Throws: ``Problem`` `validation_failed`, naming the first event that is malformed.
     public static func decode(_ json: JSON) throws(Problem) -> [Event] {
-        guard let elements = json.array else { throw .invalid([.init(pointer: "", code: "invalid_type", detail: "Expected an array.")]) }
+        guard let elements = json.array else { throw .invalid([.init(pointer: "", code: .invalidType, detail: "Expected an array.")]) }
         var events: [Event] = []
         for (index, element) in elements.enumerated() {
             guard let id = element["id"]?.string.flatMap({ EventID($0) }), let tenant = element["tenant"]?.string.flatMap({ TenantID($0) }),
@@ -70,7 +73,7 @@ public struct Event: Sendable {
                 let aggregateID = element["aggregate_id"]?.string, let kind = element["kind"]?.string,
                 let actor = element["actor"]?.string, let requestID = element["request_id"]?.string,
                 let occurredAt = element["occurred_at"]?.string.flatMap({ Timestamp($0) }), let payload = element["payload"]?.string
-            else { throw .invalid([.init(pointer: "/\(index)", code: "invalid_format", detail: "This is no event.")]) }
+            else { throw .invalid([.init(pointer: "/\(index)", code: .invalidFormat, detail: "This is no event.")]) }
             events.append(
                 Event(
                     id: id, tenant: tenant, source: source, aggregate: aggregate, aggregateID: aggregateID, kind: kind, actor: actor,

@@ -74,8 +74,8 @@ extension Membership {
         else { return nil }
         var numbers: [String: Int] = [:]
         for member in limits.members {
-            guard let number = member.value.integer else { return nil }
-            numbers[member.name] = Int(number)
+            // One of another form is of a newer release; who does not know it does not hold to it.
+            if let number = member.value.integer { numbers[member.name] = Int(number) }
         }
         self.init(
             tenant: Tenant(id: id, slug: slug, name: name, isActive: status == "active", plan: plan, epoch: tenantEpoch), role: role,

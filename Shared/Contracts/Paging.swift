@@ -35,7 +35,7 @@ public struct Paging: Sendable {
         guard let key = try cursors.open(after, list: Array(list.utf8)).string.flatMap(read) else {
             // Sealed for this list, but by a release that wrote its cursors otherwise.
             let detail = "The cursor cannot be read any longer; start again without 'after'."
-            throw Problem(.invalidCursor, detail, faults: [.init(pointer: "?after", code: "invalid_cursor", detail: detail)])
+            throw Problem(.invalidCursor, detail, faults: [.init(pointer: "?after", code: .invalidCursor, detail: detail)])
         }
         return key
     }

@@ -20,7 +20,8 @@ public struct PostgresConfiguration: Sendable {
     /// Shown in `pg_stat_activity`. Default `martlet`.
     public var applicationName = "martlet"
 
-    /// Connections of the fast lane, shared by all callers. Default 8, at least 1. One tenant is on half of a thread's share at a time.
+    /// Connections of the fast lane, shared by all callers. Default 8, at least 1. One tenant is on half of a thread's
+    /// share at a time, on three quarters while it is the only one.
     public var fastConnections = 8
     /// Connections of the bulk lane, leased to one transaction, session or long batch at a time. Default 4; with 0 there are none of
     /// those. One tenant has at most half of a thread's share at a time, and a quarter for batches that run long, rounded down but at
@@ -134,6 +135,8 @@ public struct PostgresConfiguration: Sendable {
             ("statement_timeout", (isShort ? fastStatementTimeout : statementTimeout).millisecondsText),
             ("lock_timeout", (isShort ? fastLockTimeout : lockTimeout).millisecondsText),
             ("idle_in_transaction_session_timeout", idleInTransactionTimeout.millisecondsText),
+            // It reads the rows of all tenants, and is chosen for one whose rows are many of a table that is small yet.
+            ("enable_seqscan", "off"),
         ])
     }
 }

@@ -21,7 +21,7 @@ public struct PostgresError: Error, Sendable {
         /// A value could not be sent or read as the type asked for.
         case invalidValue
         /// The batch is known to keep others waiting on a shared connection; the client runs it on one of its own. Nothing was sent.
-        case mustRunAlone
+        case mustRunAlone(isLong: Bool)
     }
 
     public var kind: Kind

@@ -7,8 +7,11 @@ public enum SchemaCheck {
     ///
     /// Looks at columns, types, nullability, the values of enumerations, indexes for each order, the primary key, foreign keys,
     /// forced row security, the audit trigger, the plan's limit and the search function.
+    /// - Parameter others: The resources that its references lead to, beside itself.
     /// - Throws: ``PostgresError``.
-    public static func faults(of definition: ResourceDefinition, on postgres: PostgresClient) async throws -> [String] {
+    public static func faults(
+        of definition: ResourceDefinition, beside others: [ResourceDefinition] = [], on postgres: PostgresClient
+    ) async throws -> [String] {
         let table = definition.table
         let results = try await postgres.batch(
             as: SystemContext(service: "schema-check"),
@@ -26,18 +29,25 @@ public enum SchemaCheck {
                 "select pg_get_indexdef(indexrelid) from pg_index where indrelid = to_regclass(\(table)) and indisvalid",
                 """
                 select prosecdef, has_function_privilege(oid, 'execute'), pg_get_userbyid(proowner) = 'martlet_' || current_schema() || '_search' \
-                from pg_proc where oid = to_regprocedure(\("\(table)_search(text)"))
+                from pg_proc where oid = to_regprocedure(\("\(table)_search(tsquery)"))
+                """,
+                """
+                select pg_get_expr(adbin, adrelid) from pg_attrdef \
+                join pg_attribute on attrelid = adrelid and attnum = adnum and attname = 'search' where adrelid = to_regclass(\(table))
                 """,
             ])
-        var check = TableCheck(definition: definition)
+        var check = TableCheck(definition: definition, others: others)
         guard !results[0].isEmpty else { return ["There is no table \(table)."] }
         for row in results[0] { check.columns[try row.decode(0)] = (try row.decode(1), try row.decode(2)) }
         for row in results[1] { check.constraints[try row.decode(0)] = try row.decode(1, as: String.self) }
         let isIsolated: Bool = try results[2][0].decode(0)
         if !isIsolated { check.faults.append("Row security is not enabled and forced.") }
         check.triggers = try results[3].map { try $0.decode(0) }
-        check.indexes = try results[4].map { try $0.decode(0) }
+        check.indexes = try results[4].map { row in
+            try row.decode(0, as: String.self).split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        }
         check.search = try results[5].first.map { row in try (0..<3).map { try row.decode($0) } }
+        check.words = try results[6].first?.decode(0)
         check.run()
         return check.faults
     }
@@ -46,15 +56,22 @@ public enum SchemaCheck {
 /// A table as the server describes it, compared with a declaration.
 private struct TableCheck {
     let definition: ResourceDefinition
+    /// The tables of the resources that references may lead to, by their names.
+    let tables: [String: String]
     var columns: [String: (type: String, isRequired: Bool)] = [:]
     var constraints: [String: String] = [:]
     var triggers: [String] = []
     var indexes: [String] = []
     /// Security definer, may be called, owned by the search role; `nil` when there is no such function.
     var search: [Bool]?
+    /// What the column `search` is computed by.
+    var words: String?
     var faults: [String] = []
 
-    init(definition: ResourceDefinition) { self.definition = definition }
+    init(definition: ResourceDefinition, others: [ResourceDefinition]) {
+        self.definition = definition
+        tables = Dictionary((others + [definition]).map { ($0.name, $0.table) }, uniquingKeysWith: { $1 })
+    }
 
     mutating func run() {
         column("tenant_id", ["uuid"], isRequired: true)
@@ -67,15 +84,28 @@ private struct TableCheck {
         constraint("pkey", "PRIMARY KEY (tenant_id, id)")
         let known = Set(definition.columns.map(\.name) + ["tenant_id", "deleted_at", "search"])
         for name in columns.keys.sorted() where !known.contains(name) { faults.append("The column \(name) is not declared.") }
-        for (name, _) in definition.sortable where !indexes.contains(where: { $0.contains("(tenant_id, \(name), id)") }) {
-            faults.append("No index on (tenant_id, \(name), id) serves the order by \(name).")
+        for order in definition.sortable {
+            let key = order.isText ? "\(order.column) COLLATE \(SortOrder.collation)" : order.column
+            for state in ["NULL", "NOT NULL"] where !isIndexed("(tenant_id, \(key), id)", of: "(deleted_at IS \(state))") {
+                faults.append("No index on (tenant_id, \(key), id) where deleted_at is \(state) serves the order by \(order.column).")
+            }
         }
-        if !triggers.contains("audit") { faults.append("No trigger records changes: call audited.") }
-        if definition.planLimit != nil, !triggers.contains("enforce_limit") {
+        for field in definition.fields where field.givesOrder {
+            // As the server writes it, but for its line ends.
+            let isOwner = definition.owner == field.name && definition.ownerKey != field.name
+            let key = isOwner ? "( CASE WHEN (\(field.name) IS NULL) THEN created_by ELSE \(field.name) END)" : field.name
+            if !isIndexed("(tenant_id, \(key), created_at, id)", of: "(deleted_at IS NULL)") {
+                faults.append("No index on (tenant_id, \(key), created_at, id) where deleted_at is null serves the filter \(field.name).")
+            }
+        }
+        if !triggers.contains("\(definition.table)_audit") { faults.append("No trigger records changes: call audited.") }
+        if definition.planLimit != nil, !Set(triggers).isSuperset(of: ["enforce_limit", "enforce_limit_of_change"]) {
             faults.append("No trigger holds the plan's limit: call limited.")
         }
         if definition.isSearchable { searchable() }
     }
+
+    private func isIndexed(_ key: String, of rows: String) -> Bool { indexes.contains { $0.hasSuffix("\(key) WHERE \(rows)") } }
 
     private mutating func column(_ name: String, _ types: [String], isRequired: Bool) {
         guard let column = columns[name] else {
@@ -104,10 +134,13 @@ private struct TableCheck {
             constraint("\(field.name)_check", "CHECK ((\(keyCount(field.name)) <= \(FieldKind.maximumCustomKeys)))")
         case .reference(.resource(let target)):
             constraint("\(field.name)_fkey", nil)
-            let definition = constraints["\(self.definition.table)_\(field.name)_fkey"] ?? ""
-            if !definition.hasPrefix("FOREIGN KEY (tenant_id, \(field.name)) REFERENCES") {
-                faults.append("The foreign key of \(field.name) to \(target) must lead with tenant_id.")
+            guard let table = tables[target] else {
+                faults.append("The reference \(field.name) leads to \(target), which is not among the resources.")
+                break
             }
+            let key = "FOREIGN KEY (tenant_id, \(field.name)) REFERENCES \(table)(tenant_id, id)"
+            let found = constraints["\(definition.table)_\(field.name)_fkey"] ?? key
+            if found != key, !found.hasPrefix(key + " ") { faults.append("The foreign key of \(field.name) says \(found), not \(key).") }
         default: break
         }
     }
@@ -136,9 +169,8 @@ private struct TableCheck {
 
     private mutating func searchable() {
         if columns["search"]?.type != "tsvector" { faults.append("The column search is missing or no tsvector.") }
-        if !indexes.contains(where: { $0.contains("USING gin (tenant_id, search)") }) {
-            faults.append("No gin index on (tenant_id, search) serves the search.")
-        }
+        if !(words ?? "").contains("tenant_id") { faults.append("The column search is not led by tenant_id: compute it by search_words.") }
+        if !indexes.contains(where: { $0.contains("USING gin (search)") }) { faults.append("No gin index on (search) serves the search.") }
         guard let search else {
             faults.append("There is no function \(definition.table)_search: call searchable.")
             return

@@ -66,7 +66,7 @@ public struct ServiceHost: Sendable {
 
     /// The service's own workers and those that every service has, but for the relay.
     public var workers: [any Worker] {
-        [IdempotencyRetention(postgres: dependencies.systemPostgres, service: definition.name)] + parts.workers
+        Retention.all(postgres: dependencies.systemPostgres, service: definition.name) + parts.workers
     }
 
     /// Runs until the process is told to stop (or the task is cancelled), then drains.
@@ -135,7 +135,8 @@ public struct ServiceHost: Sendable {
         _ responder: Responder, host: String, port: Int, opened: @escaping @Sendable (Int) -> Void
     ) -> Application<Responder> where Responder.Context == ServiceRequestContext {
         Application(
-            responder: responder, server: .http1(configuration: .init(idleTimeout: .seconds(90))),
+            responder: responder,
+            server: .http1(configuration: .init(additionalChannelHandlers: [DepartureHandler()], idleTimeout: .seconds(90))),
             configuration: .init(address: .hostname(host, port: port), backlog: 1024),
             onServerRunning: { opened($0.localAddress?.port ?? port) }, logger: logger)
     }

@@ -93,7 +93,12 @@ struct Migrate: AsyncParsableCommand {
             let migrator = Migrator(configuration: try configuration.postgres(as: .owner), schema: definition.name.rawValue)
             let migrations = try ServiceHost.migrations(of: definition)
             let applied = try await Self.whenConnected(within: .seconds(wait)) {
-                try await migrator.apply(migrations, logger: silent) { print("applied: \($0)") }
+                try await migrator.apply(migrations, logger: silent) { progress in
+                    switch progress {
+                    case .applied(let migration): print("applied: \(migration)")
+                    case .waiting(let migration): print("waiting for a lock that others hold: \(migration)")
+                    }
+                }
             }
             print(applied.isEmpty ? "up to date" : "up to date after \(applied.count) migrations")
         } catch {

@@ -1,6 +1,7 @@
 import Contracts
 import Core
 import Foundation
+import Operations
 import Postgres
 import TestSupport
 import Testing
@@ -23,10 +24,24 @@ import Testing
                 edge: .test()))
     }
 
-    private func deliver(_ events: [Event], to service: RunningService) async throws {
-        let context = RunningService.signer.sign(.anotherService, method: "POST", target: "/internal/events")
-        try await APIClient(url: service.url).send(
-            "POST", "/internal/events", bytes: Event.encode(events), headers: [(ContextSigner.headerName, context)], expecting: 204)
+    @discardableResult
+    private func deliver(
+        _ events: [Event], to service: RunningService, as caller: String = "crm", fence: Int64? = nil, expecting status: Int = 204
+    ) async throws -> APIAnswer {
+        let target = "/internal/events" + (fence.map { "?fence=\($0)" } ?? "")
+        let context = RunningService.signer.sign(
+            .service(SystemContext(service: caller, edge: .test())), method: "POST", target: target)
+        return try await APIClient(url: service.url).send(
+            "POST", target, bytes: Event.encode(events), headers: [(ContextSigner.headerName, context)], expecting: status)
+    }
+
+    /// An export's lines.
+    private func export(
+        _ service: RunningService, _ tenant: TenantID, after sequence: Int64? = nil
+    ) async throws -> [[UInt8]] {
+        let target = "/v1/audit/export" + (sequence.map { "?after_sequence=\($0)" } ?? "")
+        let answer = try await service.send(.get, target, as: member(of: tenant), expecting: 200)
+        return answer.body.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).dropLast().map(Array.init)
     }
 
     /// Fault F8: ten deliveries of the same events, each in another order and cut in other places, at once.
@@ -52,8 +67,7 @@ import Testing
                     #expect(entries.compactMap { $0["sequence"]?.integer } == Array(1...30))
                     #expect(
                         Set(entries.compactMap { $0["id"]?.string }) == Set(events.filter { $0.tenant == tenant }.map(\.id.description)))
-                    let export = try await service.send(.get, "/v1/audit/export", as: member(of: tenant), expecting: 200)
-                    let report = EventChain.verify(lines: export.body.split(separator: UInt8(ascii: "\n")).map(Array.init))
+                    let report = EventChain.verify(try await export(service, tenant))
                     #expect(report.entries == 30)
                     #expect(report.fault == nil)
                 }
@@ -109,10 +123,103 @@ import Testing
                     try #require(seen.count < 31)
                 }
                 #expect(seen == Array((1...30).reversed()))
-                let export = try await service.send(.get, "/v1/audit/export", as: reader, expecting: 200)
-                let report = EventChain.verify(lines: export.body.split(separator: UInt8(ascii: "\n")).map(Array.init))
+                let report = EventChain.verify(try await export(service, tenant))
                 #expect(report.entries == 30)
                 #expect(report.fault == nil)
+            }
+        }
+    }
+
+    @Test func anExportGoesOnWhereOneEnded() async throws {
+        try await TestDatabase.run([Activity.definition]) { database in
+            try await RunningService.run(Activity.definition, on: database) { service in
+                let tenant = TenantID()
+                #expect(EventChain.verify(try await export(service, tenant)).fault == nil, "an empty trail has an end too")
+                try await deliver((0..<20).map { event(tenant, $0) }, to: service)
+                let first = EventChain.verify(try await export(service, tenant))
+                try await deliver((20..<30).map { event(tenant, $0) }, to: service)
+                let rest = try await export(service, tenant, after: first.last.sequence)
+                #expect(rest.count == 11)
+                let report = EventChain.verify(rest, after: first.last)
+                #expect(report.fault == nil)
+                #expect(report.last == EventChain.verify(try await export(service, tenant)).last)
+                #expect(EventChain.verify(rest).fault == "line 1: sequence 21 where 1 is expected")
+                let elsewhere = EventChain.Position(sequence: 20, hash: report.last.hash)
+                #expect(EventChain.verify(rest, after: elsewhere).fault == "line 1: entry 21 does not follow the entry before it")
+                let nothing = try await export(service, tenant, after: 30)
+                #expect(EventChain.verify(nothing, after: report.last).fault == nil)
+            }
+        }
+    }
+
+    /// E27: a payload and its salt are taken out of the database; nothing else of an entry can be, by nobody.
+    @Test func anErasedPayloadLeavesAnEntryThatVerifies() async throws {
+        try await TestDatabase.run([Activity.definition]) { database in
+            try await RunningService.run(Activity.definition, on: database) { service in
+                let tenant = TenantID()
+                try await deliver((0..<5).map { event(tenant, $0, padding: "secret-\($0)") }, to: service)
+                try await database.query(in: .activity, ["update event set payload = null, salt = null where sequence = 3"])
+                let lines = try await export(service, tenant)
+                #expect(!lines.contains { String(decoding: $0, as: UTF8.self).contains("secret-2") })
+                let report = EventChain.verify(lines)
+                #expect(report.fault == nil)
+                #expect(report.entries == 5)
+                #expect(report.erased == 1)
+                let page = try await service.send(.get, "/v1/audit?sort=sequence", as: member(of: tenant), expecting: 200)
+                #expect(page.json["data"]?.array?.map { $0["erased"]?.bool } == [false, false, true, false, false])
+                #expect(page.json["data"]?[2]?["after"] == .null)
+
+                for change in [
+                    "update event set payload = null where sequence = 1", "update event set salt = null, payload = '1' where sequence = 1",
+                    "update event set payload = null, salt = null, actor = 'somebody' where sequence = 1",
+                    "update event set kind = 'x' where sequence = 1", "update event set payload = '{}' where sequence = 3",
+                    "delete from event", "truncate event",
+                ] {
+                    await #expect(throws: PostgresError.self, "\(change)") {
+                        try await database.query(in: .activity, ["\(unescaped: change)"])
+                    }
+                }
+
+                // Whoever takes the triggers away is found all the same.
+                try await database.query(
+                    in: .activity,
+                    [
+                        "alter table event disable trigger keep_entries",
+                        "update event set payload = replace(payload::text, 'secret-4', 'secret-5')::json where sequence = 5",
+                    ])
+                let changed = EventChain.verify(try await export(service, tenant))
+                #expect(changed.fault == "line 5: the payload of entry 5 was changed")
+            }
+        }
+    }
+
+    /// E25: what stands in the trail as done in crm was handed over by crm.
+    @Test func aServiceHandsOverEventsOfItsOwnOnly() async throws {
+        try await TestDatabase.run([Activity.definition]) { database in
+            try await RunningService.run(Activity.definition, on: database) { service in
+                let tenant = TenantID()
+                try await deliver([event(tenant, 1)], to: service, as: "support", expecting: 403)
+                try await deliver([event(tenant, 1)], to: service)
+                let page = try await service.send(.get, "/v1/audit", as: member(of: tenant), expecting: 200)
+                #expect(page.json["data"]?.array?.count == 1)
+            }
+        }
+    }
+
+    /// Fault F10: a relay that has lost its lease, and does not know it.
+    @Test func aDeliveryUnderAnEarlierLeaseIsRefused() async throws {
+        try await TestDatabase.run([Activity.definition]) { database in
+            try await RunningService.run(Activity.definition, on: database) { service in
+                let tenant = TenantID()
+                try await deliver([event(tenant, 1)], to: service, fence: 3)
+                try await deliver([event(tenant, 2)], to: service, fence: 3)
+                try await deliver([event(tenant, 3)], to: service, fence: 4)
+                #expect(try await deliver([event(tenant, 4)], to: service, fence: 3, expecting: 409).code == "conflict")
+                try await deliver([event(tenant, 5)], to: service, fence: 4)
+                // Each service has its own.
+                try await deliver([], to: service, as: "support", fence: 1)
+                let page = try await service.send(.get, "/v1/audit?sort=sequence", as: member(of: tenant), expecting: 200)
+                #expect(page.json["data"]?.array?.compactMap { $0["request_id"]?.string } == ["r-1", "r-2", "r-3", "r-5"])
             }
         }
     }
@@ -143,11 +250,14 @@ import Testing
         ("limit=0", "invalid_parameter"), ("limit=201", "invalid_parameter"), ("sort=kind", "invalid_parameter"),
         ("created_after=yesterday", "invalid_parameter"), ("after=x", "invalid_cursor"), ("actoor=x", "unknown_parameter"),
         ("action=", "invalid_parameter"), ("action=lead.created,,lead.deleted", "invalid_parameter"),
+        ("/export?after_sequence=x", "invalid_parameter"), ("/export?after_sequence=-1", "invalid_parameter"),
+        ("/export?after_sequence=1", "invalid_parameter"), ("/export?after=1", "unknown_parameter"),
     ])
     func aWrongParameterIsNamed(_ query: String, _ code: String) async throws {
         try await TestDatabase.run([Activity.definition]) { database in
             try await RunningService.run(Activity.definition, on: database) { service in
-                let answer = try await service.send(.get, "/v1/audit?\(query)", as: member(of: TenantID()), expecting: 400)
+                let answer = try await service.send(
+                    .get, "/v1/audit\(query.hasPrefix("/") ? "" : "?")\(query)", as: member(of: TenantID()), expecting: 400)
                 #expect(answer.code == code)
             }
         }

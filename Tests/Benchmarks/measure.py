@@ -1,10 +1,12 @@
 """The measurements of Tests/bench, which starts the parts and calls this with one step after another:
 
-    prepare, database, end_to_end, proxy, report
+    prepare, database, end_to_end, proxy, neighbours, report
 
 What a step finds goes to a JSON file in BENCH_FOLDER; `report` puts them together. Measures, asserts nothing.
 """
 
+import concurrent.futures
+import http.client
 import json
 import os
 import pathlib
@@ -43,7 +45,7 @@ def kept(name):
 
 
 def run(command, **environment):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds * 4 + 60, env={**os.environ, **environment})
+    done = subprocess.run(command, capture_output=True, text=True, timeout=3600 if command[0] == "psql" else seconds * 4 + 60, env={**os.environ, **environment})
     if done.returncode:
         sys.exit(f"Tests/bench: {command[0]} failed:\n{done.stdout}{done.stderr}")
     return done.stdout
@@ -167,7 +169,7 @@ def database():
 def end_to_end():
     """(c) through gateway and service, over pgbench running the same SQL with isolation."""
     facts = kept("facts")
-    results = {name: {"ours": [], "theirs": [], "refused": 0, "p99": []} for name in ("get", "list", "create")}
+    results = {name: {"ours": [], "theirs": [], "refused": 0, "p99": []} for name in ("get", "list", "create", "patch")}
     for number in range(rounds):
         for name, result in results.items():
             settle()
@@ -202,6 +204,111 @@ def proxy():
     keep("proxy", results)
 
 
+# What a tenant asks for again and again while another reads one lead: (name, callers, method, path, body).
+def noises(facts):
+    batch = {"operations": [{"op": "update", "id": facts["large_lead"], "body": {"score": "@"}}] * 200}
+    return [
+        ("q=common&count=exact", 8, "GET", "/v1/leads?q=common&count=exact", ""),
+        ("tag=zzz", 8, "GET", "/v1/leads?tag=zzz", ""),
+        ("PATCH of one lead", 64, "PATCH", f"/v1/leads/{facts['large_lead']}", '{"score":@}'),
+        ("ticket creates", 64, "POST", "/v1/tickets", '{"subject":"The export stops at row @"}'),
+        ("batches of 200", 8, "POST", "/v1/leads/batch", json.dumps(batch).replace('"@"', "@")),
+    ]
+
+
+# Every filter with the usual order and with another, every order, and searches: of leads and of tickets.
+LISTS = {
+    "leads": [
+        "", "sort=last_name", "sort=-company", "sort=-score", "sort=-updated_at", "status=new", "status=new,qualified", "status=unqualified&sort=last_name",
+        "owner_id={user}", "owner_id={user}&sort=-score", "source=web", "source=zzz", "source=rare&sort=company", "tag=emea", "tag=zzz", "tag=rare&sort=last_name",
+        "custom.tier=gold", "custom.region=r7", "custom.tier=zzz&sort=score", "company=Company%207", "email=PERSON7@host7.example", "score=7",
+        "score=7&sort=last_name", "status=new&tag=emea&source=web", "created_after=2020-01-01T00:00:00Z&status=new", "deleted=only", "deleted=only&sort=last_name",
+        "q=common", "q=na", "q=common&sort=last_name", "q=unusual", "q=zzz", "q=na%20common", "q=smith-jo", "q=host7.example", "q=common%20-even", "q=common&tag=rare",
+    ],
+    "tickets": [
+        "", "sort=number", "sort=-updated_at", "status=open", "status=open,pending&sort=number", "priority=urgent", "priority=low&sort=number", "channel=web",
+        "assignee_id={user}", "assignee_id={user}&sort=number", "tag=zzz", "tag=rare", "custom.tier=t7", "number=1000007", "q=common", "q=na", "q=unusual", "q=1000007",
+    ],
+}
+COUNTS = ["leads?count=exact&limit=1", "leads?count=exact&status=new&limit=1", "leads?count=exact&q=common&limit=1", "tickets?count=exact&limit=1"]
+
+
+def milliseconds(text):
+    return float(re.match(r"[\d.]+", text)[0]) * {"us": 0.001, "ms": 1, "s": 1000, "m": 60000}[re.sub(r"[\d.]", "", text)]
+
+
+def medians(caller, user, queries):
+    """The median time of each query in milliseconds, over one connection."""
+    connection = http.client.HTTPConnection("127.0.0.1", int(setting("GATEWAY_PORT")), timeout=60)
+    headers, found = {"Authorization": "Bearer " + caller.token}, {}
+    for query in queries:
+        times = []
+        for _ in range(24):
+            start = time.perf_counter()
+            connection.request("GET", "/v1/" + query.replace("{user}", user), headers=headers)
+            answer = connection.getresponse()
+            answer.read()
+            times.append((time.perf_counter() - start) * 1000)
+            if answer.status != 200:
+                say(f"WARNING: {query} answered {answer.status}")
+                break
+        # The first ones plan, and fill caches.
+        found[query] = statistics.median(times[4:] or times)
+    connection.close()
+    return found
+
+
+def neighbours():
+    """(d) What one tenant does, beside what another gets; (e) what a list costs in a large tenant, and in a small one beside it."""
+    operator, people = demo.API(gateway).signed_in("operator@martlet.test"), {}
+    for name in ("large", "small"):
+        person = demo.API(gateway).registered(f"{name}@acme.test", name, organization={"name": name, "slug": f"bench-{name}"})
+        operator.call("PATCH", f"/v1/platform/tenants/{person.tenant['id']}", {"plan": "enterprise", "overrides": {"requests_per_second": 1_000_000}})
+        people[name] = person
+    signed_in = lambda name: demo.API(gateway).signed_in(f"{name}@acme.test")  # noqa: E731
+
+    def fill(name, count, beside):
+        facts = {"tenant": people[name].tenant["id"], "user": people[name].user["id"], "count": count, "beside": beside}
+        with concurrent.futures.ThreadPoolExecutor() as both:
+            for done in [both.submit(as_superuser, file=here / "sql" / file, **facts) for file in ("fill_leads.sql", "fill_tickets.sql")]:
+                done.result()
+
+    queries = [f"{resource}?{query}" for resource, all in LISTS.items() for query in all] + COUNTS
+    fill("small", 200, "false")
+    small = signed_in("small")
+    alone = medians(small, small.user["id"], queries)
+    say(f"filling a tenant with {int(setting('LARGE')):,} leads and tickets, and as many rows of others")
+    start = time.time()
+    fill("large", int(setting("LARGE")), "true")
+    say(f"filled in {time.time() - start:.0f} s")
+    large, small = signed_in("large"), signed_in("small")
+    found = {"alone": alone, "beside": medians(small, small.user["id"], queries), "large": medians(large, large.user["id"], queries)}
+    facts = {"large_lead": large.call("POST", "/v1/leads", {"last_name": "Hot"})["id"]}
+    lead = small.call("POST", "/v1/leads", {"last_name": "Quiet"})["id"]
+    # A record with as much in its own fields as there may be: what changes beside it is small, whatever it weighs.
+    large.call("PATCH", f"/v1/leads/{facts['large_lead']}", {"custom": {f"k{n}": "x" * 900 for n in range(50)}})
+    read = lambda: wrk(gateway, "get.lua", 1, TOKEN=signed_in("small").token, LEADS=lead)  # noqa: E731
+    quiet = {"alone": [], **{name: [] for name, *_ in noises(facts)}}
+    memory = {"before": resident_megabytes("crm")}
+    for number in range(rounds):
+        quiet["alone"].append(milliseconds(read()["p99"]))
+        for name, callers, method, path, body in noises(facts):
+            noise = subprocess.Popen(
+                ["wrk", "-t", "1", "-c", str(callers), "-d", f"{seconds + 2}s", "--timeout", "30s", "-s", str(here / "wrk" / "any.lua"), gateway],
+                stdout=subprocess.PIPE, text=True,
+                env={**os.environ, "TOKEN": signed_in("large").token, "METHOD": method, "PATHTO": path, "BODY": body})
+            time.sleep(1)
+            quiet[name].append(milliseconds(read()["p99"]))
+            output = noise.communicate(timeout=seconds * 4 + 60)[0]
+            if refused := re.search(r"Non-2xx or 3xx responses: (\d+)", output):
+                say(f"WARNING: {name}: {refused[0]}")
+            memory[name] = resident_megabytes("crm")
+            settle()
+        say(f"round {number + 1}: p99 of a quiet tenant's read, ms: " + ", ".join(f"{name} {values[-1]:.1f}" for name, values in quiet.items()))
+    say("memory of crm, MB: " + ", ".join(f"{name} {size:.0f}" for name, size in memory.items()))
+    keep("neighbours", {"quiet_p99_ms": quiet, "crm_mb": memory, "lists_ms": found, "rows": int(setting("LARGE"))})
+
+
 def machine():
     model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
     first = lambda *command: (subprocess.run(command, capture_output=True, text=True).stdout + " ").strip().splitlines()  # noqa: E731
@@ -224,9 +331,16 @@ def report():
         rows.append(row("(a) get by id, isolated, 64 callers / pgbench, no isolation", database["ours"], database["theirs"], "1/s"))
     if proxy:
         rows.append(row("(b) CPU a proxied request, gateway / nginx", proxy["gateway"]["cpu_us"], proxy["nginx"]["cpu_us"], "µs"))
-    for name, title in (("get", "get one lead"), ("list", "list 50 leads"), ("create", "create with audit and key")):
+    for name, title in (
+        ("get", "get one lead"), ("list", "list 50 leads"), ("create", "create with audit and key"), ("patch", "change one member"),
+    ):
         if ends:
             rows.append(row(f"(c) {title}, end to end / pgbench, same SQL", ends[name]["ours"], ends[name]["theirs"], "1/s"))
+    beside = kept("neighbours")
+    if beside:
+        quiet = beside["quiet_p99_ms"]
+        for name in [name for name in quiet if name != "alone"]:
+            rows.append(row(f"(d) p99 of a quiet tenant's read beside {name} / alone", quiet[name], quiet["alone"], "ms"))
     about, ready = machine(), kept("ready")
     memory = {"idle": kept("memory_idle"), "loaded": kept("memory_loaded")}
     print(f"\n{about['model']}, {about['cores']} cores, Linux {about['kernel']}; {about['swift']}; {about['postgres']}; {about['redis']}")
@@ -234,6 +348,12 @@ def report():
     print(f"{'':62}{'ours':>12}{'theirs':>12}{'':>5}{'ratio':>8}")
     for line in rows:
         print(f"{line['name']:62}{line['ours']:>12,.1f}{line['theirs']:>12,.1f}{line['unit']:>5}{line['ratio']:>8.2f}")
+    if beside:
+        lists = beside["lists_ms"]
+        print(f"\n(e) lists, median ms{'':42}{'200 alone':>10}{'200 beside':>11}{beside['rows']:>10,}{'beside/alone':>14}{'large/small':>12}")
+        for query, large in lists["large"].items():
+            small, alone = lists["beside"][query], lists["alone"][query]
+            print(f"{query:62}{alone:>10.2f}{small:>11.2f}{large:>10.2f}{small / alone:>14.2f}{large / small:>12.2f}")
     print(f"\n{'process':12}{'ready in':>12}{'RSS idle':>12}{'RSS loaded':>12}")
     for name in PROCESSES:
         loaded = f"{memory['loaded'][name]:>9.1f} MB" if memory["loaded"] else f"{'-':>12}"
@@ -242,10 +362,10 @@ def report():
     print(f"{'together':24}{total['idle']:>9.1f} MB" + (f"{total['loaded']:>9.1f} MB" if "loaded" in total else ""))
     result = {
         "machine": about, "ratios": rows, "ready_ms": ready, "memory_mb": memory, "memory_total_mb": total,
-        "rounds": {"database": database, "end_to_end": ends, "proxy": proxy},
+        "rounds": {"database": database, "end_to_end": ends, "proxy": proxy, "neighbours": beside},
     }
     pathlib.Path(setting("RESULT")).write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    {"prepare": prepare, "database": database, "end_to_end": end_to_end, "proxy": proxy, "report": report}[sys.argv[1]]()
+    {"prepare": prepare, "database": database, "end_to_end": end_to_end, "proxy": proxy, "neighbours": neighbours, "report": report}[sys.argv[1]]()

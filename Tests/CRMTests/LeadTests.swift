@@ -5,6 +5,26 @@ import Testing
 
 /// What is special about leads; what every resource has is tested with the engine.
 @Suite struct LeadTests {
+    /// What a gateway signs for a token of a newer identity and tenant, when it is newer itself.
+    @Test func aCallerOfANewerReleaseIsServed() async throws {
+        try await TestDatabase.run([CRM.definition]) { database in
+            try await RunningService.run(CRM.definition, on: database) { service in
+                let edge = EdgeContext.test()
+                let context = RequestContext(
+                    tenant: TenantID(), user: UserID(), role: "auditor", permissions: BuiltInRole.sales.permissions,
+                    scopes: BuiltInRole.sales.scopes, plan: "pro", edge: edge)
+                var claims = ContextSigner.claims(of: context).split(separator: ",").map(String.init)
+                claims[5] += "ff"
+                claims[6] += "3"
+                claims.append("newer")
+                let header = RunningService.signer.sign(
+                    claims: claims.joined(separator: ","), edge: edge, method: "POST", target: "/v1/leads")
+                try await APIClient(url: service.url).send(
+                    .post, "/v1/leads", ["last_name": "A"], headers: [(ContextSigner.headerName, header)], expecting: 201)
+            }
+        }
+    }
+
     @Test func aLeadCannotBeSetToConverted() async throws {
         try await TestDatabase.run([CRM.definition]) { database in
             try await RunningService.run(CRM.definition, on: database) { service in

@@ -32,6 +32,35 @@ import Testing
         }
     }
 
+    /// Of what a newer release signs, what is known here is read; all of it is under the MAC.
+    @Test func aContextOfANewerReleaseIsReadAsFarAsItIsKnown() throws {
+        var fields = ContextSigner.claims(of: member).split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        fields[5] += "ff"
+        fields[6] += "3"
+        fields[8] += "&storage=5GB"
+        func signed(_ claims: String, more: String = "") -> String {
+            let value = "v1;\(signer.keyID);\(claims);r-1;\(member.deadline.milliseconds);2001:db8::1;\(more)"
+            let mac = Array("\(value)GET /v1/leads".utf8).withUnsafeBytes { signer.authenticationCode(of: $0) }
+            return value + Base64URL.encode(mac)
+        }
+        let claims = (fields + ["newer", ""]).joined(separator: ",")
+        for value in [signed(claims), signed(claims, more: "cell-7;;")] {
+            let caller = try signer.verify(value, method: "GET", target: "/v1/leads")
+            #expect(caller.tenant == member.tenant)
+            guard case .member(let read) = caller else { continue }
+            #expect(read.permissions == member.permissions && read.scopes == member.scopes && read.limits == member.limits)
+            #expect(read.role == member.role && read.plan == member.plan && read.session == member.session)
+            for index in value.indices where value[index] != ";" {
+                let changed = value.replacingCharacter(at: index, with: value[index] == "A" ? "B" : "A")
+                #expect(throws: Problem.self) { try signer.verify(changed, method: "GET", target: "/v1/leads") }
+            }
+        }
+        let service = SystemContext(service: "crm", edge: EdgeContext(requestID: "r-1", deadline: member.deadline, address: "2001:db8::1"))
+        #expect(try signer.verify(signed("s,crm,newer"), method: "GET", target: "/v1/leads") == .service(service))
+        // Nobody knows what such a caller may do.
+        #expect(throws: Problem.self) { try signer.verify(signed("k,\(claims.dropFirst(2))"), method: "GET", target: "/v1/leads") }
+    }
+
     @Test func aContextServesOneRequestUntilItsDeadline() throws {
         let value = signer.sign(.member(member), method: "GET", target: "/v1/leads")
         #expect(throws: Problem.self) { try signer.verify(value, method: "DELETE", target: "/v1/leads") }

@@ -19,6 +19,22 @@ import Testing
         #expect(earlier.description < later.description)
     }
 
+    /// Several threads at once, many ids in each millisecond: in every thread they rise, and no two are the same.
+    @Test func idsOfOneProcessRiseInTheOrderTheyAreMade() async {
+        let count = 20_000
+        let threads = await withTaskGroup(of: [RecordID].self) { group in
+            for _ in 0..<4 { group.addTask { (0..<count).map { _ in RecordID() } } }
+            return await group.reduce(into: []) { $0.append($1) }
+        }
+        for ids in threads { #expect(zip(ids, ids.dropFirst()).allSatisfy { $0 < $1 }) }
+        #expect(Set(threads.joined().map(\.high)).count == 4 * count)
+        #expect(threads.joined().allSatisfy { $0.high >> 12 & 0xF == 7 && $0.low >> 62 == 2 })
+        // What they ran ahead of the clock is little, and of different kinds they are in one order.
+        let before = TenantID()
+        #expect(Int64(before.high >> 16) < Timestamp.now.milliseconds + 1000)
+        #expect(before.description < RecordID().description)
+    }
+
     @Test(arguments: [
         "", "x", "018f3d5e-0000-7000-8000-00000000000", "018f3d5e-0000-7000-8000-0000000000000", "018f3d5e00007000800000000000000000000",
         "{18f3d5e-0000-7000-8000-000000000000", "018f3d5e-0000-7000-8000-00000000000g", "018f3d5e_0000_7000_8000_000000000000",

@@ -25,7 +25,17 @@ import Testing
             #expect(RowScopes(encoded: role.scopes.encoded) == role.scopes)
         }
         #expect(PermissionSet(encoded: "0g") == nil)
-        #expect(RowScopes(encoded: "4") == nil)
+        #expect(RowScopes(encoded: "x") == nil)
+    }
+
+    @Test func ofASetFromANewerReleaseWhatIsKnownIsRead() throws {
+        for role in BuiltInRole.allCases {
+            #expect(PermissionSet(encoded: role.permissions.encoded + "ff01") == role.permissions)
+            #expect(RowScopes(encoded: role.scopes.encoded + "39") == role.scopes)
+        }
+        // A scope that is not known reaches nothing.
+        #expect(RowScopes(encoded: "43")?[.leads] == RowScope.none)
+        #expect(RowScopes(encoded: "43")?[.contacts] == .all)
     }
 
     @Test func aSetFromAnOlderReleaseLacksWhatIsNewer() throws {
@@ -36,7 +46,8 @@ import Testing
     @Test func everyCodeIsInTheGoldenList() throws {
         let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("codes.golden.txt")
         let golden = try String(contentsOf: file, encoding: .utf8)
-        #expect(ErrorCode.allCases.map { "\($0.rawValue) \($0.status)" }.joined(separator: "\n") + "\n" == golden)
+        let codes = ErrorCode.allCases.map { "\($0.rawValue) \($0.status)" } + [""] + FaultCode.allCases.map { "errors[].\($0.rawValue)" }
+        #expect(codes.joined(separator: "\n") + "\n" == golden)
     }
 
     @Test func theNearestNameIsSuggested() {

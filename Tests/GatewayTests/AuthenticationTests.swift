@@ -118,6 +118,35 @@ import Testing
         }
     }
 
+    /// A token of a newer identity and tenant: one more resource in each set, more claims, a limit and an epoch that are not known here.
+    @Test func aTokenOfANewerReleaseIsReadAsFarAsItIsKnown() async throws {
+        try await TestGateway.with { gateway async throws in
+            let member = TestMember()
+            let token = gateway.key.token(for: member) { claims in
+                claims["permissions"] = .string(member.role.permissions.encoded + "ff")
+                claims["scopes"] = .string(member.role.scopes.encoded + "3")
+                claims["role"] = "auditor"
+                claims["limits"] = ["leads": 100, "storage": ["bytes": ["soft": 1, "hard": 2]], "odd,name": 1]
+                claims["epoch"] = [1, 1, 7]
+                claims["fields"] = ["deals": ["amount_minor": ["hidden": ["sales": true]]]]
+                claims["cnf"] = "x"
+            }
+            #expect(try await gateway.get("/v1/leads", token: token).status == 200)
+            let request = try #require(gateway.upstream.requests.first)
+            let signer = try ContextSigner(keys: TestGateway.contextKeys)
+            guard
+                case .member(let context) = try signer.verify(
+                    request.header("martlet-context"), method: "GET", target: request.target)
+            else {
+                Issue.record("no member")
+                return
+            }
+            #expect(context.tenant == member.tenant && context.role == "auditor")
+            #expect(context.permissions == member.role.permissions && context.scopes == member.role.scopes)
+            #expect(context.limits == ["leads": 100])
+        }
+    }
+
     @Test func anExpiredTokenSaysSoAlsoWhenItWasCached() async throws {
         try await TestGateway.with { gateway async throws in
             var member = TestMember()

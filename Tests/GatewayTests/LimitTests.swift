@@ -69,6 +69,27 @@ import Testing
         }
     }
 
+    /// E2: an answer to a batch says how many operations it held; each counts, in the same answer already, and what the lease at hand
+    /// lacks is owed.
+    @Test func everyOperationOfABatchCounts() async throws {
+        try await TestGateway.with(script: { _ in .ok(headers: "Martlet-Operations: 40\r\n") }) { gateway async throws in
+            var member = TestMember()
+            member.tenantRate = nil
+            member.userRate = (100, 900)
+            let token = gateway.key.token(for: member)
+            // On one connection, and so on one event loop, which counts what it owes by itself.
+            try await TestClient.connect(port: gateway.port) { client async throws in
+                let first = try await client.get("/v1/leads", token: token)
+                #expect(first.status == 200 && first.header("martlet-operations") == nil)
+                #expect(first.header("ratelimit")?.hasPrefix("\"user\";r=60;") == true, "\(first.header("ratelimit") ?? "-")")
+                #expect(try await client.get("/v1/leads", token: token).header("ratelimit")?.hasPrefix("\"user\";r=20;") == true)
+                // Forty of twenty: the debt is waited for like any other token.
+                #expect(try await client.get("/v1/leads", token: token).header("ratelimit")?.hasPrefix("\"user\";r=0;") == true)
+                #expect(try await client.get("/v1/leads", token: token).status == 429)
+            }
+        }
+    }
+
     @Test func oneUserAtHisLimitDoesNotUseUpHisTenants() async throws {
         try await TestGateway.with { gateway async throws in
             var member = TestMember()

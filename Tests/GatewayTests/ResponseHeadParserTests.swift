@@ -20,6 +20,16 @@ import Testing
         #expect(kept == "Content-Type: application/json\r\nETag: \"1\"\r\nContent-Length: 2\r\n")
     }
 
+    @Test(arguments: [(200, false), (401, false), (429, true)])
+    func aLimitOfTheServicesOwnIsToldWithItsRefusalOnly(status: Int, isTold: Bool) throws {
+        let limit = "RateLimit-Policy: \"a\";q=5;w=900\r\nRateLimit: \"a\";r=0;t=7\r\n"
+        let text = "HTTP/1.1 \(status) X\r\n\(limit)Content-Length: 0\r\n\r\n"
+        let head = try #require(try parse(text))
+        #expect(head.hasRateLimit == isTold)
+        let kept = head.kept.map { String(decoding: Array(text.utf8)[Int($0.start)..<$0.end], as: UTF8.self) }.joined()
+        #expect(kept == (isTold ? limit : "") + "Content-Length: 0\r\n")
+    }
+
     @Test func aHeadThatIsNotWholeYetNeedsMore() throws { #expect(try parse("HTTP/1.1 200 OK\r\nETag: 1\r\n") == nil) }
 
     @Test(arguments: [

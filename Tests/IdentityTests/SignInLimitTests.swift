@@ -24,6 +24,8 @@ import Testing
                 #expect(answers.count { $0.status == 401 } == 5)
                 let refused = answers.filter { $0.status == 429 }
                 #expect(refused.count == 15)
+                #expect(refused.allSatisfy { $0.header("ratelimit-policy") == "\"sign-in-account\";q=5;w=900" })
+                #expect(refused.allSatisfy { $0.header("ratelimit") == "\"sign-in-account\";r=0;t=\($0.header("retry-after") ?? "-")" })
                 #expect(refused.allSatisfy { $0.code == "rate_limited" && (1...900).contains(Int($0.header("retry-after") ?? "") ?? 0) })
                 // Not even the right password is looked at now.
                 try await platform.login(name, expecting: 429)
@@ -45,7 +47,9 @@ import Testing
         try await IdentityPlatform.run(settings: ["MARTLET_SIGNIN_ADDRESS_LIMIT": "4"]) { platform in
             for index in 0..<4 { try await platform.login("nobody-\(index)", address: "2001:db8:1:2::\(index)", expecting: 401) }
             // Another address of the same /64 is the same customer; another network is not.
-            try await platform.login("nobody-9", address: "2001:db8:1:2:ffff::1", expecting: 429)
+            let refused = try await platform.login("nobody-9", address: "2001:db8:1:2:ffff::1", expecting: 429)
+            #expect(refused.header("ratelimit-policy") == "\"sign-in-address\";q=4;w=900")
+            #expect(refused.header("ratelimit")?.hasPrefix("\"sign-in-address\";r=0;t=") == true)
             try await platform.login("nobody-9", address: "2001:db8:1:3::1", expecting: 401)
         }
     }

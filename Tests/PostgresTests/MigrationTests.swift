@@ -151,6 +151,159 @@ import Testing
         }
     }
 
+    /// `create_item`, then the statements, each a migration.
+    private func set(_ statements: [String]) throws -> MigrationSet {
+        let texts = [Self.steps[0].1] + statements
+        return try MigrationSet(
+            name: "crm", migrations: texts.enumerated().map { Migration(set: "crm", version: $0 + 1, name: "step", sql: $1) })
+    }
+
+    private func outside(_ statement: String) -> String { "\(Migration.outsideMark)\n-- Why.\n\(statement);\n" }
+
+    /// A transaction that has written keeps the index waiting, and a reader an alteration; meanwhile others write and read.
+    @Test func anIndexIsBuiltWhileTheTableIsWritten() async throws {
+        try await TestPostgres.run { database in
+            try await database.withTable { client in
+                let statement = outside("create index concurrently if not exists item_of_name on item (tenant_id, name, id)")
+                let index = try MigrationSet(
+                    name: "crm", migrations: [Migration(set: "crm", version: 1, name: "index_names", sql: statement)])
+                let (holder, other) = (member(), member())
+                let building = try await client.transaction(as: holder) { transaction in
+                    try await transaction.query(insert(holder, "a"))
+                    let building = Task { try await migrator(database).apply([index], logger: TestPostgres.logger) }
+                    try await eventually("the index is being built") { try await isWaiting("create index", database) }
+                    for number in 0..<20 { _ = try await client.batch(as: other, [insert(other, "item \(number)")]) }
+                    #expect(try await isWaiting("create index", database))
+                    return building
+                }
+                #expect(try await building.value.count == 1)
+                #expect(try await indexes(database) == ["item_name", "item_of_name", "item_pkey"])
+            }
+        }
+    }
+
+    @Test func aMigrationThatWaitsForALockLetsOthersThrough() async throws {
+        try await TestPostgres.run { database in
+            try await database.withTable { client in
+                let change = try MigrationSet(
+                    name: "crm",
+                    migrations: [Migration(set: "crm", version: 1, name: "add_size", sql: "alter table item add column size integer")])
+                let (holder, other) = (member(), member())
+                let (waits, noteWait) = AsyncStream.makeStream(of: Void.self)
+                let changing = try await client.transaction(as: holder) { transaction in
+                    try await transaction.query("select from item")
+                    let changing = Task {
+                        try await migrator(database).apply([change], logger: TestPostgres.logger) { progress in
+                            if case .waiting = progress { noteWait.yield() }
+                        }
+                    }
+                    var iterator = waits.makeAsyncIterator()
+                    // Three times it has asked for the lock and stepped back; readers and writers pass each time.
+                    for attempt in 0..<3 {
+                        _ = await iterator.next()
+                        _ = try await client.batch(as: other, ["select from item", insert(other, "item \(attempt)")])
+                    }
+                    return changing
+                }
+                #expect(try await changing.value.count == 1)
+                #expect(try await client.batch(as: other, ["select size from item"])[0].count == 3)
+            }
+        }
+    }
+
+    @Test func aMigrationThatNeverGetsItsLockFailsAndLeavesNothing() async throws {
+        try await TestPostgres.run { database in
+            try await database.withTable { client in
+                let change = try MigrationSet(
+                    name: "crm",
+                    migrations: [
+                        Migration(
+                            set: "crm", version: 1, name: "add_size",
+                            sql: "create table size (id int); alter table item add column size int")
+                    ])
+                let impatient = Migrator(
+                    configuration: database.owner, schema: database.schema, lockTimeout: .milliseconds(20), patience: .milliseconds(200))
+                let error = try await client.transaction(as: member()) { transaction in
+                    try await transaction.query("select from item")
+                    return await #expect(throws: MigrationError.self) { try await impatient.apply([change], logger: TestPostgres.logger) }
+                }
+                #expect(error?.description.contains("crm 0001_add_size failed") == true && error?.description.contains("55P03") == true)
+                #expect(try await migrator(database).apply([change], logger: TestPostgres.logger).count == 1)
+            }
+        }
+    }
+
+    /// What is left of the first attempt is an index that serves nobody.
+    @Test func anIndexWhoseBuildingWasCutOffIsBuiltAgain() async throws {
+        try await TestPostgres.run { database in
+            let statements = ["alter table item add column name text", "insert into item (id, name) values (gen_random_uuid(), 'one')"]
+            let unique = outside("create unique index concurrently if not exists item_of_name on item (name)")
+            _ = try await migrator(database).apply([set(statements + [statements[1]])], logger: TestPostgres.logger)
+            let all = try set(statements + [statements[1], unique])
+            let error = await #expect(throws: MigrationError.self) {
+                try await migrator(database).apply([all], logger: TestPostgres.logger)
+            }
+            #expect(error?.description.contains("23505, constraint item_of_name") == true)
+            #expect(try await indexes(database, isValid: false) == ["item_of_name"])
+            try await database.asOwner(["delete from item where ctid = (select max(ctid) from item)"])
+            #expect(try await migrator(database).apply([all], logger: TestPostgres.logger).count == 1)
+            #expect(try await indexes(database, isValid: false).isEmpty)
+            #expect(try await indexes(database).contains("item_of_name"))
+        }
+    }
+
+    /// A migrator that waits for another must not hold what `create index concurrently` waits for.
+    @Test func migratorsThatStartTogetherBuildOneIndex() async throws {
+        try await TestPostgres.run { database in
+            let all = try set([outside("create index concurrently if not exists item_by_id on item (id)")])
+            let applied = try await withThrowingTaskGroup(of: [Migration].self) { group in
+                for _ in 0..<4 { group.addTask { try await migrator(database).apply([all], logger: TestPostgres.logger) } }
+                return try await group.reduce(into: []) { $0 += $1 }
+            }
+            #expect(applied.map(\.version) == [1, 2])
+        }
+    }
+
+    @Test func whatRunsOutsideOfATransactionIsOneStatementThatCanBeRepeated() async throws {
+        for statement in ["create index concurrently item_by_id on item (id)", "update item set name = ''", "drop index item_age", ""] {
+            #expect(throws: MigrationError.self, "\(statement)") { try set([outside(statement)]) }
+        }
+        try await TestPostgres.run { database in
+            let two = try set([outside("call nothing(); drop table item")])
+            let error = await #expect(throws: MigrationError.self) {
+                try await migrator(database).apply([two], logger: TestPostgres.logger)
+            }
+            #expect(error?.description.contains("multiple commands") == true)
+        }
+    }
+
+    private func isWaiting(_ query: String, _ database: TestPostgres) async throws -> Bool {
+        let rows = try await TestPostgres.withClient(TestPostgres.superuser()) { client in
+            try await client.batch(
+                as: SystemContext(service: "test"),
+                [
+                    """
+                    select from pg_stat_activity where usename = \(database.owner.user) and wait_event_type = 'Lock'
+                        and query like '%' || \(query) || '%'
+                    """
+                ])[0]
+        }
+        return !rows.isEmpty
+    }
+
+    private func indexes(_ database: TestPostgres, isValid: Bool = true) async throws -> [String] {
+        try await database.withClient { client in
+            try await client.batch(
+                as: SystemContext(service: "test"),
+                [
+                    """
+                    select relname from pg_index join pg_class on pg_class.oid = indexrelid
+                    where indrelid = to_regclass('item') and indisvalid = \(isValid)::bool order by 1
+                    """
+                ])[0].map { try $0.decode(0) }
+        }
+    }
+
     // `migrate` waits for a server that does not answer and for a role that is not there yet, and for nothing else.
     @Test func noConnectionIsToldFromARefusal() async throws {
         func isNotConnected(_ error: any Error) -> Bool { if case MigrationError.notConnected = error { true } else { false } }

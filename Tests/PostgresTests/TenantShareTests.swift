@@ -125,7 +125,10 @@ import Testing
                         group.addTask {
                             _ = try await client.batch(as: many, [lock]); return true
                         }
-                        try await eventually("the first waits for the lock") { client.statistics.inFlight == 1 }
+                        // The third, after those that opened the transaction and took its lock.
+                        try await eventually("it waits for the lock") {
+                            client.statistics.batches == 3 && client.statistics.inFlight == 1
+                        }
                         for _ in 0..<10 {
                             group.addTask {
                                 do { _ = try await client.batch(as: many, ["select 1"]) } catch let error as PostgresError {

@@ -1,4 +1,5 @@
 import Core
+import Postgres
 import Testing
 
 @Suite struct BatchTests {
@@ -74,7 +75,115 @@ import Testing
             #expect(again.body == first.body)
             #expect(again.header("idempotent-replayed") == "true")
             #expect(try await send("C").code == "idempotency_key_reused")
-            #expect(try await api.events() == ["lead.created", "lead.created", "lead.updated"])
+            // Of operations that run side by side, either may be first.
+            #expect(try await api.events().sorted() == ["lead.created", "lead.created", "lead.updated"])
+        }
+    }
+
+    /// E3: what is written counts, not what the answer could show: a batch over large records answers with ids and versions.
+    @Test(arguments: [true, false], ["", "?fields=id,score", "?fields=version,custom"])
+    func theAnswerStaysSmallHoweverLargeTheRecords(isAtomic: Bool, query: String) async throws {
+        try await ResourceAPI.leads { api in
+            let admin = api.member()
+            let text = String(repeating: "x", count: 1_000)
+            let custom = (0..<50).map { "\"k\($0)\":\"\(text)\"" }.joined(separator: ",")
+            let lead = try await api.create(#"{"last_name":"A","custom":{\#(custom)}}"#, as: admin)
+            let operations = (1...200).map { #"{"op":"update","id":"\#(lead.id)","body":{"score":\#($0 % 100)}}"# }
+            let body = #"{"atomic":\#(isAtomic),"operations":[\#(operations.joined(separator: ","))]}"#
+            let reply = try await api.send(
+                .post, "/v1/leads/batch\(query)", body, as: admin, headers: ["Idempotency-Key": "k"])
+            try #require(reply.status == 200, "\(reply.text.prefix(500))")
+            #expect(reply.body.count < 30_000)
+            #expect(reply.header("martlet-operations") == "200")
+            let names = query.contains("score") ? ["id", "score"] : ["id", "version"]
+            let results = try #require(try reply.json["results"]?.array)
+            #expect(results.count == 200 && results.allSatisfy { $0["body"]?.object?.names == names })
+            let again = try await api.send(.post, "/v1/leads/batch\(query)", body, as: admin, headers: ["Idempotency-Key": "k"])
+            #expect(again.body == reply.body && again.header("idempotent-replayed") == "true")
+            let kept = try await api.postgres.batch(as: admin, ["select sum(pg_column_size(answer))::bigint from idempotency_key"])[0][0]
+            #expect(try kept.decode(0, as: Int.self) < 100_000)
+        }
+    }
+
+    /// E16: records of one batch come in the order sent.
+    @Test(arguments: [true, false])
+    func recordsAreInTheOrderSent(isAtomic: Bool) async throws {
+        try await ResourceAPI.leads { api in
+            let admin = api.member()
+            let operations = (0..<120).map { #"{"op":"create","body":{"last_name":"L\#($0)"}}"# }
+            let body = #"{"atomic":\#(isAtomic),"operations":[\#(operations.joined(separator: ","))]}"#
+            #expect(try await api.send(.post, "/v1/leads/batch?fields=id", body, as: admin).status == 200)
+            let list = try await api.send(.get, "/v1/leads?limit=200&sort=created_at&fields=last_name", as: admin)
+            #expect(try list.column("last_name").compactMap(\.string) == (0..<120).map { "L\($0)" })
+        }
+    }
+
+    /// E18: two batches over the same records, in opposite orders, wait for each other instead of in a circle.
+    @Test func batchesThatCrossDoNotDeadlock() async throws {
+        try await ResourceAPI.leads { api in
+            let admin = api.member()
+            var ids: [String] = []
+            for index in 0..<20 { ids.append(try await api.create(#"{"last_name":"L\#(index)"}"#, as: admin).id) }
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for round in 0..<8 {
+                    let order = round % 2 == 0 ? ids : ids.reversed()
+                    let operations = order.map { #"{"op":"update","id":"\#($0)","body":{"score":\#(round)}}"# }
+                    group.addTask {
+                        let reply = try await api.send(
+                            .post, "/v1/leads/batch", #"{"atomic":true,"operations":[\#(operations.joined(separator: ","))]}"#, as: admin)
+                        #expect(reply.status == 200, "\(reply.text)")
+                        #expect(try reply.json["results"]?.array?.compactMap { $0["body"]?["id"]?.string } == Array(order))
+                    }
+                }
+                try await group.waitForAll()
+            }
+        }
+    }
+
+    /// Case 11 in a batch: what changes nothing is answered as it is.
+    @Test(arguments: [true, false])
+    func anOperationThatChangesNothingIsAnsweredWithTheRecord(isAtomic: Bool) async throws {
+        try await ResourceAPI.leads { api in
+            let admin = api.member()
+            let lead = try await api.create(#"{"last_name":"A","title":"t"}"#, as: admin)
+            let body =
+                #"{"atomic":\#(isAtomic),"operations":[{"op":"update","id":"\#(lead.id)","version":1,"body":{"title":"t"}},"#
+                + #"{"op":"update","id":"\#(lead.id)","version":1,"body":{"title":"u"}}]}"#
+            let reply = try await api.send(.post, "/v1/leads/batch", body, as: admin)
+            #expect(try reply.json["results"]?.array?.map { $0["body"]?["version"]?.integer } == [1, 2])
+        }
+    }
+
+    /// At the plan's limit a place that one operation gives up is there for the next; of several that want one, the first gets it.
+    @Test(arguments: [true, false])
+    func operationsUseThePlacesThatOthersGiveUp(isAtomic: Bool) async throws {
+        try await ResourceAPI.leads { api in
+            let free = api.member(limits: ["leads": 2])
+            let (first, second) = (
+                try await api.create(#"{"last_name":"A"}"#, as: free), try await api.create(#"{"last_name":"B"}"#, as: free)
+            )
+            let swap =
+                #"{"atomic":\#(isAtomic),"operations":[{"op":"delete","id":"\#(first.id)"},{"op":"create","body":{"last_name":"C"}}]}"#
+            let swapped = try await api.send(.post, "/v1/leads/batch", swap, as: free)
+            #expect(try swapped.json["results"]?.array?.map { $0["status"]?.integer } == [204, 201], "\(swapped.text)")
+            if isAtomic { return }
+            _ = try await api.send(.delete, "/v1/leads/\(second.id)", as: free)
+            let creates = (0..<3).map { #"{"op":"create","body":{"last_name":"D\#($0)"}}"# }.joined(separator: ",")
+            let made = try await api.send(.post, "/v1/leads/batch", #"{"operations":[\#(creates)]}"#, as: free)
+            #expect(try made.json["results"]?.array?.map { $0["status"]?.integer } == [201, 403, 403], "\(made.text)")
+        }
+    }
+
+    /// What made a batch fail is told as it was before the batch, which has left nothing.
+    @Test func anAtomicBatchTellsTheVersionThatIsThereAfterIt() async throws {
+        try await ResourceAPI.leads { api in
+            let admin = api.member()
+            let lead = try await api.create(#"{"last_name":"A"}"#, as: admin)
+            let update = #"{"op":"update","id":"\#(lead.id)","body":{"title":"t"}}"#
+            let stale = #"{"op":"update","id":"\#(lead.id)","version":7,"body":{"title":"u"}}"#
+            let failed = try await api.send(.post, "/v1/leads/batch", #"{"atomic":true,"operations":[\#(stale),\#(update)]}"#, as: admin)
+            #expect(failed.status == 412)
+            #expect(try failed.json["current_version"] == 1 && failed.json["operation"] == 0)
         }
     }
 

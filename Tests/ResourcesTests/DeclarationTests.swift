@@ -34,8 +34,39 @@ import Testing
             let faults = try await SchemaCheck.faults(of: Lead.definition, on: api.postgres).joined(separator: "\n")
             for part in [
                 "column phone is missing", "column secret is not declared", "lead_status_check allows", "No trigger records changes",
-                "Row security is not", "(tenant_id, company, id)", "company must not be 'not null'", "plan's limit", "gin index",
+                "Row security is not", "(tenant_id, company COLLATE", "company must not be 'not null'", "plan's limit", "gin index",
             ] { #expect(faults.contains(part), "\(part) in \(faults)") }
+        }
+    }
+
+    @Test(arguments: [
+        ("alter table lead add constraint lead_parent_id_fkey foreign key (tenant_id, parent_id) references lead (tenant_id, id)", nil),
+        (
+            "alter table lead add constraint lead_parent_id_fkey foreign key (tenant_id, parent_id) references note (tenant_id, id)",
+            "REFERENCES note(tenant_id, id)"
+        ),
+        (
+            "alter table lead add constraint lead_parent_id_fkey foreign key (tenant_id, owner_id) references lead (tenant_id, id)",
+            "FOREIGN KEY (tenant_id, owner_id)"
+        ),
+        ("alter table lead add check (true)", "lead_parent_id_fkey is missing"),
+    ])
+    func aReferenceLeadsToTheDeclaredResource(change: String, fault: String?) async throws {
+        let parent = Field("parent_id", .reference(.resource("leads")))
+        let definition = ResourceDefinition(
+            "leads", singular: "lead", permissions: .leads, owner: "owner_id", planLimit: "leads", fields: Lead.definition.fields + [parent]
+        )
+        try await ResourceAPI.leads { api in
+            try await api.database.asOwner([
+                "create table note (tenant_id uuid, id uuid, constraint note_pkey primary key (tenant_id, id))",
+                "alter table lead add column parent_id uuid", "\(unescaped: change)",
+            ])
+            let faults = try await SchemaCheck.faults(of: definition, on: api.postgres)
+            if let fault { #expect(faults.contains { $0.contains(fault) }, "\(faults)") } else { #expect(faults == []) }
+            let elsewhere = ResourceDefinition(
+                "leads", singular: "lead", permissions: .leads, fields: [Field("parent_id", .reference(.resource("notes")))])
+            let unknown = try await SchemaCheck.faults(of: elsewhere, on: api.postgres)
+            #expect(unknown.contains { $0.contains("leads to notes, which is not among the resources") })
         }
     }
 

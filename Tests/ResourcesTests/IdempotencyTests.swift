@@ -33,6 +33,30 @@ import Testing
         }
     }
 
+    /// What is compared is the value that was sent, not its spelling.
+    @Test func aRepeatInAnotherSpellingIsTheSameRequest() async throws {
+        try await ResourceAPI.leads { api in
+            let admin = api.member()
+            func send(_ body: String) async throws -> Reply {
+                try await api.send(.post, "/v1/leads", body, as: admin, headers: ["Idempotency-Key": "k"])
+            }
+            let first = try await send(#"{"last_name":"Rénée","score":42,"custom":{"a":1e21}}"#)
+            #expect(first.status == 201, "\(first.text)")
+            for body in [
+                #"{"score":42,"custom":{"a":1e21},"last_name":"Rénée"}"#,
+                #"{ "last_name" : "R\u00e9n\u00E9e", "score":42,"custom":{"a":1e21}}"#,
+                #"{"custom":{"a":1000000000000000000000},"last_name":"Rénée","score":4.2e1}"#,
+            ] {
+                let again = try await send(body)
+                #expect(again.body == first.body, "\(again.text)")
+                #expect(again.header("idempotent-replayed") == "true")
+            }
+            let other = try await send(#"{"last_name":"Rénée","score":41,"custom":{"a":1e21}}"#)
+            #expect(try other.code == "idempotency_key_reused")
+            #expect(try await api.events() == ["lead.created"])
+        }
+    }
+
     @Test func repeatsOfAChangeADeletionAndARestorationAreAnsweredAsBefore() async throws {
         try await ResourceAPI.leads { api in
             let admin = api.member()

@@ -1,4 +1,8 @@
+import CRM
 import Core
+import Postgres
+import Resources
+import TestSupport
 import Testing
 
 @Suite struct ListTests {
@@ -141,6 +145,70 @@ import Testing
                 #expect(reply.status == 400, "\(query)")
                 #expect(try reply.code == "invalid_cursor", "\(query)")
             }
+        }
+    }
+
+    /// Filters are found whichever way the rows lie: a few among many, at the end of the order, none, or all but some; in each order, of
+    /// live and of deleted records, page by page.
+    @Test(arguments: ["created_at", "-created_at", "last_name", "-last_name", "company", "-score", "score"])
+    func rareAndCommonRowsAreFoundInEveryOrder(sort: String) async throws {
+        try await ResourceAPI.leads { api in
+            let admin = api.member()
+            try await api.fill(ofTenant: 3_000)
+            for (filter, expected) in [
+                // One in a thousand; only the last ones by name; half of all; nothing at all.
+                ("source=rare", 3), ("source=last", 19), ("tag=even", 1_500), ("custom.n=7", 1), ("source=never", 0), ("q=never", 0),
+                ("q=rareword", 3), ("q=commonword&source=rare", 3), ("status=contacted&tag=even&q=commonword", 1_458),
+                ("score=6&tag=even", 30), ("owner_id=\(api.colleague)", 3), ("owner_id=\(api.colleague)&tag=even", 3),
+                ("created_after=2020-01-01T00:30:00Z&source=last", 19), ("updated_before=2020-01-01T00:00:10Z&tag=even", 4),
+            ] {
+                var seen: [JSON] = []
+                var target = "/v1/leads?limit=40&sort=\(sort)&fields=id&\(filter)"
+                while true {
+                    let reply = try await api.send(.get, target, as: admin)
+                    try #require(reply.status == 200, "\(filter): \(reply.text)")
+                    seen += try reply.column("id")
+                    guard let next = try reply.next else { break }
+                    target = "/v1/leads?limit=40&sort=\(sort)&fields=id&\(filter)&after=\(next)"
+                }
+                #expect(seen.count == expected, "\(filter)")
+                #expect(Set(seen).count == seen.count, "\(filter): a row was shown twice")
+                let first = try await api.send(.get, "/v1/leads?limit=40&sort=\(sort)&fields=id&count=exact&\(filter)", as: admin)
+                #expect(try first.column("id") == Array(seen.prefix(40)), "\(filter)")
+                #expect(try first.json["page"]?["total"] == .number(expected), "\(filter)")
+            }
+        }
+    }
+
+    /// Case 8: by the root of the Unicode collation, whatever the machine's locale is.
+    @Test func textIsSortedByTheUnicodeCollation() async throws {
+        try await ResourceAPI.leads { api in
+            let admin = api.member()
+            let names = ["apple", "Äpfel", "Banana", "cherry", "eclair", "éclair", "Øre", "zoo"]
+            for name in names.reversed() { _ = try await api.create(#"{"last_name":"\#(name)"}"#, as: admin) }
+            let page = try await api.send(.get, "/v1/leads?sort=last_name", as: admin)
+            #expect(
+                try page.column("last_name").compactMap(\.string) == [
+                    "Äpfel", "apple", "Banana", "cherry", "eclair", "éclair", "Øre", "zoo",
+                ])
+            let second = try await api.send(.get, "/v1/leads?sort=-last_name&limit=3&fields=last_name", as: admin)
+            let third = try await api.send(
+                .get, "/v1/leads?sort=-last_name&limit=3&fields=last_name&after=\(try #require(try second.next))", as: admin)
+            #expect(
+                try (second.column("last_name") + third.column("last_name")).compactMap(\.string)
+                    == ["zoo", "Øre", "éclair", "eclair", "cherry", "Banana"])
+        }
+    }
+
+    /// Each order, each filter, and each filter in each order is led by an index, on a table with tenants of very unlike size.
+    @Test func everyListIsLedByAnIndex() async throws {
+        try await ResourceAPI.leads { api in
+            try await api.fill(ofTenant: 20_000)
+            let faults = try await SchemaCheck.planFaults(
+                of: Lead.definition,
+                values: ["status": "new", "score": "5", "owner_id": api.colleague.description, "email": "a@b.example"],
+                on: api.postgres, as: api.member())
+            #expect(faults.isEmpty, "\(faults.joined(separator: "\n\n"))")
         }
     }
 }

@@ -149,6 +149,21 @@ extension SystemTests {
         }
     }
 
+    @Suite struct Limits {
+        /// The gateway has counted the address too, and has nearly all of that left; what the client must know is the other limit.
+        @Test func tooManyWrongSignInsNameTheLimitThatRefused() async throws {
+            let world = try World.get()
+            let wrong: JSON = ["email": "nobody-at-all@kestrel.example", "password": "not the right one"]
+            for _ in 0..<5 {
+                let answer = try await world.platform.api.send(.post, "/v1/auth/login", wrong, expecting: 401)
+                #expect(answer.header("ratelimit")?.hasPrefix("\"address\";r=") == true)
+            }
+            let refused = try await world.platform.api.send(.post, "/v1/auth/login", wrong, expecting: 429)
+            #expect(refused.fields("ratelimit-policy") == ["\"sign-in-account\";q=5;w=900"])
+            #expect(refused.fields("ratelimit") == ["\"sign-in-account\";r=0;t=\(refused.header("retry-after") ?? "-")"])
+        }
+    }
+
     @Suite struct Documentation {
         /// Structure by the rules of OpenAPI 3.1: unique operation ids, every reference resolves, every path parameter is declared.
         @Test func theDocumentIsWholeAndListsEveryRouteOfEveryService() async throws {

@@ -46,11 +46,65 @@ extension SystemTests {
             let export = try await world.globex.admin.send(.get, "/v1/audit/export", expecting: 200)
             let file = "\(world.platform.folder)/audit.ndjson"
             try export.text.write(toFile: file, atomically: true, encoding: .utf8)
-            #expect(try await world.platform.run("activity", ["verify", file]).contains("the chain holds"))
+            let verdict = try await world.platform.run("activity", ["verify", file])
+            #expect(verdict.contains("the chain holds"))
 
+            func fault(_ text: String) async throws -> String {
+                try text.write(toFile: file, atomically: true, encoding: .utf8)
+                let failure = await #expect(throws: ChildProcess.CommandFailed.self) {
+                    try await world.platform.run("activity", ["verify", file])
+                }
+                return failure?.output ?? ""
+            }
             let changed = export.text.replacing("lead.created", with: "lead.deleted", maxReplacements: 1)
-            try changed.write(toFile: file, atomically: true, encoding: .utf8)
-            await #expect(throws: ChildProcess.CommandFailed.self) { try await world.platform.run("activity", ["verify", file]) }
+            #expect(try await fault(changed).contains(" was changed"))
+            let lines = export.text.split(separator: "\n")
+            let cut = try await fault(lines.dropLast(2).joined(separator: "\n") + "\n")
+            #expect(cut == "the chain is broken: line \(lines.count - 1): the end is missing, so entries may be\n")
+
+            // From where that check ended.
+            let position = try #require(verdict.split(separator: " ").last).trimmingCharacters(in: .whitespacesAndNewlines)
+            _ = try await world.globex.create("/v1/leads", ["last_name": "d"])
+            let sequence = position.prefix { $0 != ":" }
+            var rest = ""
+            try await eventually("the trail has gone on") {
+                rest = try await world.globex.admin.send(.get, "/v1/audit/export?after_sequence=\(sequence)", expecting: 200).text
+                return rest.contains("lead.created")
+            }
+            try rest.write(toFile: file, atomically: true, encoding: .utf8)
+            #expect(try await world.platform.run("activity", ["verify", file, "--from", position]).contains("the chain holds"))
+        }
+
+        /// Fault F7: an event that activity cannot take, nested deeper than it reads.
+        @Test func verifyTellsOfAnEventThatCouldNotBeTakenIn() async throws {
+            let world = try World.get()
+            let tenant = TenantID()
+            try await world.platform.psql(
+                """
+                insert into crm.outbox (tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id)
+                select '\(tenant)', 'lead', n::text, 'lead.updated',
+                    case n when 2 then (repeat('[', 40) || repeat(']', 40))::jsonb else '{}' end, 'system', ''
+                from generate_series(1, 3) as n
+                """)
+            try await eventually("the others are there") {
+                try await world.platform.psql("select count(*) from activity.event where tenant_id = '\(tenant)'") == "3\n"
+            }
+            let context = RequestContext(
+                tenant: tenant, user: UserID(), role: BuiltInRole.tenantAdmin.rawValue, permissions: BuiltInRole.tenantAdmin.permissions,
+                scopes: BuiltInRole.tenantAdmin.scopes, plan: "pro", edge: .test())
+            let signed = try ContextSigner(keys: world.platform.contextKeys).sign(
+                .member(context), method: "GET", target: "/v1/audit/export")
+            let activity = APIClient(url: try #require(world.platform.serviceURLs["activity"]))
+            let export = try await activity.send(.get, "/v1/audit/export", headers: [(ContextSigner.headerName, signed)], expecting: 200)
+            let file = "\(world.platform.folder)/gap.ndjson"
+            try export.text.write(toFile: file, atomically: true, encoding: .utf8)
+            let told = await #expect(throws: ChildProcess.CommandFailed.self) {
+                try await world.platform.run("activity", ["verify", file])
+            }
+            #expect(told?.output.hasPrefix("the chain holds: 3 entries, up to 3:") == true)
+            #expect(told?.output.contains("entry 2 stands for a missing one: event ") == true)
+            #expect(told?.output.contains("lead.updated of lead 2 by system at ") == true)
+            #expect(told?.output.hasSuffix("was refused: 400 invalid_json\n") == true)
         }
 
         @Test func aRepeatedKeyGivesTheFirstAnswerAndOneRow() async throws {

@@ -16,8 +16,10 @@ import Testing
             #expect(sales.membership.scopes == BuiltInRole.sales.scopes)
             let list = try await platform.service.send(.get, "/v1/members", as: admin.caller, expecting: 200).json
             #expect(list["data"]?.array?.compactMap { $0["email"]?.string } == ["admin@acme.test", "sales@acme.test"])
-            let path = "/internal/tenants/\(admin.tenant)/members/\(sales.person.id)"
-            try await platform.service.send(.get, path, as: .anotherService, expecting: 204)
+            let asked: JSON = ["users": [.string(sales.person.id.description), .string(UserID().description)]]
+            let answer = try await platform.service.send(
+                .post, "/internal/tenants/\(admin.tenant)/members", asked, as: .anotherService, expecting: 200)
+            #expect(answer.json["data"] == [.string(sales.person.id.description)])
         }
     }
 

@@ -117,7 +117,7 @@ import Testing
             for (body, status) in [
                 (["plan": "gold"], 422), (["status": "gone"], 422), (["overrides": ["requests_per_second": 0]], 422),
                 (["overrides": ["users": -1]], 422), (["overrides": ["seats": 1]], 400), (["name": "x"], 400), (["overrides": 1], 422),
-                (["overrides": ["leads": .number("1e3")]], 422),
+                (["overrides": ["leads": .number("1.5e0")]], 422),
             ] as [(JSON, Int)] {
                 try await platform.service.send(.patch, path, body, as: root.caller, expecting: status)
             }

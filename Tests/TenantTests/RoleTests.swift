@@ -1,5 +1,6 @@
 import Contracts
 import Core
+import Operations
 import Postgres
 import ServiceRuntime
 import TestSupport
@@ -18,6 +19,27 @@ import Testing
             #expect(permissions.json["data"]?.array?.count == Permission.catalogue.count)
             let sales = try await platform.join("sales", role: "sales", by: admin)
             try await platform.service.send(.get, "/v1/roles", as: sales.caller, expecting: 403)
+        }
+    }
+
+    /// A role, permissions, scopes and a limit of a newer release: what is not known here gives nothing, and keeps nobody out.
+    @Test func aMembershipOfANewerReleaseIsReadAsFarAsItIsKnown() async throws {
+        try await TenantPlatform.run { platform in
+            let admin = try await platform.organization("acme")
+            try await platform.database.query(
+                in: .tenant, ["alter table member drop constraint member_role_known", "update member set role = 'auditor'"])
+            let membership = try await platform.member(admin.person, in: admin.membership.tenant.id).membership
+            #expect(membership.role == "auditor")
+            #expect(membership.permissions == PermissionSet() && membership.scopes == RowScopes())
+
+            var newer = try #require(admin.membership.json.object)
+            newer["permissions"] = .string(admin.membership.permissions.encoded + "ff")
+            newer["scopes"] = .string(admin.membership.scopes.encoded + "3")
+            newer["limits"] = ["leads": 100, "storage": ["bytes": 5]]
+            newer["fields"] = ["deals": ["amount_minor": "hidden"]]
+            let read = try #require(Membership(json: .object(newer)))
+            #expect(read.permissions == admin.membership.permissions && read.scopes == admin.membership.scopes)
+            #expect(read.limits == ["leads": 100])
         }
     }
 

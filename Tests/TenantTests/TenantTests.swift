@@ -89,7 +89,7 @@ import Testing
             (["locale": "german!"], "/locale"),
             (["time_zone": "Mars/Base"], "/time_zone"),
             (["time_zone": "GMT+2"], "/time_zone"), (["currency": "eur"], "/currency"), (["settings": [1]], "/settings"),
-            (["settings": ["A": 1]], "/settings"), (["settings": ["a": ["b": 1]]], "/settings/a"),
+            (["settings": ["A": 1]], "/settings/A"), (["settings": ["a": ["b": 1]]], "/settings/a"),
             (["settings": ["a": "\u{0}"]], "/settings/a"),
             (["name": nil], "/name"),
         ] as [(JSON, String)])

@@ -17,6 +17,8 @@ public struct APIAnswer: Sendable {
     /// The `code` of a problem.
     public var code: String? { json["code"]?.string }
     public func header(_ name: String) -> String? { headers.first(name: name) }
+    /// Every field of the name.
+    public func fields(_ name: String) -> [String] { headers[name] }
 }
 
 /// Calls the platform the way an outside consumer does.

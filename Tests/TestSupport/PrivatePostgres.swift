@@ -32,7 +32,7 @@ public final class PrivatePostgres: Sendable {
         superuser = PostgresConfiguration(host: folder, database: "postgres", user: "postgres")
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         if geteuid() == 0, let user = getpwnam("postgres") { chown(folder, user.pointee.pw_uid, user.pointee.pw_gid) }
-        try await command("initdb", "--no-sync", "-A", "trust", "-U", "postgres", "-D", "\(folder)/data")
+        try await command("initdb", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8", "-A", "trust", "-U", "postgres", "-D", "\(folder)/data")
         try await start()
     }
 

@@ -93,11 +93,16 @@ public struct TestDatabase: Sendable {
     }
 
     private func migrate(_ definition: ServiceDefinition) async throws {
-        var owner = superuser
-        owner.user = "martlet_\(definition.name.rawValue)_owner"
-        owner.password = Self.password
-        let migrator = Migrator(configuration: owner, schema: definition.name.rawValue)
+        let migrator = Migrator(configuration: owner(of: definition.name), schema: definition.name.rawValue)
         try await migrator.apply(try ServiceHost.migrations(of: definition), logger: TestPostgres.logger)
+    }
+
+    /// Connects as the role that owns the service's schema.
+    public func owner(of service: ServiceName) -> PostgresConfiguration {
+        var owner = superuser
+        owner.user = "martlet_\(service.rawValue)_owner"
+        owner.password = Self.password
+        return owner
     }
 
     /// Runs statements as the superuser, in one transaction: to look at what no role of a service can see, or to age a row.

@@ -9,6 +9,10 @@ struct ResponseHead {
     var keepsAlive = true
     var hasCacheControl = false
     var hasContentSecurityPolicy = false
+    /// How many operations the request held, each of which counts against the limits.
+    var operations = 1
+    /// Whether it names a limit of its own that it has refused the request by.
+    var hasRateLimit = false
     /// Runs of whole lines that go to the client as they are. Content-Length is among them.
     var kept: [Slice] = []
     var length = 0
@@ -117,11 +121,20 @@ struct ResponseHeadParser {
             guard !head.isChunked, UnsafeRawBufferPointer(rebasing: bytes[value]).isName("chunked") else { throw ResponseFault() }
             head.isChunked = true
             return false
+        case 18 where name.isName("martlet-operations"):
+            guard let operations = bytes.decimal(value) else { throw ResponseFault() }
+            head.operations = operations
+            return false
         case 22 where name.isName("x-content-type-options"): return false
         case 23 where name.isName("content-security-policy"):
             head.hasContentSecurityPolicy = true
             return true
         case 25 where name.isName("strict-transport-security"): return false
+        // A service with limits of its own, as for wrong passwords, names the one that refused; of any other answer the gateway's are told.
+        case 9 where name.isName("ratelimit") && head.status == 429:
+            head.hasRateLimit = true
+            return true
+        case 16 where name.isName("ratelimit-policy") && head.status == 429: return true
         default:
             return
                 !(name.hasNamePrefix("martlet-") || name.hasNamePrefix("proxy-") || name.hasNamePrefix("access-control-")

@@ -2,7 +2,8 @@ import NIOCore
 
 /// One limit on one event loop: tokens drawn from Redis in leases and spent here.
 ///
-/// Never more tokens are spent than Redis granted, so all gateways together admit at most the limit. While Redis does not answer,
+/// A request is admitted with a token that Redis granted, so all gateways together admit at most the limit; what it turns out to hold
+/// beyond one operation is owed, and drawn before anyone else is admitted here. While Redis does not answer,
 /// a local share of the limit holds instead (``LocalBucket``).
 final class LeasedBucket {
     enum Decision {
@@ -70,19 +71,33 @@ final class LeasedBucket {
     /// Gives a token back that was taken for a request which another limit refused.
     func giveBack() { if local == nil { tokens += 1 } }
 
+    /// Takes tokens for what a request turned out to hold beyond one. What the lease at hand lacks is owed, up to the limit itself.
+    func owe(_ count: Int, now: NIODeadline) {
+        if now < localUntil {
+            local?.owe(count)
+            return
+        }
+        tokens = max(-policy.limit, tokens - count)
+        if tokens < 0, !isDrawing { startDraw(policy.leaseSize) }
+    }
+
     private func startDraw(_ wanted: Int) {
         isDrawing = true
-        draw(max(wanted, waiters.count), self)
+        draw(max(wanted, waiters.count) + max(0, -tokens), self)
     }
 
     func granted(_ lease: Lease, now: NIODeadline) {
         isDrawing = false
         local = nil
-        if now >= leaseEnds { tokens = 0 }
+        // A lease ends, a debt does not.
+        if now >= leaseEnds { tokens = min(tokens, 0) }
         tokens += lease.granted
         leaseEnds = now + policy.leaseSpan
         remainingInRedis = lease.remaining
-        if lease.retryAfter > .zero { refusedUntil = now + lease.retryAfter }
+        if lease.retryAfter > .zero {
+            let debt = Double(max(0, -tokens)) * Double(policy.window) / Double(policy.limit)
+            refusedUntil = now + lease.retryAfter + .nanoseconds(Int64(debt * 1e9))
+        }
         while tokens > 0, let waiter = waiters.popFirst() {
             tokens -= 1
             waiter(.admitted)
@@ -117,7 +132,7 @@ final class LeasedBucket {
     }
 
     /// An estimate, since other gateways draw too.
-    var remaining: Int { local?.remaining ?? min(policy.limit, remainingInRedis + tokens) }
+    var remaining: Int { local?.remaining ?? max(0, min(policy.limit, remainingInRedis + tokens)) }
 
     /// Seconds until the bucket is full again if nothing more is taken.
     var resetSeconds: Int { ((policy.limit - remaining) * policy.window + policy.limit - 1) / policy.limit }

@@ -26,5 +26,8 @@ struct LocalBucket {
         return max(1, Int(((1 - tokens) / perSecond).rounded(.up)))
     }
 
-    var remaining: Int { Int(tokens) }
+    /// Takes tokens that may not be there yet.
+    mutating func owe(_ count: Int) { tokens = max(-capacity, tokens - Double(count)) }
+
+    var remaining: Int { max(0, Int(tokens)) }
 }

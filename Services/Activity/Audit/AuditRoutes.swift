@@ -19,8 +19,17 @@ struct AuditRoutes: Sendable {
                     "source": ["type": "string"], "action": ["type": "string", "examples": ["lead.created"]],
                     "resource": ["type": "string", "examples": ["lead"]], "resource_id": ["type": "string"],
                     "actor": ["type": "string", "description": "The user's id, or system."], "request_id": ["type": "string"],
-                    "before": ["type": ["object", "null"]], "after": ["type": ["object", "null"]],
+                    "before": [
+                        "type": ["object", "null"],
+                        "description": "What the change has changed, as it was; null for a record that was created.",
+                    ],
+                    "after": [
+                        "type": ["object", "null"],
+                        "description":
+                            "The same members as they are since, as a merge patch: the whole record when it was created, null when it was erased.",
+                    ],
                     "details": ["type": ["object", "null"], "description": "Of an event that is no change of a record."],
+                    "erased": ["type": "boolean", "description": "Whether what the entry said was erased; its place in the chain stays."],
                     "previous_hash": ["type": "string"], "hash": ["type": "string"],
                 ],
             ]
@@ -43,8 +52,9 @@ struct AuditRoutes: Sendable {
                 Operation(
                     id: "listAudit", summary: "List what happened, newest first",
                     description: """
-                        Every change of every record, with who made it, by which request, and the record before and after. Entries are \
-                        numbered without gaps, and each has the hash of the one before.
+                        Every change of every record, with who made it, by which request, and the changed members before and after. Entries \
+                        are numbered without gaps, and each has the hash of the one before. An event that could not be taken in has an entry \
+                        audit.gap in its place.
                         """,
                     tag: "audit",
                     parameters: Self.filterParameters + [
@@ -74,14 +84,19 @@ struct AuditRoutes: Sendable {
             .permitted(
                 Permission(.audit, .export), .get, "/v1/audit/export",
                 Operation(
-                    id: "exportAudit", summary: "Export the whole trail with its hash chain (NDJSON, oldest first)",
+                    id: "exportAudit", summary: "Export the trail with its hash chain (NDJSON, oldest first)",
                     description: """
                         Whoever keeps the file can prove that nothing was changed or left out: martlet-activity verify recomputes the chain \
-                        without a server.
+                        without a server. The last line says how many entries there are and the hash of the last: a file without it is not whole.
                         """,
                     tag: "audit",
-                    responses: [.init(200, "One entry a line; martlet-activity verify checks it")])
-            ) { [self] call, context in try export(call, context) },
+                    parameters: [
+                        .init(
+                            "after_sequence", in: .query, schema: ["type": "integer", "minimum": 0, "default": 0],
+                            "Only the entries after this one, to go on from an earlier export.")
+                    ],
+                    responses: [.init(200, "One entry a line, and the end; martlet-activity verify checks it")])
+            ) { [self] call, context in try await export(call, context) },
         ]
     }
 
@@ -92,7 +107,7 @@ struct AuditRoutes: Sendable {
         filter.actor = query["actor"]
         filter.resource = query["resource"]
         filter.resourceID = query["id"]
-        filter.actions = query["action"]?.split(separator: ",", omittingEmptySubsequences: false).map(String.init) ?? []
+        filter.actions = Set(query["action"]?.split(separator: ",", omittingEmptySubsequences: false).map(String.init) ?? [])
         guard !filter.actions.contains("") else { throw Problem.invalidParameter("action", "Give one or more actions, joined by commas.") }
         filter.after = try Self.time("created_after", in: query)
         filter.before = try Self.time("created_before", in: query)
@@ -104,11 +119,11 @@ struct AuditRoutes: Sendable {
         let limit = query["limit"].map { Int($0) ?? 0 } ?? 50
         guard (1...200).contains(limit) else { throw Problem.invalidParameter("limit", "The limit is a number from 1 to 200.") }
         // Everything but the position and the page's size makes the list what it is.
-        let text =
-            "audit\n\(context.tenant)\n"
-            + query.items.filter { $0.name != "after" && $0.name != "limit" }.map { "\($0.name)=\($0.value)" }.sorted().joined(
-                separator: "\n")
-        let list = Array(text.utf8)
+        let items = query.items.filter { $0.name != "after" && $0.name != "limit" }.sorted { $0.name < $1.name }
+        let identity: JSON = [
+            "audit", .string(context.tenant.description), .array(items.map { [.string($0.name), .string($0.value)] }),
+        ]
+        let list = identity.bytes
         let position = try query["after"].map { try cursors.open($0, list: list).integer ?? 0 }
         let rows = try await store.page(filter, beyond: position, limit: limit, content: .change, as: context)
 
@@ -146,33 +161,46 @@ struct AuditRoutes: Sendable {
             object.member("after") { $0.raw((after ?? "null").utf8) }
             let details = try row.decode("details", as: String?.self)
             object.member("details") { $0.raw((details ?? "null").utf8) }
+            object.member("erased", JSON.bool(try row.decode("erased")))
             object.member("previous_hash", try row.decode("previous_hash", as: String.self))
             object.member("hash", try row.decode("hash", as: String.self))
         }
     }
 
     /// Streams the trail page by page, so memory stays the same for any length and for entries of any size.
-    private func export(_ call: Call, _ context: RequestContext) throws -> Reply {
-        try call.query.allowOnly([])
+    private func export(_ call: Call, _ context: RequestContext) async throws -> Reply {
+        try call.query.allowOnly(["after_sequence"])
+        let start = try await start(call.query["after_sequence"], context)
         var reply = Reply(
             status: 200,
             headers: [("content-type", "application/x-ndjson"), ("content-disposition", "attachment; filename=\"audit.ndjson\"")])
         reply.stream = { [store] write in
             var filter = AuditFilter()
             filter.isNewestFirst = false
-            var position: Int64 = 0
-            while true {
+            var (last, count, isWhole) = (start, 0, false)
+            while !isWhole {
                 // An export may take longer than a request; each of its pages may not.
                 var page = context
                 page.edge.deadline = Timestamp.now.advanced(by: .seconds(30))
-                let rows = try await store.page(filter, beyond: position, limit: 500, content: .chain, as: page)
-                guard let last = rows.last else { return }
-                position = try last.decode("sequence")
+                let rows = try await store.page(filter, beyond: last.sequence, limit: 500, content: .chain, as: page)
+                guard let row = rows.last else { break }
+                last = .init(sequence: try row.decode("sequence"), hash: try row.decode("hash"))
+                count += rows.count
+                isWhole = try !row.decode("page_follows", as: Bool.self)
                 try await write(try await Self.lines(of: rows))
-                guard try last.decode("page_follows") else { return }
             }
+            try await write(EventChain.end(entries: count, after: start, at: last) + [UInt8(ascii: "\n")])
         }
         return reply
+    }
+
+    /// The entry that an export begins after.
+    private func start(_ text: String?, _ context: RequestContext) async throws -> EventChain.Position {
+        guard let text, text != "0" else { return .start }
+        guard let sequence = Int64(text), sequence > 0, let hash = try await store.findHash(of: sequence, as: context) else {
+            throw Problem.invalidParameter("after_sequence", "Give the number of an entry of the trail, or 0.")
+        }
+        return .init(sequence: sequence, hash: hash)
     }
 
     /// A line for each entry. Work of milliseconds, which is not for the threads that answer requests.
@@ -180,24 +208,24 @@ struct AuditRoutes: Sendable {
         try await withTaskExecutorPreference(globalConcurrentExecutor) {
             var lines: [UInt8] = []
             for row in rows {
-                var entry = try chainEntry(row).json
-                entry["hash"] = .string(try row.decode("hash"))
-                lines.append(contentsOf: JSON.object(entry).bytes)
+                lines += EventChain.line(
+                    header: try header(row).bytes, hash: try row.decode("hash"), salt: try row.decode("salt"),
+                    payload: try row.decode("payload"))
                 lines.append(UInt8(ascii: "\n"))
             }
             return lines
         }
     }
 
-    private static func chainEntry(_ row: PostgresRow) throws -> EventChain.Entry {
-        EventChain.Entry(
-            sequence: try row.decode("sequence"),
+    private static func header(_ row: PostgresRow) throws -> EventChain.Header {
+        EventChain.Header(
+            format: try row.decode("format"), sequence: try row.decode("sequence"),
             event: .init(
                 id: try row.decode("id"), tenant: try row.decode("tenant_id"), source: try row.decode("source"),
                 aggregate: try row.decode("aggregate"), aggregateID: try row.decode("aggregate_id"), kind: try row.decode("kind"),
                 actor: try row.decode("actor"), requestID: try row.decode("request_id"), occurredAt: try row.decode("occurred_at"),
                 payload: ""),
-            payload: try JSONParser.parse(try row.decode("payload", as: String.self)), previousHash: try row.decode("previous_hash"))
+            payloadHash: try row.decode("payload_hash"), previousHash: try row.decode("previous_hash"))
     }
 
     private static func time(_ name: String, in query: Query) throws(Problem) -> Timestamp? {

@@ -2,92 +2,111 @@ import Contracts
 import Core
 import Crypto
 
-/// The hash chain over a tenant's events. An entry's hash is SHA-256 over its compact JSON, which holds the hash of the entry
-/// before it; so no entry can be changed, removed or put between others without every later hash being wrong.
+/// The hash chain over a tenant's events, and how it is written down.
+///
+/// An entry's hash is SHA-256 over its header: a compact JSON object with the format's version, the hash of the entry before, and
+/// the digest of the payload, but not the payload. So no entry can be changed, removed or put between others without every later hash being
+/// wrong, while a payload can be erased, together with the salt of its digest, and the chain still holds.
+///
+/// An export has a line for each entry, `<header without its brace>,"hash":…,"salt":…,"payload":…}`, with the payload to the byte as it was
+/// digested, and a last line that says how many there are and where they end. ``Verifier`` checks it.
 public enum EventChain {
-    /// One entry of the log without its hash.
-    struct Entry {
+    /// The version of what is hashed and of the export; it is part of both.
+    static let format = 1
+
+    /// What an entry's hash is made of.
+    struct Header {
+        var format = EventChain.format
         var sequence: Int64
+        /// Its payload is not part of the header.
         var event: Event
-        /// The payload, compact.
-        var payload: JSON
+        var payloadHash: String
         var previousHash: String
 
-        var json: JSONObject {
-            var object = JSONObject()
-            object["sequence"] = .number(sequence)
-            object["id"] = .string(event.id.description)
-            object["tenant_id"] = .string(event.tenant.description)
-            object["occurred_at"] = .string(event.occurredAt.description)
-            object["source"] = .string(event.source)
-            object["action"] = .string(event.kind)
-            object["resource"] = .string(event.aggregate)
-            object["resource_id"] = .string(event.aggregateID)
-            object["actor"] = .string(event.actor)
-            object["request_id"] = .string(event.requestID)
-            object["payload"] = payload
-            object["previous_hash"] = .string(previousHash)
-            return object
+        var bytes: [UInt8] {
+            var writer = JSONWriter(capacity: 768)
+            writer.object { object in
+                object.member("format", format)
+                object.member("sequence", sequence)
+                object.member("id", event.id.description)
+                object.member("tenant_id", event.tenant.description)
+                object.member("occurred_at", event.occurredAt.description)
+                object.member("source", event.source)
+                object.member("action", event.kind)
+                object.member("resource", event.aggregate)
+                object.member("resource_id", event.aggregateID)
+                object.member("actor", event.actor)
+                object.member("request_id", event.requestID)
+                object.member("payload_hash", payloadHash)
+                object.member("previous_hash", previousHash)
+            }
+            return writer.bytes
         }
 
-        var hash: String { EventChain.hash(of: json) }
+        var hash: String { EventChain.hash(ofHeader: bytes) }
     }
 
-    /// Lower-case hexadecimal SHA-256 over the compact JSON of an entry's members but `hash`, in the order of the export.
-    static func hash(of entry: JSONObject) -> String {
-        Hex.encode(SHA256.hash(data: JSON.object(entry).bytes))
+    /// A payload's salt, and the digest that the two have.
+    struct Seal {
+        let salt: [UInt8]
+        let hash: String
+
+        /// Seals a payload with a new salt of 16 random bytes: with less, a short payload that was erased could be found by trying.
+        init(_ payload: some StringProtocol) {
+            var generator = SystemRandomNumberGenerator()
+            self.init(payload.utf8, salt: (0..<16).map { _ in .random(in: 0...255, using: &generator) })
+        }
+
+        init(_ payload: some Sequence<UInt8>, salt: [UInt8]) {
+            self.salt = salt
+            hash = Hex.encode(SHA256.hash(data: salt + payload))
+        }
     }
 
-    /// What ``verify(lines:)`` found.
-    public struct Report: Sendable, Equatable {
-        /// Entries that were read and fit.
-        public var entries = 0
-        /// The last entry's hash; to be compared with one noted elsewhere, since a log that was cut short at its end still fits.
-        public var lastHash = ""
-        /// The first fault, with its line; `nil` when the chain holds.
-        public var fault: String?
+    static func hash(ofHeader bytes: some Sequence<UInt8>) -> String { Hex.encode(SHA256.hash(data: Array(bytes))) }
+
+    /// An entry as a line of the export, without its line end. An erased payload and its salt are `nil`.
+    static func line(header: [UInt8], hash: String, salt: String?, payload: String?) -> [UInt8] {
+        var line = Array(header.dropLast())
+        line.append(contentsOf: hashMark)
+        line.append(contentsOf: hash.utf8)
+        line.append(contentsOf: saltMark)
+        line.append(contentsOf: salt.map { "\"\($0)\"" }?.utf8 ?? "null".utf8)
+        line.append(contentsOf: payloadMark)
+        line.append(contentsOf: payload?.utf8 ?? "null".utf8)
+        line.append(UInt8(ascii: "}"))
+        return line
     }
 
-    /// Checks an export (NDJSON, one entry a line, oldest first, from the first entry on): every hash is right, each entry names
-    /// the hash of the one before, sequence numbers have no gap.
-    public static func verify(lines: some Sequence<[UInt8]>) -> Report {
-        var verifier = Verifier()
-        for line in lines where !verifier.read(line) { break }
-        return verifier.report
+    /// The last line of an export of so many entries after the given one.
+    static func end(entries: Int, after first: Position, at last: Position) -> [UInt8] {
+        var writer = JSONWriter()
+        writer.object { object in
+            object.member("format", format)
+            object.member("entries", entries)
+            object.member("after_sequence", first.sequence)
+            object.member("last_sequence", last.sequence)
+            object.member("last_hash", last.hash)
+        }
+        return writer.bytes
     }
 
-    /// The same check, a line at a time.
-    public struct Verifier: Sendable {
-        public private(set) var report = Report()
-        private var line = 0
+    static let endMark = Array("{\"format\":\(format),\"entries\":".utf8)
+    static let hashMark = Array(",\"hash\":\"".utf8)
+    static let saltMark = Array("\",\"salt\":".utf8)
+    static let payloadMark = Array(",\"payload\":".utf8)
 
-        public init() {}
+    /// An entry's place in the chain, with the hash that proves all up to it.
+    public struct Position: Sendable, Equatable {
+        /// 0 before the first entry.
+        public var sequence: Int64
+        public var hash: String
 
-        /// - Returns: whether the chain still holds.
-        public mutating func read(_ bytes: [UInt8]) -> Bool {
-            line += 1
-            if bytes.isEmpty { return report.fault == nil }
-            guard report.fault == nil else { return false }
-            guard var entry = (try? JSONParser.parse(bytes))?.object, let sequence = entry["sequence"]?.integer,
-                let hash = entry["hash"]?.string,
-                let previous = entry["previous_hash"]?.string
-            else {
-                report.fault = "line \(line): not an entry of an export"
-                return false
-            }
-            entry["hash"] = nil
-            if sequence != Int64(report.entries) + 1 {
-                report.fault = "line \(line): sequence \(sequence) where \(report.entries + 1) is expected"
-            } else if previous != report.lastHash {
-                report.fault = "line \(line): entry \(sequence) does not follow the entry before it"
-            } else if EventChain.hash(of: entry) != hash {
-                report.fault = "line \(line): entry \(sequence) was changed"
-            } else {
-                report.entries += 1
-                report.lastHash = hash
-                return true
-            }
-            return false
+        public static let start = Position(sequence: 0, hash: "")
+
+        public init(sequence: Int64, hash: String) {
+            self.sequence = sequence
+            self.hash = hash
         }
     }
 }

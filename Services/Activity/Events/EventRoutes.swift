@@ -14,10 +14,23 @@ struct EventRoutes: Sendable {
                 // A delivery of some megabytes is read and hashed: not on the threads that answer everybody else (Decisions/0006).
                 try await withTaskExecutorPreference(globalConcurrentExecutor) {
                     let limits = JSONParser.Limits(values: 1_000_000)
-                    try await store.append(try Event.decode(try JSONParser.parse(call.body, limits: limits)), as: context)
+                    let events = try Event.decode(try JSONParser.parse(call.body, limits: limits))
+                    // Nobody speaks for another: what stands in the trail as done in crm was handed over by crm.
+                    guard events.allSatisfy({ $0.source == context.service }) else {
+                        throw Problem(.forbidden, "A service hands over events of its own only.")
+                    }
+                    try await store.append(events, fence: try Self.fence(call.query), as: context)
                 }
                 return .noContent
             }
         ]
+    }
+
+    /// The number of the relay's lease; the gateway, which has no outbox, gives none.
+    private static func fence(_ query: Query) throws(Problem) -> Int64? {
+        try query.allowOnly(["fence"])
+        guard let text = query["fence"] else { return nil }
+        guard let fence = Int64(text) else { throw .invalidParameter("fence", "Give the number of the relay's lease.") }
+        return fence
     }
 }

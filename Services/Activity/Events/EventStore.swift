@@ -5,57 +5,102 @@ import Postgres
 /// Appends deliveries to the log.
 struct EventStore: Sendable {
     let postgres: PostgresClient
+    let fences: SourceFences
+
+    init(postgres: PostgresClient) {
+        self.postgres = postgres
+        fences = SourceFences(postgres: postgres)
+    }
 
     /// Appends the events that the log does not have yet, in the order given, each tenant's with its next sequence numbers. All or
     /// none; a repeat of the same delivery, or of a part of it, changes nothing.
-    func append(_ events: [Event], as context: SystemContext) async throws {
+    ///
+    /// - Parameter fence: the number of the lease of the relay that delivers, if it is one.
+    /// - Throws: ``Problem`` `conflict` when a later relay of the service has delivered.
+    func append(_ events: [Event], fence: Int64?, as context: SystemContext) async throws {
         let tenants = Set(events.map(\.tenant)).sorted()
         if tenants.isEmpty { return }
-        let parsed = try events.map { (event: $0, payload: try JSONParser.parse($0.payload)) }
+        let parsed = try events.map { (event: $0, payload: try JSONParser.parse($0.payload).description) }
+        if let fence { try await fences.raise(to: fence, as: context) }
         try await postgres.transaction(as: context) { transaction in
             // The heads are locked in the order of their tenants, so two deliveries cannot wait for each other in a circle. What is
             // known is read after the lock: whoever held it before has committed.
-            let results = try await transaction.batch([
-                "insert into event_head (tenant_id) select unnest(\(tenants)::uuid[]) order by 1 on conflict do nothing",
-                "select tenant_id, sequence, hash from event_head where tenant_id = any (\(tenants)::uuid[]) order by tenant_id for update",
-                "select id from event where tenant_id = any (\(tenants)::uuid[]) and id = any (\(events.map(\.id))::uuid[])",
-            ])
-            var heads: [TenantID: (sequence: Int64, hash: String)] = [:]
-            for row in results[1] {
-                heads[try row.decode("tenant_id")] = (try row.decode("sequence"), try row.decode("hash"))
+            let results = try await transaction.batch(
+                (fence.map { [SourceFences.hold($0, as: context)] } ?? []) + [
+                    "insert into event_head (tenant_id) select unnest(\(tenants)::uuid[]) order by 1 on conflict do nothing",
+                    "select tenant_id, sequence, hash from event_head where tenant_id = any (\(tenants)::uuid[]) order by tenant_id for update",
+                    "select id from event where tenant_id = any (\(tenants)::uuid[]) and id = any (\(events.map(\.id))::uuid[])",
+                ])
+            if fence != nil, results[0].isEmpty { throw Problem(.conflict, "Another relay of this service delivers now.") }
+            let (headRows, knownRows) = (results[results.count - 2], results[results.count - 1])
+            var heads: [TenantID: EventChain.Position] = [:]
+            for row in headRows {
+                heads[try row.decode("tenant_id")] = .init(sequence: try row.decode("sequence"), hash: try row.decode("hash"))
             }
-            var known = Set(try results[2].map { try $0.decode("id", as: EventID.self) })
-            var entries: [EventChain.Entry] = []
-            var hashes: [String] = []
+            var known = Set(try knownRows.map { try $0.decode("id", as: EventID.self) })
+            var entries: [Entry] = []
             for (event, payload) in parsed where known.insert(event.id).inserted {
                 guard let head = heads[event.tenant] else { throw Problem.internal("no head for a tenant of the delivery") }
-                let entry = EventChain.Entry(sequence: head.sequence + 1, event: event, payload: payload, previousHash: head.hash)
-                let hash = entry.hash
-                heads[event.tenant] = (entry.sequence, hash)
+                let entry = Entry(event, payload: payload, after: head)
+                heads[event.tenant] = .init(sequence: entry.header.sequence, hash: entry.hash)
                 entries.append(entry)
-                hashes.append(hash)
             }
             if entries.isEmpty { return }
-            let changed = heads.sorted { $0.key < $1.key }
-            _ = try await transaction.batch([
-                """
-                insert into event (tenant_id, sequence, id, source, aggregate, aggregate_id, kind, actor, request_id, occurred_at,
-                    payload, previous_hash, hash)
-                select * from unnest(
-                    \(entries.map(\.event.tenant))::uuid[], \(entries.map { String($0.sequence) })::bigint[],
-                    \(entries.map(\.event.id))::uuid[], \(entries.map(\.event.source))::text[],
-                    \(entries.map(\.event.aggregate))::text[], \(entries.map(\.event.aggregateID))::text[],
-                    \(entries.map(\.event.kind))::text[], \(entries.map(\.event.actor))::text[],
-                    \(entries.map(\.event.requestID))::text[], \(entries.map(\.event.occurredAt.description))::timestamptz[],
-                    \(entries.map(\.payload.description))::json[], \(entries.map(\.previousHash))::text[], \(hashes)::text[])
-                """,
-                """
-                update event_head set sequence = new.sequence, hash = new.hash
-                from unnest(\(changed.map(\.key))::uuid[], \(changed.map { String($0.value.sequence) })::bigint[],
-                    \(changed.map(\.value.hash))::text[]) as new (tenant_id, sequence, hash)
-                where event_head.tenant_id = new.tenant_id
-                """,
-            ])
+            _ = try await transaction.batch([Self.insertion(of: entries), Self.hours(of: entries), Self.newHeads(heads)])
         }
+    }
+
+    private struct Entry {
+        let header: EventChain.Header
+        let hash: String
+        let salt: [UInt8]
+        /// Compact.
+        let payload: String
+
+        init(_ event: Event, payload: String, after head: EventChain.Position) {
+            let seal = EventChain.Seal(payload)
+            header = .init(sequence: head.sequence + 1, event: event, payloadHash: seal.hash, previousHash: head.hash)
+            hash = header.hash
+            salt = seal.salt
+            self.payload = payload
+        }
+    }
+
+    private static func insertion(of entries: [Entry]) -> SQL {
+        let events = entries.map(\.header.event)
+        return """
+            insert into event (tenant_id, sequence, format, id, source, aggregate, aggregate_id, kind, actor, request_id, occurred_at,
+                salt, payload, payload_hash, previous_hash, hash)
+            select * from unnest(
+                \(events.map(\.tenant))::uuid[], \(entries.map(\.header.sequence))::bigint[], \(entries.map(\.header.format))::smallint[],
+                \(events.map(\.id))::uuid[], \(events.map(\.source))::text[], \(events.map(\.aggregate))::text[],
+                \(events.map(\.aggregateID))::text[], \(events.map(\.kind))::text[], \(events.map(\.actor))::text[],
+                \(events.map(\.requestID))::text[], \(events.map(\.occurredAt.description))::timestamptz[],
+                \(entries.map { "\\x" + Hex.encode($0.salt) })::bytea[], \(entries.map(\.payload))::json[],
+                \(entries.map(\.header.payloadHash))::text[], \(entries.map(\.header.previousHash))::text[], \(entries.map(\.hash))::text[])
+            """
+    }
+
+    /// Notes in which hours the entries' events happened.
+    private static func hours(of entries: [Entry]) -> SQL {
+        """
+        insert into event_hour (tenant_id, hour, first_sequence, last_sequence)
+        select tenant, date_trunc('hour', occurred, 'UTC'), min(number), max(number)
+        from unnest(\(entries.map(\.header.event.tenant))::uuid[], \(entries.map(\.header.event.occurredAt.description))::timestamptz[],
+            \(entries.map(\.header.sequence))::bigint[]) as entry (tenant, occurred, number)
+        group by 1, 2
+        on conflict (tenant_id, hour) do update set first_sequence = least(event_hour.first_sequence, excluded.first_sequence),
+            last_sequence = greatest(event_hour.last_sequence, excluded.last_sequence)
+        """
+    }
+
+    private static func newHeads(_ heads: [TenantID: EventChain.Position]) -> SQL {
+        let changed = heads.sorted { $0.key < $1.key }
+        return """
+            update event_head set sequence = new.sequence, hash = new.hash
+            from unnest(\(changed.map(\.key))::uuid[], \(changed.map(\.value.sequence))::bigint[],
+                \(changed.map(\.value.hash))::text[]) as new (tenant_id, sequence, hash)
+            where event_head.tenant_id = new.tenant_id
+            """
     }
 }

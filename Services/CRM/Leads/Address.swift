@@ -3,7 +3,7 @@ import Resources
 /// A postal address, the same in every resource that has one.
 public enum Address {
     public static let fields = [
-        Field("street", .text(max: 200)),
+        Field("street", .longText(max: 200), [], "May have several lines."),
         Field("city", .text(max: 100)),
         Field("region", .text(max: 100)),
         Field("postal_code", .text(max: 20)),

@@ -15,7 +15,7 @@ public enum Lead {
             Field("title", .text(max: 200), [.searchable, .importable], "The position in the company.", example: "Plant Manager"),
             Field("email", .email, [.filterable, .searchable, .importable]),
             Field("phone", .phone, [.searchable, .importable]),
-            Field("website", .url, [.importable]),
+            Field("website", .url, [.searchable, .importable]),
             Field(
                 "source", .text(max: 100), [.filterable, .importable], "Where the lead came from, such as web or fair.", example: "fair"),
             Field(
@@ -24,7 +24,7 @@ public enum Lead {
             Field("score", .integer(0...100), [.sortable, .filterable, .importable], "How promising the lead is.", example: 42),
             Field("owner_id", .reference(.member), [.filterable], default: .caller, "The member in charge; the creator unless given."),
             Field("tags", .tags(maxCount: 50, maxLength: 50), [.importable]),
-            Field("address", .object(Address.fields), [.importable]),
+            Field("address", .object(Address.fields), [.searchable, .importable]),
             Field("description", .longText(max: 10_000), [.searchable, .importable]),
             Field("custom", .custom, [.importable], "Fields of the tenant's own."),
         ])

@@ -1,5 +1,4 @@
 import Core
-import Foundation
 import NIOPosix
 import Synchronization
 
@@ -64,7 +63,7 @@ public final class PasswordHasher: Sendable {
             throw Problem(.overloaded, "Too many sign-ins at the moment.", retryAfter: 2)
         }
         // However a keyboard puts an ü together, it is the same password (RFC 8265, section 4.2: NFC).
-        let bytes = Array(password.precomposedStringWithCanonicalMapping.utf8)
+        let bytes = Array(PlainText.nfc(password).utf8)
         return try await threads.runIfActive { try parameters.derive(password: bytes, salt: salt, length: length) }
     }
 

@@ -3,6 +3,7 @@ import Core
 
 /// Which passwords may be chosen: long enough and not the first that anybody would guess; no rules on composition.
 public struct PasswordPolicy: Sendable {
+    /// Unicode scalars, as JSON Schema counts.
     public static let length = 10...256
     /// Bytes of UTF-8; characters can be of many.
     public static let maximumBytes = 1024
@@ -14,20 +15,21 @@ public struct PasswordPolicy: Sendable {
 
     public init(allowsDemoPassword: Bool) { self.allowsDemoPassword = allowsDemoPassword }
 
-    /// What is wrong with a new password, or `nil`: a code of a ``Problem/Fault`` and its detail.
-    public func fault(of password: String, email: EmailAddress?) -> (code: String, detail: String)? {
-        guard password.utf8.count <= Self.maximumBytes else { return ("too_long", "At most \(Self.maximumBytes) bytes.") }
-        guard password.count >= Self.length.lowerBound else { return ("too_short", "At least \(Self.length.lowerBound) characters.") }
-        guard password.count <= Self.length.upperBound else { return ("too_long", "At most \(Self.length.upperBound) characters.") }
-        guard !password.utf8.contains(0) else { return ("invalid_format", "A password cannot contain NUL.") }
+    /// What is wrong with a new password, or `nil`.
+    public func fault(of password: String, email: EmailAddress?) -> ValueFault? {
+        guard password.utf8.count <= Self.maximumBytes else { return ValueFault(.tooLong, "At most \(Self.maximumBytes) bytes.") }
+        let length = password.unicodeScalars.count
+        guard length >= Self.length.lowerBound else { return ValueFault(.tooShort, "At least \(Self.length.lowerBound) characters.") }
+        guard length <= Self.length.upperBound else { return ValueFault(.tooLong, "At most \(Self.length.upperBound) characters.") }
+        guard !password.utf8.contains(0) else { return ValueFault(.invalidText, "A password cannot contain NUL.") }
         let lowercase = password.lowercased()
         if let email, lowercase == email.key || lowercase == email.key.split(separator: "@")[0] {
-            return ("too_common", "The password cannot be the e-mail address.")
+            return ValueFault(.tooCommon, "The password cannot be the e-mail address.")
         }
         if CommonPasswords.contain(lowercase) || Set(lowercase).count < 4 {
-            return ("too_common", "This password is among the first that would be guessed.")
+            return ValueFault(.tooCommon, "This password is among the first that would be guessed.")
         }
-        guard accepts(password) else { return ("too_common", "The demo's password works in the demo only.") }
+        guard accepts(password) else { return ValueFault(.tooCommon, "The demo's password works in the demo only.") }
         return nil
     }
 

@@ -60,7 +60,7 @@ struct Registration: Sendable {
         let slug = organization?.slug("slug")
         let token = body.text("invitation_token", maximum: 200, isRequired: false)
         if body.has("organization"), body.has("invitation_token") {
-            body.fault("invitation_token", "not_allowed", "Send either an organisation or an invitation.")
+            body.fault("invitation_token", .notAllowed, "Send either an organisation or an invitation.")
         }
         let verified = (try body.require(email), try body.require(password), try body.require(name))
         var pair: (name: String, slug: String)?
@@ -107,7 +107,7 @@ struct Registration: Sendable {
             return pending
         }
         let detail = "There is an account with this e-mail address."
-        throw Problem(.alreadyExists, detail, faults: [.init(pointer: "/email", code: "already_exists", detail: detail)])
+        throw Problem(.alreadyExists, detail, faults: [.init(pointer: "/email", code: .alreadyExists, detail: detail)])
     }
 
     private func join(_ pending: PendingRegistration, request: Request, as context: SystemContext) async throws -> Membership {
@@ -119,7 +119,7 @@ struct Registration: Sendable {
         } catch let problem as Problem where problem.code == .notFound || problem.code == .forbidden {
             throw Problem.invalid([
                 .init(
-                    pointer: "/invitation_token", code: "invalid_token",
+                    pointer: "/invitation_token", code: .invalidToken,
                     detail: "The invitation is not open: unknown, expired, used, or for another address.")
             ])
         }
@@ -128,20 +128,20 @@ struct Registration: Sendable {
     private static let bodySchema: JSON = [
         "type": "object", "required": ["email", "password", "name"], "additionalProperties": false,
         "properties": [
-            "email": ["type": "string", "format": "email", "maxLength": .number(EmailAddress.maximumLength)],
+            "email": BodySchema.email,
             "password": [
                 "type": "string", "minLength": .number(PasswordPolicy.length.lowerBound),
                 "maxLength": .number(PasswordPolicy.length.upperBound),
             ],
-            "name": ["type": "string", "minLength": 1, "maxLength": 200],
+            "name": BodySchema.text(maximum: 200),
             "organization": [
                 "type": "object", "required": ["name", "slug"], "additionalProperties": false,
                 "properties": [
-                    "name": ["type": "string", "minLength": 1, "maxLength": 200],
+                    "name": BodySchema.text(maximum: 200),
                     "slug": ["type": "string", "pattern": .string(Slug.pattern)],
                 ],
             ],
-            "invitation_token": ["type": "string"],
+            "invitation_token": BodySchema.text(maximum: 200),
         ],
         "oneOf": [["required": ["organization"]], ["required": ["invitation_token"]]],
     ]
@@ -157,7 +157,7 @@ extension TenantDirectory {
         } catch let problem as Problem where problem.code == .alreadyExists {
             let detail = "The slug '\(organization.slug)' is taken."
             throw Problem(
-                .alreadyExists, detail, faults: [.init(pointer: "/organization/slug", code: "already_exists", detail: detail)])
+                .alreadyExists, detail, faults: [.init(pointer: "/organization/slug", code: .alreadyExists, detail: detail)])
         }
     }
 }

@@ -44,8 +44,8 @@ struct SessionRoutes: Sendable {
             try call.query.allowOnly([String]())
             try call.refuseBody()
             let id = try call.id(of: SessionID.self)
-            let key = try Idempotency(call)
-            return try await Idempotency.guarding(key, as: member, on: sessions.postgres) {
+            let key = try IdempotencyKey(call)
+            return try await IdempotencyKey.guarding(key, as: member, on: sessions.postgres) {
                 try await sessions.end(id, key: key, as: member)
                 revoker.announce([id])
                 return .noContent

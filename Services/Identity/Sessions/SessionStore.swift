@@ -108,7 +108,7 @@ struct SessionStore: Sendable {
     /// Ends sessions of the caller: the one, or all.
     ///
     /// - Returns: those that were running.
-    func end(_ choice: Choice, key: Idempotency?, as context: RequestContext) async throws -> [SessionID] {
+    func end(_ choice: Choice, key: IdempotencyKey?, as context: RequestContext) async throws -> [SessionID] {
         var statements = [lockingOut(context.user), ending(choice, of: context.user)]
         if let key { statements.append(key.insertion(as: context, status: 204, body: [])) }
         return try await postgres.batch(as: context, statements)[1].map { try $0.decode("id") }
@@ -117,7 +117,7 @@ struct SessionStore: Sendable {
     /// Ends one of the caller's sessions.
     ///
     /// - Throws: ``Problem`` `not_found` when he has no such running session.
-    func end(_ session: SessionID, key: Idempotency?, as context: RequestContext) async throws {
+    func end(_ session: SessionID, key: IdempotencyKey?, as context: RequestContext) async throws {
         try await postgres.transaction(as: context) { transaction in
             let ended = try await transaction.query(ending(.one(session), of: context.user))
             guard !ended.isEmpty else { throw Problem.notFound }

@@ -24,8 +24,10 @@ struct Login: Sendable {
                 body: [
                     "type": "object", "required": ["email", "password"], "additionalProperties": false,
                     "properties": [
-                        "email": ["type": "string", "format": "email"], "password": ["type": "string"],
-                        "tenant": ["type": "string", "description": "Slug; default the tenant used last."],
+                        "email": BodySchema.email, "password": ["type": "string"],
+                        "tenant": [
+                            "type": "string", "minLength": 1, "maxLength": 40, "description": "Slug; default the tenant used last.",
+                        ],
                     ],
                 ],
                 bodyExample: ["email": "n.okafor@kestrel.example", "password": "rather-long-and-secret"],

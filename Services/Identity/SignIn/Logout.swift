@@ -25,7 +25,7 @@ struct Logout: Sendable {
             bodyLimit: 1 << 10
         ) { call, member in
             try call.query.allowOnly([String]())
-            let key = try Idempotency(call)
+            let key = try IdempotencyKey(call)
             var isForAll = false
             if !call.body.isEmpty {
                 let body = BodyReader(try call.json(), members: ["all"])
@@ -34,7 +34,7 @@ struct Logout: Sendable {
             }
             // Without a session in the token there is none to end but all.
             let choice = isForAll ? SessionStore.Choice.all : member.session.map { .one($0) } ?? .all
-            return try await Idempotency.guarding(key, as: member, on: sessions.postgres) {
+            return try await IdempotencyKey.guarding(key, as: member, on: sessions.postgres) {
                 revoker.announce(try await sessions.end(choice, key: key, as: member))
                 return .noContent
             }

@@ -12,7 +12,7 @@ struct PasswordChange: Sendable {
     let policy: PasswordPolicy
     let attempts: SignInAttempts
     let revoker: SessionRevoker
-    /// Not in the database: see ``Idempotency``.
+    /// Not in the database: see ``IdempotencyKey``.
     let fingerprintKey: SymmetricKey
 
     var route: Route {
@@ -38,17 +38,17 @@ struct PasswordChange: Sendable {
             bodyLimit: 16 << 10
         ) { call, member in
             try call.query.allowOnly([String]())
-            let key = try Idempotency(call, fingerprintKey: fingerprintKey)
+            let key = try IdempotencyKey(call, fingerprintKey: fingerprintKey)
             // A repeat brings the password that was the right one: looked at once more, it would count as a guess.
             if let reply = try await key?.earlierReply(as: member, on: users.postgres) { return reply }
-            return try await Idempotency.guarding(key, as: member, on: users.postgres) {
+            return try await IdempotencyKey.guarding(key, as: member, on: users.postgres) {
                 revoker.announce(try await change(call, key: key, as: member))
                 return .noContent
             }
         }
     }
 
-    private func change(_ call: Call, key: Idempotency?, as member: RequestContext) async throws -> [SessionID] {
+    private func change(_ call: Call, key: IdempotencyKey?, as member: RequestContext) async throws -> [SessionID] {
         let context = call.systemContext
         guard let account = try await users.findAccount(member.user, as: context), let hash = account.passwordHash,
             let email = EmailAddress(account.user.email)
@@ -57,7 +57,7 @@ struct PasswordChange: Sendable {
         let current = body.string("current_password")
         let new = body.string("new_password")
         if let new, let fault = policy.fault(of: new, email: email) { body.fault("new_password", fault.code, fault.detail) }
-        if let new, new == current { body.fault("new_password", "same_password", "It is the current one.") }
+        if let new, new == current { body.fault("new_password", .samePassword, "It is the current one.") }
         let (currentPassword, newPassword) = (try body.require(current), try body.require(new))
         var replacement: PasswordHash?
         let isRight = try await attempts.attempt(account: email, address: call.caller.edge.address, isSignIn: false, as: context) {
@@ -69,14 +69,14 @@ struct PasswordChange: Sendable {
             return true
         }
         guard isRight, let replacement else {
-            throw Problem.invalid([.init(pointer: "/current_password", code: "wrong_password", detail: "It is another one.")])
+            throw Problem.invalid([.init(pointer: "/current_password", code: .wrongPassword, detail: "It is another one.")])
         }
         return try await replace(hash, by: replacement, key: key, as: member)
     }
 
     /// - Returns: the sessions that it has ended: all of the user's but the one that asks.
     private func replace(
-        _ old: PasswordHash, by new: PasswordHash, key: Idempotency?, as member: RequestContext
+        _ old: PasswordHash, by new: PasswordHash, key: IdempotencyKey?, as member: RequestContext
     ) async throws -> [SessionID] {
         try await users.postgres.transaction(as: member) { transaction in
             let results = try await transaction.batch([

@@ -21,6 +21,7 @@ struct SignInAttempts: Sendable {
     let addressLimit: Int
 
     static let period: Duration = .seconds(900)
+    private static let seconds = Int(period.components.seconds)
 
     /// Runs a check of a password, counted as a failure unless it says yes (or could not be made at all).
     ///
@@ -34,14 +35,20 @@ struct SignInAttempts: Sendable {
             as: context,
             [
                 """
-                select reserve_sign_in(
+                select wait, is_account from take_sign_in_attempt(
                     \(id), \(Hex.encode(SHA256.hash(data: Array(account.key.utf8)))), \(Self.network(of: address)), \(accountLimit),
-                    \(addressLimit), make_interval(secs => \(Int(Self.period.components.seconds)))) as wait
+                    \(addressLimit), make_interval(secs => \(Self.seconds)))
                 """
             ])
         let wait = try results[0].first?.decode("wait", as: Int.self) ?? 0
         guard wait == 0 else {
-            throw Problem(.rateLimited, "Too many attempts. Try again in \(wait) seconds.", retryAfter: wait)
+            let isAccount = try results[0].first?.decode("is_account", as: Bool.self) ?? false
+            var problem = Problem(.rateLimited, "Too many attempts. Try again in \(wait) seconds.", retryAfter: wait)
+            problem.limit =
+                isAccount
+                ? .init(name: "sign-in-account", count: accountLimit, period: Self.seconds)
+                : .init(name: "sign-in-address", count: addressLimit, period: Self.seconds)
+            throw problem
         }
         do {
             guard try await check() else { return false }

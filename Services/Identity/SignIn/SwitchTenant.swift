@@ -19,7 +19,7 @@ struct SwitchTenant: Sendable {
                 tag: "auth",
                 body: [
                     "type": "object", "required": ["tenant"], "additionalProperties": false,
-                    "properties": ["tenant": ["type": "string", "description": "Slug."]],
+                    "properties": ["tenant": ["type": "string", "minLength": 1, "maxLength": 40, "description": "Slug."]],
                 ],
                 bodyExample: ["tenant": "kestrel"],
                 responses: [.init(200, "Tokens of a new session.", schema: TokenAnswer.schema)]),

@@ -38,7 +38,7 @@ struct Me: Sendable {
                 tag: "me", parameters: [.ifMatch, .idempotencyKey],
                 body: [
                     "type": "object", "additionalProperties": false,
-                    "properties": ["name": ["type": "string", "minLength": 1, "maxLength": 200]],
+                    "properties": ["name": BodySchema.text(maximum: 200)],
                 ],
                 bodyExample: ["name": "Ngozi Okafor"],
                 responses: [.init(200, "The user.", schema: ["$ref": "#/components/schemas/Me"])])
@@ -48,9 +48,9 @@ struct Me: Sendable {
             let name = body.text("name", maximum: 200, isRequired: false)
             try body.finish()
             let precondition = try Precondition(call, tagsHashBody: true)
-            let key = try Idempotency(call)
+            let key = try IdempotencyKey(call)
             let memberships = try await memberships(of: member, call)
-            return try await Idempotency.guarding(key, as: member, on: users.postgres) {
+            return try await IdempotencyKey.guarding(key, as: member, on: users.postgres) {
                 let user = try await users.rename(to: name, if: precondition, key: key, as: member) { user in
                     Self.answer(user, member: member, memberships)
                 }

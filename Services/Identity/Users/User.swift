@@ -27,7 +27,7 @@ struct User: Sendable {
     static let schema: JSON = [
         "type": "object", "required": ["id", "email", "name", "version", "created_at", "updated_at"],
         "properties": [
-            "id": ["type": "string", "format": "uuid"], "email": ["type": "string", "format": "email"], "name": ["type": "string"],
+            "id": ["type": "string", "format": "uuid"], "email": ["type": "string", "format": "idn-email"], "name": ["type": "string"],
             "version": ["type": "integer"], "created_at": ["type": "string", "format": "date-time"],
             "updated_at": ["type": "string", "format": "date-time"],
         ],

@@ -47,7 +47,7 @@ struct UserStore: Sendable {
     /// - Parameter answer: makes the body and the tag that a repeat with the key is answered with.
     /// - Throws: ``Problem`` `token_stale` when the user is gone, `version_mismatch`.
     func rename(
-        to name: String?, if precondition: Precondition, key: Idempotency?, as context: RequestContext,
+        to name: String?, if precondition: Precondition, key: IdempotencyKey?, as context: RequestContext,
         answer: @Sendable (User) -> (body: [UInt8], etag: String)
     ) async throws -> User {
         try await postgres.transaction(as: context) { transaction in

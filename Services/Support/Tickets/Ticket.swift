@@ -7,7 +7,8 @@ public enum Ticket {
         "tickets", singular: "ticket", permissions: .tickets, owner: "assignee_id",
         fields: [
             Field(
-                "number", .integer(1...Int64.max), [.readOnly, .required, .sortable, .filterable], "Counts the tenant's tickets from 1.",
+                "number", .integer(1...Int64.max), [.readOnly, .required, .sortable, .filterable, .searchable],
+                "Counts the tenant's tickets from 1.",
                 example: 17),
             Field("subject", .text(max: 300), [.required, .searchable, .importable], example: "The export stops at row 500"),
             Field("description", .longText(max: 50_000), [.searchable, .importable]),

@@ -9,7 +9,7 @@ struct InternalRoutes: Sendable {
     let acceptance: InvitationAcceptance
     let platform: PlatformOperators
 
-    var routes: [Route] { [create, listMemberships, acceptInvitation, appointOperator, isMember, gatewayState] }
+    var routes: [Route] { [create, listMemberships, acceptInvitation, appointOperator, whoIsMember, gatewayState] }
 
     /// Makes a tenant with its first administrator. Idempotent by id: identity asks again after a crash.
     private var create: Route {
@@ -56,12 +56,16 @@ struct InternalRoutes: Sendable {
         }
     }
 
-    /// Whether a user can own a record: 204, or 404.
-    private var isMember: Route {
-        .service(.get, "/internal/tenants/{tenant}/members/{user}") { call, context in
-            let isMember = try await members.isActiveMember(call.id("user"), of: call.id("tenant"), as: context)
-            guard isMember else { throw Problem.notFound }
-            return .noContent
+    /// Which users can own records.
+    private var whoIsMember: Route {
+        .service(.post, "/internal/tenants/{tenant}/members") { call, context in
+            let given = try call.json()["users"]?.array ?? []
+            let users = given.compactMap { $0.string.flatMap { UserID($0) } }
+            guard users.count == given.count, (1...200).contains(users.count) else {
+                throw Problem.invalid([.init(pointer: "/users", code: .invalidFormat, detail: "Expected 1 to 200 ids.")])
+            }
+            let members = try await members.activeMembers(among: users, of: call.id("tenant"), as: context)
+            return .json(["data": .array(members.map { .string($0.description) })])
         }
     }
 

@@ -55,7 +55,7 @@ struct Invitation: Sendable {
         ],
         "properties": [
             "id": ["type": "string", "format": "uuid"], "version": ["type": "integer"],
-            "email": ["type": "string", "format": "email"], "role": BuiltInRole.schema,
+            "email": ["type": "string", "format": "idn-email"], "role": BuiltInRole.schema,
             "status": ["enum": ["open", "accepted", "expired"]], "expires_at": ["type": "string", "format": "date-time"],
             "accepted_at": ["type": ["string", "null"], "format": "date-time"],
             "created_at": ["type": "string", "format": "date-time"], "updated_at": ["type": "string", "format": "date-time"],

@@ -23,10 +23,10 @@ struct InvitationAcceptance: Sendable {
 
     /// As ``accept(_:person:edge:)``, for a request with or without an `Idempotency-Key`. The key belongs to the tenant of the token:
     /// its row is written where the membership is.
-    func reply(to text: String, person: Person, key: Idempotency?, edge: EdgeContext) async throws -> Reply {
+    func reply(to text: String, person: Person, key: IdempotencyKey?, edge: EdgeContext) async throws -> Reply {
         guard let token = InvitationToken(text) else { throw Problem.notFound }
         let context = Self.context(of: person, in: token.tenant, edge)
-        return try await Idempotency.guarding(key, as: context, on: postgres) {
+        return try await IdempotencyKey.guarding(key, as: context, on: postgres) {
             .json(try await accept(token, person, key: key, as: context).json)
         }
     }
@@ -37,7 +37,7 @@ struct InvitationAcceptance: Sendable {
     }
 
     private func accept(
-        _ token: InvitationToken, _ person: Person, key: Idempotency?, as context: RequestContext
+        _ token: InvitationToken, _ person: Person, key: IdempotencyKey?, as context: RequestContext
     ) async throws -> Member {
         guard let email = EmailAddress(person.email) else { throw Problem.notFound }
         do {

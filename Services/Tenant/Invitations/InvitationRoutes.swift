@@ -27,7 +27,7 @@ struct InvitationRoutes: Sendable {
                 tag: "invitations",
                 body: [
                     "type": "object", "required": ["email", "role"], "additionalProperties": false,
-                    "properties": ["email": ["type": "string", "format": "email"], "role": BuiltInRole.schema],
+                    "properties": ["email": BodySchema.email, "role": BuiltInRole.schema],
                 ],
                 bodyExample: ["email": "b.moretti@kestrel.example", "role": "sales"],
                 responses: [.init(201, "The invitation with its token.", schema: ["$ref": "#/components/schemas/Invitation"])],
@@ -94,8 +94,8 @@ struct InvitationRoutes: Sendable {
             try call.refuseBody()
             let id = try call.id(of: RecordID.self)
             let precondition = try Precondition(call)
-            let key = try Idempotency(call)
-            return try await Idempotency.guarding(key, as: member, on: invitations.postgres) {
+            let key = try IdempotencyKey(call)
+            return try await IdempotencyKey.guarding(key, as: member, on: invitations.postgres) {
                 try await invitations.delete(id, if: precondition, key: key, as: member)
                 return .noContent
             }
@@ -127,7 +127,7 @@ struct InvitationRoutes: Sendable {
             let body = BodyReader(try call.json(), members: ["token"])
             let token = body.string("token")
             let text = try body.require(token)
-            let key = try Idempotency(call)
+            let key = try IdempotencyKey(call)
             // The caller's address, as his present tenant knows it.
             guard let present = try await members.find(context.user, as: context) else { throw Problem.notFound }
             let person = Person(id: present.id, email: present.email, name: present.name)

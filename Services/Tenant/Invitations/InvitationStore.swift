@@ -50,7 +50,7 @@ struct InvitationStore: Sendable {
             try present.decode("is_member") ? "There is a member with this address." : "There is an open invitation to this address."
         throw Problem.alreadyExists(
             detail, id: try present.decode("id", as: RecordID.self), isRestorable: false,
-            faults: [.init(pointer: "/email", code: "already_exists", detail: detail)])
+            faults: [.init(pointer: "/email", code: .alreadyExists, detail: detail)])
     }
 
     func find(_ id: RecordID, as context: RequestContext) async throws -> Invitation? {
@@ -83,7 +83,7 @@ struct InvitationStore: Sendable {
     /// Withdraws an invitation that was not accepted.
     ///
     /// - Throws: ``Problem`` `not_found`, `version_mismatch`, `conflict` when it was accepted.
-    func delete(_ id: RecordID, if precondition: Precondition, key: Idempotency?, as context: RequestContext) async throws {
+    func delete(_ id: RecordID, if precondition: Precondition, key: IdempotencyKey?, as context: RequestContext) async throws {
         try await postgres.transaction(as: context) { transaction in
             let rows = try await transaction.query(
                 """

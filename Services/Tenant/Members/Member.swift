@@ -35,7 +35,7 @@ struct Member: Sendable {
         ],
         "properties": [
             "id": ["type": "string", "format": "uuid", "description": "The user's id."], "version": ["type": "integer"],
-            "email": ["type": "string", "format": "email"], "name": ["type": "string"], "role": BuiltInRole.schema,
+            "email": ["type": "string", "format": "idn-email"], "name": ["type": "string"], "role": BuiltInRole.schema,
             "status": ["enum": ["active", "disabled"]], "created_at": ["type": "string", "format": "date-time"],
             "updated_at": ["type": "string", "format": "date-time"], "created_by": ["type": "string", "format": "uuid"],
             "updated_by": ["type": "string", "format": "uuid"],

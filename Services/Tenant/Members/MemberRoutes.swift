@@ -129,8 +129,8 @@ struct MemberRoutes: Sendable {
     ) async throws -> Reply {
         let id = try call.id(of: UserID.self)
         let precondition = try Precondition(call)
-        let key = try Idempotency(call)
-        return try await Idempotency.guarding(key, as: context, on: members.postgres) {
+        let key = try IdempotencyKey(call)
+        return try await IdempotencyKey.guarding(key, as: context, on: members.postgres) {
             let member = try await members.change(id, change, if: precondition, key: key, as: context)
             if !change.isEmpty { announcer.announce(member) }
             return reply(member)

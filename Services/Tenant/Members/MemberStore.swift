@@ -73,7 +73,7 @@ struct MemberStore: Sendable {
     /// - Throws: ``Problem`` `not_found`, `version_mismatch`, `forbidden` when a role beyond the caller's is involved, `conflict`
     ///   when no administrator would be left.
     func change(
-        _ id: UserID, _ change: Change, if precondition: Precondition, key: Idempotency?, as context: RequestContext
+        _ id: UserID, _ change: Change, if precondition: Precondition, key: IdempotencyKey?, as context: RequestContext
     ) async throws -> Member {
         try await postgres.transaction(as: context) { transaction in
             let results = try await transaction.batch([
@@ -164,15 +164,16 @@ struct MemberStore: Sendable {
         return try rows.map { (try $0.decode("tenant_id"), try $0.decode("user_id"), try $0.decode("epoch")) }
     }
 
-    func isActiveMember(_ user: UserID, of tenant: TenantID, as context: SystemContext) async throws -> Bool {
+    /// Those of the users who are active members of the tenant.
+    func activeMembers(among users: [UserID], of tenant: TenantID, as context: SystemContext) async throws -> [UserID] {
         let rows = try await system.batch(
             as: context,
             [
                 """
-                select from member
-                where tenant_id = \(tenant) and user_id = \(user) and status = 'active' and deleted_at is null
+                select user_id from member
+                where tenant_id = \(tenant) and user_id = any (\(users)::uuid[]) and status = 'active' and deleted_at is null
                 """
             ])[0]
-        return !rows.isEmpty
+        return try rows.map { try $0.decode(0) }
     }
 }

@@ -36,13 +36,14 @@ struct MembershipStore: Sendable {
         let planName = try row.decode("plan", as: String.self)
         let roleName = try row.decode("role", as: String.self)
         guard let plan = plans.find(planName) else { throw Problem.internal("no plan \(planName) in the file of plans") }
-        guard let role = BuiltInRole(rawValue: roleName) else { throw Problem.internal("no role \(roleName)") }
+        // A role that only a newer release knows gives no rights here, and refuses nobody.
+        let role = BuiltInRole(rawValue: roleName)
         let overrides = PlanOverrides(json: try row.decode("overrides", as: JSON.self))
         return Membership(
             tenant: Membership.Tenant(
                 id: try row.decode("id"), slug: try row.decode("slug"), name: try row.decode("name"),
                 isActive: try row.decode("status", as: String.self) == "active", plan: planName, epoch: try row.decode("tenant_epoch")),
-            role: roleName, permissions: role.permissions, scopes: role.scopes, limits: plan.limits(with: overrides),
-            rate: plan.rate(with: overrides), epoch: try row.decode("member_epoch"))
+            role: roleName, permissions: role?.permissions ?? PermissionSet(), scopes: role?.scopes ?? RowScopes(),
+            limits: plan.limits(with: overrides), rate: plan.rate(with: overrides), epoch: try row.decode("member_epoch"))
     }
 }

@@ -31,7 +31,7 @@ struct PlanCatalogue: Sendable {
     init(json: JSON) throws(Problem) {
         var faults: [Problem.Fault] = []
         func note(_ pointer: String, _ detail: String) {
-            faults.append(.init(pointer: pointer, code: "invalid_value", detail: detail))
+            faults.append(.init(pointer: pointer, code: .notAllowed, detail: detail))
         }
         var plans: [Plan] = []
         for (index, element) in (json.array ?? []).enumerated() {

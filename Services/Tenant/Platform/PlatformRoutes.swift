@@ -97,9 +97,9 @@ struct PlatformRoutes: Sendable {
             let id = try call.id(of: TenantID.self)
             let change = try change(call)
             let precondition = try Precondition(call)
-            let key = try Idempotency(call)
+            let key = try IdempotencyKey(call)
             let acting = Self.acting(member, in: id)
-            return try await Idempotency.guarding(key, as: acting, on: tenants.postgres) {
+            return try await IdempotencyKey.guarding(key, as: acting, on: tenants.postgres) {
                 let tenant = try await tenants.update(change, if: precondition, as: acting) { transaction, tenant in
                     if tenant.slug == Slug.platform, !tenant.isActive {
                         throw Problem(.conflict, "The platform's own tenant cannot be suspended: nobody could undo it.")

@@ -87,12 +87,12 @@ struct RoleRoutes: Sendable {
             let permission = name.flatMap { Permission($0) }
             if let name, permission == nil {
                 let hint = Suggestion.hint(for: name, among: Permission.catalogue.map(\.description))
-                body.fault("permission", "invalid_value", "There is no such permission.\(hint)")
+                body.fault("permission", .notAllowed, "There is no such permission.\(hint)")
             }
             let explanation = Self.explanation(of: try body.require(permission), for: member).bytes
             // It changes nothing, but a POST takes a key, and a repeat with it gets the answer of then.
-            let key = try Idempotency(call)
-            return try await Idempotency.guarding(key, as: member, on: postgres) {
+            let key = try IdempotencyKey(call)
+            return try await IdempotencyKey.guarding(key, as: member, on: postgres) {
                 if let key { _ = try await postgres.batch(as: member, [key.insertion(as: member, status: 200, body: explanation)]) }
                 return .json(explanation)
             }

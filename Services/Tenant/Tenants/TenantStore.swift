@@ -115,9 +115,9 @@ struct TenantStore: Sendable {
         } catch let error as PostgresError where error.isUniqueViolation && error.constraint == "tenant_slug_unique" {
             let detail = "Another tenant has this slug."
             throw Problem(
-                .alreadyExists, detail, faults: [.init(pointer: "/slug", code: "already_exists", detail: detail)], underlying: error)
+                .alreadyExists, detail, faults: [.init(pointer: "/slug", code: .alreadyExists, detail: detail)], underlying: error)
         } catch let error as PostgresError where error.constraint == "tenant_settings_size" {
-            throw Problem.invalid([.init(pointer: "/settings", code: "too_long", detail: "The settings are larger than 16 KiB.")])
+            throw Problem.invalid([.init(pointer: "/settings", code: .tooLong, detail: "The settings are larger than 16 KiB.")])
         }
     }
 

@@ -1,6 +1,6 @@
-/// An e-mail address of sane form; nothing but a message to it shows that it exists.
+/// An e-mail address of sane form, with letters of any script (RFC 6531); nothing but a message to it shows that it exists.
 public struct EmailAddress: Hashable, Sendable {
-    /// As typed, without surrounding white space.
+    /// As typed, without blank ends, in NFC.
     public let text: String
     /// Lower case: two spellings of one key are one address.
     public let key: String
@@ -8,51 +8,83 @@ public struct EmailAddress: Hashable, Sendable {
     /// The longest address that mail can carry (RFC 5321, section 4.5.3.1.3), in bytes.
     public static let maximumLength = 254
 
-    /// Reads `local@domain.tld` in one pass: ASCII, a local part of 1…64 dot-separated atoms' characters, a domain of two
-    /// labels or more. `nil` for anything else; quoted local parts and address literals are not taken.
+    /// Reads `local@domain.tld`: a local part of 1…64 bytes, dot-separated, a domain of two labels or more. `nil` for anything else; quoted
+    /// local parts and address literals are not taken.
     public init?(_ typed: some StringProtocol) {
-        let bytes = Array(typed.utf8.prefix(1024))
-        let white: Set<UInt8> = [0x20, 0x09, 0x0A, 0x0D]
-        guard let first = bytes.firstIndex(where: { !white.contains($0) }), let last = bytes.lastIndex(where: { !white.contains($0) }),
-            last - first < Self.maximumLength, typed.utf8.count <= 1024
+        guard typed.utf8.count <= 1024, let text = try? PlainText.checked(String(typed), as: .line, maximum: 1024),
+            text.utf8.count <= Self.maximumLength
         else { return nil }
-        let address = bytes[first...last]
-        guard let at = address.lastIndex(of: UInt8(ascii: "@")) else { return nil }
-        let local = address[..<at]
-        let domain = address[(at + 1)...]
-        guard (1...64).contains(local.count), Self.isDotted(local, allowing: Self.isAtom),
-            domain.contains(UInt8(ascii: ".")), Self.isDotted(domain, allowing: Self.isHost),
-            domain.split(separator: UInt8(ascii: ".")).allSatisfy({
-                $0.count <= 63 && $0.first != UInt8(ascii: "-") && $0.last != UInt8(ascii: "-")
-            })
+        let scalars = text.unicodeScalars
+        guard let at = scalars.lastIndex(of: "@") else { return nil }
+        let local = scalars[..<at].split(separator: ".", omittingEmptySubsequences: false)
+        let labels = scalars[scalars.index(after: at)...].split(separator: ".", omittingEmptySubsequences: false)
+        guard text[..<at].utf8.count <= 64, local.allSatisfy({ Self.isAtom($0) }), labels.count >= 2,
+            labels.allSatisfy({ Self.isLabel($0) })
         else { return nil }
-        text = String(decoding: address, as: UTF8.self)
-        key = text.lowercased()
+        self.text = text
+        key = PlainText.nfc(text.lowercased())
     }
 
-    /// Whether all characters are allowed and no dot is first, last or beside another.
-    private static func isDotted(_ bytes: ArraySlice<UInt8>, allowing isAllowed: (UInt8) -> Bool) -> Bool {
-        var previous = UInt8(ascii: ".")
-        for byte in bytes {
-            if byte == UInt8(ascii: ".") {
-                guard previous != byte else { return false }
-            } else {
-                guard isAllowed(byte) else { return false }
+    /// Reads what a body or a filter has; `nil` for a text that shows nothing.
+    ///
+    /// - Throws: ``ValueFault`` `invalid_format`; and as ``PlainText/checked(_:as:maximum:)``.
+    public static func checked(_ given: String) throws(ValueFault) -> EmailAddress? {
+        if try PlainText.checked(given, as: .line, maximum: maximumLength).isEmpty { return nil }
+        guard let address = EmailAddress(given) else { throw .format("an e-mail address such as anna@example.com") }
+        return address
+    }
+
+    /// RFC 5322, section 3.2.3, and RFC 6531, section 3.3; of what is not ASCII what could be read to somebody.
+    private static func isAtom(_ part: Substring.UnicodeScalarView) -> Bool {
+        !part.isEmpty
+            && allSatisfy(part) { scalar in
+                if scalar.isASCII { return isAlphanumeric(scalar) || "!#$%&'*+-/=?^_`{|}~".unicodeScalars.contains(scalar) }
+                switch scalar.properties.generalCategory {
+                case .control, .format, .surrogate, .privateUse, .unassigned, .spaceSeparator, .lineSeparator, .paragraphSeparator:
+                    return false
+                default: return true
+                }
             }
-            previous = byte
-        }
-        return previous != UInt8(ascii: ".")
     }
 
-    private static func isAlphanumeric(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"): true
+    /// A label of a host's name: letters, marks and digits (RFC 5892), hyphens inside.
+    private static func isLabel(_ part: Substring.UnicodeScalarView) -> Bool {
+        guard let first = part.first, let last = part.last, first != "-", last != "-", !isMark(first), String(part).utf8.count <= 63 else {
+            return false
+        }
+        return allSatisfy(part) { scalar in
+            if scalar.isASCII { return isAlphanumeric(scalar) || scalar == "-" }
+            // Letters of Catalan, Hebrew and Japanese that are signs to Unicode (RFC 5892, section 2.6).
+            if ["\u{B7}", "\u{375}", "\u{5F3}", "\u{5F4}", "\u{30FB}"].contains(scalar) || isMark(scalar) { return true }
+            switch scalar.properties.generalCategory {
+            case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter, .decimalNumber:
+                return !scalar.properties.isDefaultIgnorableCodePoint
+            default: return false
+            }
+        }
+    }
+
+    /// Whether each is allowed, or is a joiner in the one place where it is part of the spelling (RFC 5892, appendix A).
+    private static func allSatisfy(_ part: Substring.UnicodeScalarView, _ isAllowed: (Unicode.Scalar) -> Bool) -> Bool {
+        var previous: Unicode.Scalar?
+        for scalar in part {
+            guard isAllowed(scalar) || (PlainText.isJoiner(scalar) && previous.map(PlainText.isVirama) == true) else { return false }
+            previous = scalar
+        }
+        return true
+    }
+
+    private static func isMark(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.properties.generalCategory {
+        case .nonspacingMark, .spacingMark, .enclosingMark: true
         default: false
         }
     }
 
-    /// RFC 5322, section 3.2.3.
-    private static func isAtom(_ byte: UInt8) -> Bool { isAlphanumeric(byte) || "!#$%&'*+-/=?^_`{|}~".utf8.contains(byte) }
-
-    private static func isHost(_ byte: UInt8) -> Bool { isAlphanumeric(byte) || byte == UInt8(ascii: "-") }
+    private static func isAlphanumeric(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar {
+        case "0"..."9", "a"..."z", "A"..."Z": true
+        default: false
+        }
+    }
 }

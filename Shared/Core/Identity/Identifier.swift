@@ -10,13 +10,19 @@ public struct Identifier<Kind>: Hashable, Sendable {
         self.low = low
     }
 
-    /// A new UUIDv7 (RFC 9562, section 5.7): 48 bits of Unix time in milliseconds, then 74 random bits.
-    /// Ids made later sort later, so inserts go to the end of an index.
-    public init(at instant: Timestamp = .now) {
+    /// A new UUIDv7 (RFC 9562, section 5.7): 48 bits of Unix time in milliseconds, a counter of 12 bits, then 62 random bits.
+    ///
+    /// Later than every id that this process has made before, of whatever kind: inserts go to the end of an index, and records of one
+    /// moment keep the order in which they were made.
+    public init() { self.init(tick: IdentifierClock.process.tick(at: .now)) }
+
+    /// An id as it would be made at the instant: before all that are made later, and in no order among those of its millisecond.
+    public init(at instant: Timestamp) { self.init(tick: IdentifierClock.firstTick(at: instant)) }
+
+    private init(tick: UInt64) {
         var generator = SystemRandomNumberGenerator()
-        let time = UInt64(bitPattern: instant.milliseconds) & 0xFFFF_FFFF_FFFF
-        self.high = time << 16 | 0x7000 | (generator.next() & 0x0FFF)
-        self.low = 0x8000_0000_0000_0000 | (generator.next() >> 2)
+        high = (tick >> 12) << 16 | 0x7000 | (tick & 0x0FFF)
+        low = 0x8000_0000_0000_0000 | (generator.next() >> 2)
     }
 
     /// Reads the 36-character form, upper or lower case; `nil` for anything else (no braces, no `urn:`).

@@ -85,10 +85,12 @@ public struct PermissionSet: Hashable, Sendable {
     /// Two hexadecimal digits per resource.
     public var encoded: String { Hex.encode(actions) }
 
-    /// Reads ``encoded``; a shorter text comes from an older release and lacks what is newer. `nil` when it is not of that form.
+    /// Reads ``encoded``. A shorter text comes from an older release and lacks what is newer; of a longer one, from a newer release,
+    /// what is not known here is left out. `nil` when it is not of that form.
     public init?(encoded: some StringProtocol) {
-        guard let bytes = Hex.decode(encoded), bytes.count <= actions.count else { return nil }
-        actions.replaceSubrange(0..<bytes.count, with: bytes)
+        guard let bytes = Hex.decode(encoded) else { return nil }
+        let known = bytes.prefix(actions.count)
+        actions.replaceSubrange(0..<known.count, with: known)
     }
 }
 
@@ -113,10 +115,12 @@ public struct RowScopes: Hashable, Sendable {
     /// A digit per resource, 0 (none) to 3 (all).
     public var encoded: String { String(decoding: scopes.map { UInt8(ascii: "0") + $0 }, as: UTF8.self) }
 
-    /// Reads ``encoded``; what a shorter text lacks is `none`. `nil` when it is not of that form.
+    /// Reads ``encoded``. What a shorter text lacks is `none`, and so is a digit above 3, a scope that a newer release knows; of a
+    /// longer text what is not known here is left out. `nil` when it is not of that form.
     public init?(encoded: some StringProtocol) {
-        let digits = Array(encoded.utf8)
-        guard digits.count <= scopes.count, digits.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "3")).contains($0) }) else { return nil }
-        scopes.replaceSubrange(0..<digits.count, with: digits.map { $0 - UInt8(ascii: "0") })
+        let digits = encoded.utf8
+        guard digits.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) else { return nil }
+        let known = digits.prefix(scopes.count).map { RowScope(rawValue: $0 - UInt8(ascii: "0")) ?? .none }
+        scopes.replaceSubrange(0..<known.count, with: known.map(\.rawValue))
     }
 }

@@ -45,8 +45,6 @@ extension JSON {
     public var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
     public var array: [JSON]? { if case .array(let value) = self { value } else { nil } }
     public var object: JSONObject? { if case .object(let value) = self { value } else { nil } }
-    /// A number without fraction or exponent that fits; `nil` for `1.0` and `1e3`.
-    public var integer: Int64? { if case .number(let text) = self { Int64(text) } else { nil } }
 
     public subscript(name: String) -> JSON? { object?[name] }
     public subscript(index: Int) -> JSON? { array.flatMap { $0.indices.contains(index) ? $0[index] : nil } }

@@ -6,10 +6,10 @@ public struct JSONParser {
         public var depth: Int
         /// Values in the whole text; default 100,000.
         public var values: Int
-        /// Bytes of one number; default 64.
+        /// Bytes of one number; default ``JSON/maximumNumberLength``, so that what was kept can be read wherever it goes.
         public var numberLength: Int
 
-        public init(depth: Int = 32, values: Int = 100_000, numberLength: Int = 64) {
+        public init(depth: Int = 32, values: Int = 100_000, numberLength: Int = JSON.maximumNumberLength) {
             self.depth = depth
             self.values = values
             self.numberLength = numberLength
@@ -42,16 +42,10 @@ public struct JSONParser {
     private func fault(_ detail: String) -> Problem {
         Problem(
             .invalidJSON, "\(detail) at byte \(position).",
-            faults: [.init(pointer: pointer, code: "invalid_json", detail: "\(detail) at byte \(position).")])
+            faults: [.init(pointer: pointer, code: .invalidJSON, detail: "\(detail) at byte \(position).")])
     }
 
-    private var pointer: String {
-        path.map {
-            "/"
-                + $0.split(separator: "~", omittingEmptySubsequences: false).joined(separator: "~0")
-                .split(separator: "/", omittingEmptySubsequences: false).joined(separator: "~1")
-        }.joined()
-    }
+    private var pointer: String { path.map(JSONPointer.segment).joined() }
 
     private mutating func document() throws(Problem) -> JSON {
         if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { throw fault("A byte order mark is not allowed") }
@@ -116,7 +110,7 @@ public struct JSONParser {
             path.append(name)
             guard seen.insert(name).inserted else {
                 let detail = "The member '\(Suggestion.shown(name))' occurs twice."
-                throw Problem(.invalidJSON, detail, faults: [.init(pointer: pointer, code: "duplicate_member", detail: detail)])
+                throw Problem(.invalidJSON, detail, faults: [.init(pointer: pointer, code: .duplicateMember, detail: detail)])
             }
             skipSpace()
             guard take(UInt8(ascii: ":")) else { throw fault("A colon is expected") }

@@ -18,29 +18,8 @@ public struct JSONWriter: Sendable {
         copy.withUTF8 { string(utf8: $0) }
     }
 
-    /// A string from UTF-8 that is known to be valid, as Postgres sends it. Escapes what RFC 8259, section 7 demands, and
-    /// nothing else.
-    public mutating func string(utf8: UnsafeBufferPointer<UInt8>) {
-        bytes.append(UInt8(ascii: "\""))
-        var clean = 0
-        for (index, byte) in utf8.enumerated() where byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") {
-            bytes.append(contentsOf: utf8[clean..<index])
-            clean = index + 1
-            bytes.append(UInt8(ascii: "\\"))
-            switch byte {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"): bytes.append(byte)
-            case 0x0A: bytes.append(UInt8(ascii: "n"))
-            case 0x0D: bytes.append(UInt8(ascii: "r"))
-            case 0x09: bytes.append(UInt8(ascii: "t"))
-            default:
-                bytes.append(contentsOf: [UInt8(ascii: "u"), UInt8(ascii: "0"), UInt8(ascii: "0")])
-                bytes.append(Hex.digit(byte >> 4))
-                bytes.append(Hex.digit(byte & 15))
-            }
-        }
-        bytes.append(contentsOf: utf8[clean...])
-        bytes.append(UInt8(ascii: "\""))
-    }
+    /// A string from UTF-8 that is known to be valid, as Postgres sends it.
+    public mutating func string(utf8: UnsafeBufferPointer<UInt8>) { JSONString.append(utf8, to: &bytes) }
 
     public mutating func value(_ value: JSON) {
         switch value {

@@ -4,11 +4,10 @@ public struct Problem: Error, Sendable {
     public struct Fault: Sendable, Equatable {
         /// A JSON Pointer (RFC 6901) into the body, such as `/address/city`; for a query parameter `?limit`, for a header its name.
         public var pointer: String
-        /// The kind of fault, snake_case: `required`, `invalid_format`, `too_long`, `unknown_member`, …
-        public var code: String
+        public var code: FaultCode
         public var detail: String
 
-        public init(pointer: String, code: String, detail: String) {
+        public init(pointer: String, code: FaultCode, detail: String) {
             self.pointer = pointer
             self.code = code
             self.detail = detail
@@ -19,6 +18,19 @@ public struct Problem: Error, Sendable {
     /// what was sent.
     public static let maximumFaults = 50
 
+    /// A limit of a service's own with nothing left: at most `count` in `period` seconds.
+    public struct ReachedLimit: Sendable, Equatable {
+        public var name: String
+        public var count: Int
+        public var period: Int
+
+        public init(name: String, count: Int, period: Int) {
+            self.name = name
+            self.count = count
+            self.period = period
+        }
+    }
+
     public var code: ErrorCode
     /// Public: what happened to this request and what helps.
     public var detail: String
@@ -27,6 +39,10 @@ public struct Problem: Error, Sendable {
     public var members: [(name: String, value: JSON)]
     /// Seconds after which a repeat may succeed, for the `Retry-After` header.
     public var retryAfter: Int?
+    /// The limit that refused the request, for the `RateLimit` header.
+    public var limit: ReachedLimit?
+    /// How many operations the request held, each of which counts against the limits.
+    public var operations = 1
     /// For the log only: what the public text must not say.
     public var context: String?
     /// For the log only.
@@ -68,7 +84,7 @@ public struct Problem: Error, Sendable {
     }
 
     public static func invalidParameter(_ name: String, _ detail: String) -> Problem {
-        Problem(.invalidParameter, detail, faults: [Fault(pointer: "?\(name)", code: "invalid_parameter", detail: detail)])
+        Problem(.invalidParameter, detail, faults: [Fault(pointer: "?\(name)", code: .invalidParameter, detail: detail)])
     }
 
     /// A fault of ours: the caller learns nothing but the request id.
@@ -96,7 +112,7 @@ public struct Problem: Error, Sendable {
 }
 
 extension Problem.Fault {
-    var json: JSON { ["pointer": .string(pointer), "code": .string(code), "detail": .string(detail)] }
+    var json: JSON { ["pointer": .string(pointer), "code": .string(code.rawValue), "detail": .string(detail)] }
 }
 
 /// The text inside is safe for a log at any level; ``Problem/context`` and ``Problem/underlying`` are not in it.

@@ -57,7 +57,7 @@ public struct Call: Sendable {
         guard let type, type == "application/json" || type == "application/merge-patch+json" else {
             throw Problem(
                 .unsupportedMediaType, "Send the body as application/json.",
-                faults: [.init(pointer: "Content-Type", code: "unsupported_media_type", detail: "Expected application/json.")])
+                faults: [.init(pointer: "Content-Type", code: .unsupportedMediaType, detail: "Expected application/json.")])
         }
         return try JSONParser.parse(body)
     }
@@ -70,7 +70,7 @@ extension Call {
     public func refuseBody() throws(Problem) {
         guard !body.isEmpty else { return }
         let detail = "This route takes no body."
-        throw Problem(.invalidParameter, detail, faults: [.init(pointer: "", code: "not_allowed", detail: detail)])
+        throw Problem(.invalidParameter, detail, faults: [.init(pointer: "", code: .notAllowed, detail: detail)])
     }
 }
 
@@ -101,4 +101,7 @@ public struct Reply: Sendable {
     }
 
     public static let noContent = Reply(status: 204)
+
+    /// For the gateway, on an answer to several operations in one request: how many, so that each counts against the limits.
+    public static let operationsHeader = "martlet-operations"
 }

@@ -17,7 +17,7 @@ public struct Operation: Sendable {
         /// For a write that may be repeated: its errors and the header of a replayed answer are documented with it.
         public static let idempotencyKey = Parameter(
             "Idempotency-Key", in: .header, schema: ["type": "string", "minLength": 1, "maxLength": 255],
-            "A repeat with the same key gets the first answer; kept for 24 hours.")
+            "A repeat with the same key gets the first answer; kept for 24 hours. A JSON body is the same when its value is.")
         /// For a write to a record that has a version.
         public static let ifMatch = Parameter(
             "If-Match", in: .header, schema: ["type": "string"], "The ETag that the record must still have.")
@@ -149,8 +149,9 @@ public enum OpenAPI {
 
     private static let introduction = """
         A multi-tenant CRM platform. Sign in with POST /v1/auth/login and send the access token with each request. Errors are \
-        application/problem+json (RFC 9457) with a stable code; input is checked strictly, and all its faults are told at once. Every \
-        answer tells the limits that count in RateLimit and RateLimit-Policy, and has an X-Request-Id; name it when you report a fault.
+        application/problem+json (RFC 9457) with a stable code; input is checked strictly, and all its faults are told at once. Text is \
+        kept without blank ends, in Unicode's form NFC and with LF as its line end; a text that shows nothing is null. Every answer tells \
+        the limits that count in RateLimit and RateLimit-Policy, and has an X-Request-Id; name it when you report a fault.
         """
 
     /// The names in braces of a template.
@@ -239,7 +240,8 @@ public enum OpenAPI {
                         "pointer": [
                             "type": "string", "examples": ["/email"],
                             "description": "The place: a JSON pointer into the body, ?name of the query, or a header's name.",
-                        ], "code": ["type": "string"], "detail": ["type": "string"],
+                        ], "code": ["type": "string", "enum": .array(FaultCode.allCases.map { .string($0.rawValue) })],
+                        "detail": ["type": "string"],
                     ],
                 ],
             ],

@@ -16,7 +16,7 @@ public enum Precondition: Sendable, Hashable {
         }
         guard let tags = EntityTag.list(header) else {
             let detail = "Expected entity tags such as \"3\"."
-            throw Problem(.invalidParameter, detail, faults: [.init(pointer: "If-Match", code: "invalid_parameter", detail: detail)])
+            throw Problem(.invalidParameter, detail, faults: [.init(pointer: "If-Match", code: .invalidParameter, detail: detail)])
         }
         // A weak tag never matches here: the comparison is the strong one.
         let values = tags.lazy.filter { !$0.isWeak }.map { tagsHashBody ? $0.value.prefix(while: { $0 != "-" }) : $0.value }

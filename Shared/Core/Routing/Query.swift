@@ -35,7 +35,7 @@ public struct Query: Sendable, Hashable {
         let faults = unknown.map { name in
             let shown = Suggestion.shown(name)
             return Problem.Fault(
-                pointer: "?\(shown)", code: "unknown_parameter",
+                pointer: "?\(shown)", code: .unknownParameter,
                 detail: "There is no parameter '\(shown)'.\(Suggestion.hint(for: name, among: names))")
         }
         if let first = faults.first { throw Problem(.unknownParameter, first.detail, faults: Array(faults)) }

@@ -7,6 +7,10 @@ import Synchronization
 /// `u,<tenant>,<user>,<session>,<role>,<permissions>,<scopes>,<plan>,<limits>`, which stay the same for a token and can be kept.
 /// The MAC is HMAC-SHA256 (RFC 2104) over all before it and the request line's method and target, so a value serves one
 /// request only, and only until its deadline.
+///
+/// While releases are exchanged, a reader meets values of a newer one. New claims go behind those of today, new parts of the value
+/// before the MAC: what stands behind those known is left out, as is a limit that cannot be read. A caller of another kind than those
+/// known is refused, as it must not pass for one of them.
 public struct ContextSigner: Sendable {
     public static let headerName = "Martlet-Context"
 
@@ -119,13 +123,13 @@ public struct ContextSigner: Sendable {
         // Every request of a service comes through here: the fields are found in the bytes, once.
         let fields = value.withUTF8 { bytes -> Fields? in
             var cuts: [Int] = []
-            cuts.reserveCapacity(6)
+            cuts.reserveCapacity(8)
             for (index, byte) in bytes.enumerated() where byte == UInt8(ascii: ";") { cuts.append(index) }
-            guard cuts.count == 6, bytes[..<cuts[0]].elementsEqual("v1".utf8) else { return nil }
+            guard cuts.count >= 6, let last = cuts.last, bytes[..<cuts[0]].elementsEqual("v1".utf8) else { return nil }
             func text(_ field: Int) -> String { String(decoding: bytes[cuts[field - 1] + 1..<cuts[field]], as: UTF8.self) }
             return Fields(
-                signed: cuts[5] + 1, keyID: text(1), claims: text(2), requestID: text(3), deadline: Int64(text(4)), address: text(5),
-                mac: Base64URL.decode(String(decoding: bytes[(cuts[5] + 1)...], as: UTF8.self)))
+                signed: last + 1, keyID: text(1), claims: text(2), requestID: text(3), deadline: Int64(text(4)), address: text(5),
+                mac: Base64URL.decode(String(decoding: bytes[(last + 1)...], as: UTF8.self)))
         }
         guard let fields, let mac = fields.mac else { throw refuse("malformed context") }
         guard let key = keys.first(where: { $0.id == fields.keyID }) else { throw refuse("unknown context key") }
@@ -179,18 +183,17 @@ public struct ContextSigner: Sendable {
     private static func caller(claims: Substring, edge: EdgeContext) -> Caller? {
         if claims == anonymousClaims { return .anonymous(edge) }
         let fields = claims.split(separator: ",", omittingEmptySubsequences: false)
-        if fields.count == 2, fields[0] == "s" {
+        if fields.count >= 2, fields[0] == "s" {
             return .service(SystemContext(service: String(fields[1]), edge: edge))
         }
-        guard fields.count == 9, fields[0] == "u", let tenant = TenantID(fields[1]), let user = UserID(fields[2]),
+        guard fields.count >= 9, fields[0] == "u", let tenant = TenantID(fields[1]), let user = UserID(fields[2]),
             let permissions = PermissionSet(encoded: fields[5]), let scopes = RowScopes(encoded: fields[6])
         else { return nil }
         var limits: [String: Int] = [:]
         if fields[8] != "-" {
             for pair in fields[8].split(separator: "&") {
                 let halves = pair.split(separator: "=")
-                guard halves.count == 2, let number = Int(halves[1]) else { return nil }
-                limits[String(halves[0])] = number
+                if halves.count == 2, let number = Int(halves[1]) { limits[String(halves[0])] = number }
             }
         }
         return .member(

@@ -6,6 +6,8 @@ public struct EdgeContext: Sendable, Hashable {
     public var deadline: Timestamp
     /// The client's address as the gateway saw it; empty for calls that did not come from outside.
     public var address: String
+    /// Set by a service for requests that only read: long work for them is given up when the client has gone. Travels no further.
+    public var presence: Presence?
 
     public init(requestID: String, deadline: Timestamp, address: String = "") {
         self.requestID = requestID
@@ -101,6 +103,13 @@ public enum Caller: Sendable, Hashable {
             context.edge = edge
             return .service(context)
         }
+    }
+
+    /// The same caller, whose client can be asked for.
+    public func watched(by presence: Presence) -> Caller {
+        var edge = edge
+        edge.presence = presence
+        return with(edge)
     }
 
     /// In whose name; `nil` for a call that is no member's.

@@ -69,24 +69,25 @@ public final class PostgresClient: Service, Sendable {
     ///
     /// The statements cannot see each other's results; a failing one undoes them all. A batch that runs longer than
     /// ``PostgresConfiguration/fastStatementTimeout`` or meets a lock for longer than ``PostgresConfiguration/fastLockTimeout`` is run
-    /// once more, on a connection of the bulk lane by itself, of which its tenant has a share. Ends at the context's deadline or when
-    /// the task is cancelled, and then the batch may or may not take effect.
+    /// once more, on a connection of the bulk lane by itself, of which its tenant has a share. Ends at the context's deadline, when
+    /// the task is cancelled or, on the bulk lane, when the client has gone (``Presence``), and then the batch may or may not take effect.
     /// - Returns: One result for each statement.
     /// - Throws: ``PostgresError``.
     public func batch(as context: RequestContext, pace: Pace = .short, _ statements: [SQL]) async throws -> [PostgresResult] {
-        try await batch(ContextSettings.sql(for: context), statements, pace, tenant: context.tenant, until: context.deadline)
+        try await batch(ContextSettings.sql(for: context), statements, pace, tenant: context.tenant, context.edge)
     }
 
     /// Runs the statements as one transaction in one round trip, in the name of no tenant. As ``batch(as:pace:_:)-(RequestContext,_,_)``.
     public func batch(as context: SystemContext, pace: Pace = .short, _ statements: [SQL]) async throws -> [PostgresResult] {
-        try await batch(ContextSettings.sql(for: context), statements, pace, tenant: nil, until: context.deadline)
+        try await batch(ContextSettings.sql(for: context), statements, pace, tenant: nil, context.edge)
     }
 
     private func batch(
-        _ settings: SQL, _ statements: [SQL], _ pace: Pace, tenant: TenantID?, until deadline: Timestamp
+        _ settings: SQL, _ statements: [SQL], _ pace: Pace, tenant: TenantID?, _ edge: EdgeContext
     ) async throws -> [PostgresResult] {
         for statement in statements { try statement.validate() }
-        let deadline = deadline.monotonic
+        let deadline = edge.deadline.monotonic
+        let presence = edge.presence
         let bulkReactor = nextBulkReactor
         var isLong = pace == .long
         if pace == .short || !bulkReactor.hasBulkLane {
@@ -98,13 +99,16 @@ public final class PostgresClient: Service, Sendable {
                 let fault = error.sharingFault(of: statements)
                 if let tenant, let fault { reactor.push(.learn(fault, tenant)) }
                 if case .ranLong = fault { isLong = true }
+                if case .mustRunAlone(isLong: true) = error.kind { isLong = true }
             }
         }
         let leased = LeasedConnection(lease: Lease(tenant: tenant, isLong: isLong), reactor: bulkReactor)
         // The one transaction has ended by then, or the lease is spoilt and the connection closed.
         defer { leased.release(isClean: true) }
         return try await bulkReactor.run(
-            Request(settings: settings, statements: statements, deadline: deadline, lease: leased.lease, isAcquiring: true))
+            Request(
+                settings: settings, statements: statements, deadline: deadline, lease: leased.lease, isAcquiring: true,
+                hasLeft: presence?.hasLeft))
     }
 
     /// Whether a connection of the fast lane is up, without asking the server.
@@ -143,7 +147,10 @@ extension Timestamp {
 
 extension PostgresError {
     /// Whether a batch that failed so on a shared connection may succeed on one of its own.
-    fileprivate var mayRunAlone: Bool { kind == .mustRunAlone || sqlState == "55P03" || sqlState == "57014" }
+    fileprivate var mayRunAlone: Bool {
+        if case .mustRunAlone = kind { return true }
+        return sqlState == "55P03" || sqlState == "57014"
+    }
 
     /// What is to be remembered of the batch, if anything new.
     fileprivate func sharingFault(of statements: [SQL]) -> SharingFault? {

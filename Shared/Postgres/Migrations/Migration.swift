@@ -6,8 +6,19 @@ public struct Migration: Sendable, Hashable {
     public var version: Int
     /// What it does: `create_leads`.
     public var name: String
-    /// Any number of statements, run in one transaction with the schema as the search path.
+    /// Any number of statements, run in one transaction with the schema as the search path; or, behind ``outsideMark``, one that
+    /// runs outside of a transaction.
     public var sql: String
+
+    /// The first line of a migration whose one statement runs outside of a transaction, so that requests need not wait for it: an index
+    /// is built while the table is written, rows are changed some at a time. It may be cut off at any moment, so it is one that can be
+    /// run again (``repeatable``).
+    public static let outsideMark = "-- martlet: outside of a transaction"
+    /// How the statement behind ``outsideMark`` begins.
+    public static let repeatable = [
+        "create index concurrently if not exists", "create unique index concurrently if not exists",
+        "drop index concurrently if exists", "call",
+    ]
 
     public init(set: String, version: Int, name: String, sql: String) {
         self.set = set
@@ -17,12 +28,35 @@ public struct Migration: Sendable, Hashable {
     }
 }
 
+extension Migration {
+    var isOutsideTransaction: Bool { sql.split(separator: "\n", maxSplits: 1).first.map { $0 == Self.outsideMark } ?? false }
+
+    /// Whether the first statement is one of ``repeatable``.
+    var canBeRepeated: Bool {
+        let lines = sql.split(separator: "\n").drop { $0.hasPrefix("--") }
+        let words = lines.joined(separator: " ").lowercased().split(separator: " ").joined(separator: " ")
+        return Self.repeatable.contains { words.hasPrefix($0 + " ") }
+    }
+}
+
 extension Migration: CustomStringConvertible {
     /// `crm 0003_create_leads`
-    public var description: String {
+    public var description: String { "\(set) \(stem)" }
+
+    /// `crm.0003_create_leads`, the id of the request that changes it makes are recorded under; of 64 characters at most, as all are.
+    var requestID: String { String("\(set).\(stem)".prefix(64)) }
+
+    private var stem: String {
         let digits = String(version)
-        return "\(set) \(String(repeating: "0", count: max(0, 4 - digits.count)))\(digits)_\(name)"
+        return "\(String(repeating: "0", count: max(0, 4 - digits.count)))\(digits)_\(name)"
     }
+}
+
+/// What a migrator is doing.
+public enum MigrationProgress: Sendable {
+    case applied(Migration)
+    /// Others hold a lock that it needs. It tries again, and again, and lets them through in between.
+    case waiting(Migration)
 }
 
 /// Why migrations were not applied. Nothing was changed, except by the migrations before a ``failed(_:_:)`` one.

@@ -9,11 +9,17 @@ public struct MigrationSet: Sendable, Hashable {
     public let name: String
     public let migrations: [Migration]
 
-    /// - Throws: ``MigrationError`` `malformed` when the versions are not 1, 2, 3, … in order, or one belongs to another set.
+    /// - Throws: ``MigrationError`` `malformed` when the versions are not 1, 2, 3, … in order, one belongs to another set, or one that
+    ///   runs outside of a transaction cannot be repeated.
     public init(name: String, migrations: [Migration]) throws(MigrationError) {
         for (index, migration) in migrations.enumerated() {
             guard migration.set == name else { throw .malformed("\(migration) is not of the set \(name)") }
             guard migration.version == index + 1 else { throw .malformed("\(migration) stands where version \(index + 1) must be") }
+            guard !migration.isOutsideTransaction || migration.canBeRepeated else {
+                throw .malformed(
+                    "\(migration) runs outside of a transaction, so it must begin with one of: "
+                        + Migration.repeatable.joined(separator: ", "))
+            }
         }
         self.name = name
         self.migrations = migrations

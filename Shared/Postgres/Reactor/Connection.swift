@@ -100,8 +100,13 @@ final class Connection {
     }
 
     private func send(_ sql: SQL, _ handle: ConnectionHandle, _ table: inout StatementTable, _ buffer: ParameterBuffer) -> Bool {
-        let statement = table.statement(sql.text)
         let isSent: Bool
+        if sql.isPlannedForItsValues {
+            isSent = handle.sendUnprepared(sql.text, sql.binds, buffer)
+            machine.didSend(.execute)
+            return isSent
+        }
+        let statement = table.statement(sql.text)
         switch machine.preparation(of: statement.id) {
         case .prepared:
             isSent = handle.sendExecute(statement, sql.binds, buffer)

@@ -27,10 +27,11 @@ struct FairQueue {
     /// Hands on the oldest request of each tenant in turn, until no more can start. Those that were answered meanwhile are dropped.
     mutating func dispatch(_ start: (Request) -> Outcome) {
         var refusals = 0
-        while refusals < turns.count, let turn = turns.popFirst() {
+        while refusals < turns.count, let turn = turns.first {
             while let request = queues[turn]?.first, request.state != .waiting { pop(turn) }
             guard let request = queues[turn]?.first else {
                 queues[turn] = nil
+                turns.popFirst()
                 continue
             }
             switch start(request) {
@@ -38,8 +39,10 @@ struct FairQueue {
                 pop(turn)
                 refusals = 0
             case .tenantMustWait: refusals += 1
-            case .allMustWait: refusals = turns.count + 1
+            // Its turn stays: it gets the first connection that it may have.
+            case .allMustWait: return
             }
+            turns.popFirst()
             if queues[turn]?.isEmpty == true { queues[turn] = nil } else { turns.append(turn) }
         }
     }

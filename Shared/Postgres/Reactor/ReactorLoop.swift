@@ -13,6 +13,7 @@ final class ReactorLoop {
     private var waitingBulk = FairQueue()
     private var waitingLong = FairQueue()
     private var loads: [TenantID: TenantLoad] = [:]
+    private let active = ActiveTenants()
     private var table: StatementTable
     private let buffer = ParameterBuffer()
     private var dirty: [Connection] = []
@@ -60,6 +61,11 @@ final class ReactorLoop {
                 for command in commands { handle(command) }
             }
             flush()
+            // What was cancelled or lost meanwhile has made room.
+            if isAnyoneWaiting {
+                dispatch()
+                flush()
+            }
             if now >= nextSweep, isWatching { sweep() }
             publish()
             if let stopAt, now >= stopAt || !isOccupied { break }
@@ -122,7 +128,7 @@ final class ReactorLoop {
         if request.isAcquiring {
             if place(request) == .started { return }
         } else {
-            if isBetterAlone(request) { return request.finish(throwing: PostgresError(.mustRunAlone)) }
+            if let isLong = isLongAlone(request) { return request.finish(throwing: PostgresError(.mustRunAlone(isLong: isLong))) }
             if share(request) == .started { return }
         }
         wait(request)
@@ -149,15 +155,17 @@ final class ReactorLoop {
     private func load(of tenant: TenantID) -> TenantLoad {
         if let load = loads[tenant] { return load }
         if loads.count >= Self.maximumIdleLoads { loads = loads.filter { !$0.value.isForgettable(at: now) } }
-        let load = TenantLoad(connections: fast.count)
+        let load = TenantLoad(connections: fast.count, among: active)
         loads[tenant] = load
         return load
     }
 
-    /// Whether the batch is known to keep others waiting on a shared connection.
-    private func isBetterAlone(_ request: Request) -> Bool {
-        guard !bulk.isEmpty, let tenant = request.tenant, let load = loads[tenant] else { return false }
-        return load.knowsAsLong(request.statements, at: now) || (load.contendedUntil > now && !request.isRead)
+    /// For a batch that is known to keep others waiting on a shared connection, whether it does by running long rather than by waiting for
+    /// a lock; `nil` for any other.
+    private func isLongAlone(_ request: Request) -> Bool? {
+        guard !bulk.isEmpty, let tenant = request.tenant, let load = loads[tenant] else { return nil }
+        if load.knowsAsLong(request.statements, at: now) { return true }
+        return load.contendedUntil > now && !request.isRead ? false : nil
     }
 
     private func learn(_ fault: SharingFault, of tenant: TenantID) {
@@ -167,11 +175,13 @@ final class ReactorLoop {
         }
     }
 
-    /// Puts a batch on the connection of the fast lane where it waits least. One tenant is on half of them at most, so that whatever
-    /// its batches wait for, those of others find a connection without them.
+    /// Puts a batch on the connection of the fast lane where it waits least. One tenant is on half of them at most, on three quarters while
+    /// it is the only one, so that whatever its batches wait for, those of others find a connection without them.
     private func share(_ request: Request) -> FairQueue.Outcome {
         let load = request.tenant.map(load(of:))
-        let isAtShare = load.map { $0.connections >= max(1, fast.count / 2) } ?? false
+        let isAlone = active.count <= (load?.connections ?? 0 > 0 ? 1 : 0)
+        let share = max(1, isAlone ? fast.count * 3 / 4 : fast.count / 2)
+        let isAtShare = load.map { $0.connections >= share } ?? false
         var best: Connection?
         var leastStrain = Int.max
         for connection in fast where connection.isUsable && connection.depth < configuration.maximumDepth {
@@ -307,6 +317,7 @@ final class ReactorLoop {
             guard !waiting.isEmpty else { return }
             waiting.removeAll { request in
                 if request.deadline <= now { abandon(request, .deadlineExceeded) }
+                if request.hasLeft?() == true { abandon(request, .cancelled) }
                 if isLaneDown, request.waitingSince <= unavailableSince { abandon(request, .notConnected) }
                 return request.state == .finished
             }
@@ -316,7 +327,9 @@ final class ReactorLoop {
         expire(&waitingLong, isLaneDown: isBulkLaneDown)
         for connection in connections where connection.depth > 0 {
             connection.forEachRequest { request in
-                if request.state == .sent, request.deadline <= now { abandon(request, .deadlineExceeded) }
+                guard request.state == .sent else { return }
+                if request.deadline <= now { abandon(request, .deadlineExceeded) }
+                if request.hasLeft?() == true { abandon(request, .cancelled) }
             }
             // Bytes can lie decrypted in memory while the socket has none, so the poller would not tell.
             if connection.handle?.isEncrypted == true { serve(connection) }

@@ -32,6 +32,8 @@ final class Request: @unchecked Sendable {
     let lease: Lease?
     /// The request takes a free connection of the bulk lane for its lease.
     let isAcquiring: Bool
+    /// Whether the caller's own client has gone, so that nobody waits for the answer. Asked of the bulk lane's requests only.
+    let hasLeft: (@Sendable () -> Bool)?
     /// Whether the sync makes the statements last: not so inside a transaction that is still open.
     let commits: Bool
 
@@ -50,7 +52,7 @@ final class Request: @unchecked Sendable {
 
     init(
         settings: SQL?, statements: [SQL], deadline: Int64, tenant: TenantID? = nil, lease: Lease? = nil, isAcquiring: Bool = false,
-        commits: Bool = true
+        hasLeft: (@Sendable () -> Bool)? = nil, commits: Bool = true
     ) {
         self.settings = settings
         self.statements = statements
@@ -58,6 +60,7 @@ final class Request: @unchecked Sendable {
         self.tenant = lease?.tenant ?? tenant
         self.lease = lease
         self.isAcquiring = isAcquiring
+        self.hasLeft = hasLeft
         self.commits = commits
     }
 

@@ -1,5 +1,10 @@
 import Core
 
+/// How many tenants have a batch on the fast lane of a reactor. Used by the reactor's thread only.
+final class ActiveTenants {
+    var count = 0
+}
+
 /// What one tenant has on the connections of one reactor, so that its share can be held. Used by the reactor's thread only.
 final class TenantLoad {
     /// Batches on each connection of the fast lane.
@@ -19,9 +24,15 @@ final class TenantLoad {
     /// More texts than that are forgotten together: the tenant that makes them up pays with the time of finding out again.
     private static let maximumLongTexts = 64
 
-    init(connections: Int) { batches = Array(repeating: 0, count: connections) }
+    private let active: ActiveTenants
+
+    init(connections: Int, among active: ActiveTenants) {
+        batches = Array(repeating: 0, count: connections)
+        self.active = active
+    }
 
     func begin(on connection: Int) {
+        if connections == 0 { active.count += 1 }
         if batches[connection] == 0 { connections += 1 }
         batches[connection] += 1
     }
@@ -29,6 +40,7 @@ final class TenantLoad {
     func end(on connection: Int) {
         batches[connection] -= 1
         if batches[connection] == 0 { connections -= 1 }
+        if connections == 0 { active.count -= 1 }
     }
 
     func isOn(_ connection: Int) -> Bool { batches[connection] > 0 }

@@ -24,6 +24,13 @@ private final class ThreadBody: Sendable {
     init(run: @escaping @Sendable () -> Void) { self.run = run }
 }
 
+/// Holds up a thread of ``startThread(_:)``.
+func pauseThread(_ duration: Duration) {
+    var time = timespec(tv_sec: Int(duration.nanoseconds / 1_000_000_000), tv_nsec: Int(duration.nanoseconds % 1_000_000_000))
+    // A signal may cut it short; whoever pauses looks again at what it waits for.
+    nanosleep(&time, nil)
+}
+
 /// Nanoseconds of the monotonic clock, which no one sets.
 func monotonicNow() -> Int64 {
     var time = timespec()

@@ -5,14 +5,15 @@ extension Field {
     ///
     /// - Parameter allValues: whether an enumeration lists also what a body may not give.
     func schema(allValues: Bool) -> JSON {
-        var schema = kind.schema(allValues: allValues)
+        var schema = kind.schema(allValues: allValues, isRequired: isRequired)
         if isNullable {
             schema["type"] = schema["type"].map { .array([$0, "null"]) }
             if let values = schema["enum"]?.array { schema["enum"] = .array(values + [.null]) }
         }
         if case .value(let json) = defaultValue { schema["default"] = json }
         if isReadOnly { schema["readOnly"] = true }
-        if !description.isEmpty { schema["description"] = .string(description) }
+        let sentences = [description, kind.rule].filter { !$0.isEmpty }
+        if !sentences.isEmpty { schema["description"] = .string(sentences.joined(separator: " ")) }
         if let example = example ?? kind.example { schema["examples"] = [example] }
         return .object(schema)
     }
@@ -31,13 +32,28 @@ extension FieldKind {
         }
     }
 
-    fileprivate func schema(allValues: Bool) -> JSONObject {
+    /// What the schema's words cannot say.
+    fileprivate var rule: String {
+        switch self {
+        case .phone: "As people write it, with three digits at least; a pause, an extension or letters may be in it."
+        case .url: "An absolute http or https address."
+        case .tags: "Labels that differ only in case or in blanks around them are one; a label has no comma."
+        case .custom: "A null or an empty text removes a field; a number is zero or of a size from 1e-308 to 1e308."
+        default: ""
+        }
+    }
+
+    fileprivate func schema(allValues: Bool, isRequired: Bool) -> JSONObject {
+        func text(_ pattern: String, maximum: Int) -> JSON {
+            ["type": "string", "maxLength": .number(maximum), "pattern": .string(pattern)]
+        }
         let json: JSON =
             switch self {
-            case .text(let maximum), .longText(let maximum): ["type": "string", "maxLength": .number(maximum)]
-            case .email: ["type": "string", "format": "email", "maxLength": 254]
-            case .phone: ["type": "string", "maxLength": 40]
-            case .url: ["type": "string", "format": "uri", "maxLength": 2000]
+            case .text(let maximum): text(PlainText.pattern(.line, isRequired: isRequired), maximum: maximum)
+            case .longText(let maximum): text(PlainText.pattern(.lines, isRequired: isRequired), maximum: maximum)
+            case .email: isRequired ? BodySchema.email : BodySchema.optionalEmail
+            case .phone: text(PhoneNumber.pattern, maximum: PhoneNumber.maximumLength)
+            case .url: text(WebAddress.pattern, maximum: WebAddress.maximumLength)
             case .integer(let range): ["type": "integer", "minimum": .number(range.lowerBound), "maximum": .number(range.upperBound)]
             case .enumeration(let values, let settable):
                 ["type": "string", "enum": .array((allValues ? values : settable).map { .string($0) })]
@@ -46,8 +62,8 @@ extension FieldKind {
             case .boolean: ["type": "boolean"]
             case .tags(let maximumCount, let maximumLength):
                 [
-                    "type": "array", "maxItems": .number(maximumCount), "uniqueItems": true,
-                    "items": ["type": "string", "minLength": 1, "maxLength": .number(maximumLength)],
+                    "type": "array", "maxItems": .number(maximumCount),
+                    "items": text(PlainText.pattern(.line, isRequired: true, without: ","), maximum: maximumLength),
                 ]
             case .object(let fields):
                 [
@@ -59,7 +75,7 @@ extension FieldKind {
                 [
                     "type": "object", "maxProperties": .number(Self.maximumCustomKeys),
                     "propertyNames": ["type": "string", "pattern": "^[a-z0-9_]{1,64}$"],
-                    "additionalProperties": ["type": ["string", "number", "boolean", "null"]],
+                    "additionalProperties": BodySchema.scalar(maximum: Self.maximumCustomText),
                 ]
             case .reference: ["type": "string", "format": "uuid"]
             }

@@ -56,11 +56,7 @@ public struct Field: Sendable {
 
     /// Whether a record may be without a value. A field with a value from the start never loses it, it is only changed.
     public var isNullable: Bool {
-        if isRequired { return false }
-        switch kind {
-        case .tags, .custom: return false
-        default: break
-        }
+        if isRequired || kind.isCollection { return false }
         if case .value = defaultValue { return false }
         return true
     }

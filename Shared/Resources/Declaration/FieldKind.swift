@@ -2,15 +2,15 @@ import Core
 
 /// What a field's values are: which JSON they are given as, which limits hold, and which column type keeps them.
 public enum FieldKind: Sendable {
-    /// One line of text without control characters, up to `max` Unicode scalars; `text`.
+    /// One line of text (``PlainText``), up to `max` Unicode scalars; `text`.
     case text(max: Int)
-    /// Text of several lines, up to `max` Unicode scalars; `text`.
+    /// Text of several lines (``PlainText``), up to `max` Unicode scalars; `text`.
     case longText(max: Int)
-    /// An e-mail address, up to 254 characters; `text`.
+    /// An ``EmailAddress``; `text`.
     case email
-    /// A telephone number as people write it, up to 40 characters; `text`.
+    /// A telephone number as people write it (``PhoneNumber``); `text`.
     case phone
-    /// An absolute `http` or `https` address, up to 2,000 characters; `text`.
+    /// An absolute `http` or `https` address (``WebAddress``); `text`.
     case url
     /// A whole number within the range; `integer` or `bigint`.
     case integer(ClosedRange<Int64>)
@@ -64,6 +64,14 @@ public enum FieldKind: Sendable {
     var isWide: Bool {
         switch self {
         case .longText, .custom: true
+        default: false
+        }
+    }
+
+    /// Whether a record without a value has an empty one and never null.
+    var isCollection: Bool {
+        switch self {
+        case .tags, .custom: true
         default: false
         }
     }

@@ -2,28 +2,28 @@ import Core
 
 /// How references that lead out of the service are confirmed.
 public struct ReferenceResolvers: Sendable {
-    /// Whether the user is a member of the caller's tenant. Asked only for a member other than the caller.
-    public var isMember: @Sendable (RequestContext, UserID) async throws -> Bool
+    /// Those of the users who are members of the caller's tenant. Asked for all users of a request at once, and not for the caller.
+    public var members: @Sendable (RequestContext, Set<UserID>) async throws -> Set<UserID>
 
-    public init(isMember: @escaping @Sendable (RequestContext, UserID) async throws -> Bool) {
-        self.isMember = isMember
+    public init(members: @escaping @Sendable (RequestContext, Set<UserID>) async throws -> Set<UserID>) {
+        self.members = members
     }
 
     /// - Throws: ``Problem`` `reference_not_found` with each reference that leads nowhere.
     func confirm(_ references: [MemberReference], as context: RequestContext) async throws {
-        var faults: [Problem.Fault] = []
-        var known: [UserID: Bool] = [context.user: true]
-        for reference in references {
-            let isMember: Bool
-            if let answer = known[reference.user] {
-                isMember = answer
-            } else {
-                isMember = try await self.isMember(context, reference.user)
-                known[reference.user] = isMember
-            }
-            if !isMember {
-                faults.append(.init(pointer: reference.pointer, code: "reference_not_found", detail: "There is no such member."))
-            }
+        try refuse(references, try await strangers(among: references, as: context))
+    }
+
+    /// Those who are referred to and are no members.
+    func strangers(among references: [MemberReference], as context: RequestContext) async throws -> Set<UserID> {
+        let others = Set(references.map(\.user)).subtracting([context.user])
+        return others.isEmpty ? [] : others.subtracting(try await members(context, others))
+    }
+
+    /// - Throws: ``Problem`` `reference_not_found` with each reference to one of the strangers.
+    func refuse(_ references: [MemberReference], _ strangers: Set<UserID>) throws(Problem) {
+        let faults = references.filter { strangers.contains($0.user) }.map { reference in
+            Problem.Fault(pointer: reference.pointer, code: .referenceNotFound, detail: "There is no such member.")
         }
         if let first = faults.first { throw Problem(.referenceNotFound, first.detail, faults: faults) }
     }

@@ -49,14 +49,23 @@ public struct ResourceDefinition: Sendable {
         singular.split(separator: "_").map { $0.prefix(1).uppercased() + $0.dropFirst() }.joined()
     }
 
+    /// The number that people call a record by, such as a ticket's, where it has one.
+    var number: Field? {
+        fields.first { field in
+            if case .integer = field.kind { field.traits.contains(.searchable) } else { false }
+        }
+    }
+
     public func field(_ name: String) -> Field? { fields.first { $0.name == name } }
 
     /// What every record has beside its own fields.
     static let commonNames = ["id", "version", "created_at", "updated_at", "created_by", "updated_by"]
 
-    /// The fields that a list may be sorted by, with whether they may be null.
-    var sortable: [(name: String, isNullable: Bool)] {
-        [("created_at", false), ("updated_at", false)]
-            + fields.filter { $0.traits.contains(.sortable) }.map { ($0.name, $0.isNullable) }
+    /// What a list may be sorted by.
+    var sortable: [SortOrder] {
+        [SortOrder(column: "created_at", isNullable: false), SortOrder(column: "updated_at", isNullable: false)]
+            + fields.filter { $0.traits.contains(.sortable) }.map {
+                SortOrder(column: $0.name, isNullable: $0.isNullable, isText: $0.kind.isText)
+            }
     }
 }

@@ -1,104 +1,102 @@
 import Core
 import Postgres
 
-/// Why a value does not fit: a stable code and a sentence.
-struct ValueFault: Error {
-    var code: String
-    var detail: String
-}
-
-/// An instant or other scalar of a kind that a filter or a body gives, as Postgres takes it.
+/// What a value of each kind must be, in a body as in a filter.
 extension FieldKind {
-    /// Checks a scalar given as JSON. Objects, tags and custom fields have checks of their own (``BodyReader``).
+    /// Checks a scalar of a body and gives it as it is kept: null for a text that shows nothing. Objects, tags and custom fields have
+    /// checks of their own (``BodyReader``).
     ///
     /// - Throws: ``ValueFault`` naming what was expected.
-    func scalar(_ json: JSON) throws(ValueFault) -> SQLValue {
+    func checked(_ json: JSON) throws(ValueFault) -> JSON {
         switch self {
         case .integer(let range):
-            guard case .number = json else { throw .type("an integer", json) }
-            guard let value = json.integer else { throw .type("an integer without fraction or exponent", json) }
-            return try Self.integer(value, in: range)
+            guard json.isWholeNumber else { throw .type("a whole number", json) }
+            return .number(try Self.checked(json.integer, in: range))
         case .boolean:
-            guard let value = json.bool else { throw .type("a boolean", json) }
-            return .text(value ? "true" : "false")
+            guard json.bool != nil else { throw .type("a boolean", json) }
+            return json
         default:
-            guard let text = json.string else { throw .type("a string", json) }
-            return try scalar(text: text)
+            guard let given = json.string else { throw .type("a string", json) }
+            let text = try checked(text: given)
+            return text.isEmpty ? .null : .string(text)
         }
     }
 
     /// Checks a scalar given as text, as a filter has it.
-    func scalar(text: String) throws(ValueFault) -> SQLValue {
-        switch self {
-        case .text(let maximum):
-            try Self.checkText(text, maximum: maximum, allowsLines: false)
-        case .longText(let maximum):
-            try Self.checkText(text, maximum: maximum, allowsLines: true)
-        case .email:
-            // Kept as it is, so no white space around it is passed over.
-            guard EmailAddress(text)?.text == text else { throw .format("an e-mail address such as anna@example.com") }
-        case .phone:
-            guard TextFormat.isPhone(text) else { throw .format("a telephone number such as +49 30 1234567") }
-        case .url:
-            guard TextFormat.isURL(text) else { throw .format("an address such as https://example.com") }
-        case .integer(let range):
-            guard let value = Int64(text) else { throw .format("an integer") }
-            return try Self.integer(value, in: range)
-        case .enumeration(let values, _):
-            guard values.contains(text) else {
-                throw ValueFault(
-                    code: "not_allowed",
-                    detail: "Expected one of \(values.joined(separator: ", ")).\(Suggestion.hint(for: text, among: values))")
-            }
-        case .timestamp:
-            guard let instant = Timestamp(text) else {
-                throw .format("a time such as 2026-01-31T09:30:00.000Z")
-            }
-            return instant.sqlValue
-        case .date:
-            guard Timestamp.isDate(text) else { throw .format("a date such as 2026-01-31") }
-        case .boolean:
-            guard text == "true" || text == "false" else { throw .format("true or false") }
-        case .reference:
-            guard let id = RecordID(text) else { throw .format("an id (UUID)") }
-            return id.sqlValue
-        case .tags(_, let maximum):
-            try Self.checkText(text, maximum: maximum, allowsLines: false)
-        case .object, .custom:
-            throw .format("an object")
-        }
+    ///
+    /// - Throws: ``ValueFault``, also for a text that shows nothing: no record has such a value.
+    func scalar(text given: String) throws(ValueFault) -> SQLValue {
+        let text = try checked(text: given)
+        if text.isEmpty { throw ValueFault(.tooShort, "Expected a value, or several joined by commas.") }
         return .text(text)
     }
 
-    private static func integer(_ value: Int64, in range: ClosedRange<Int64>) throws(ValueFault) -> SQLValue {
-        guard range.contains(value) else {
-            throw ValueFault(code: "out_of_range", detail: "Expected \(range.lowerBound) to \(range.upperBound).")
+    /// The value as it is kept and as Postgres reads it; empty for a text that shows nothing.
+    private func checked(text: String) throws(ValueFault) -> String {
+        switch self {
+        case .text(let maximum), .tags(_, let maximum):
+            return try PlainText.checked(text, as: .line, maximum: maximum)
+        case .longText(let maximum):
+            return try PlainText.checked(text, as: .lines, maximum: maximum)
+        case .email:
+            return try EmailAddress.checked(text)?.text ?? ""
+        case .phone:
+            return try PhoneNumber.checked(text)
+        case .url:
+            return try WebAddress.checked(text)
+        case .integer(let range):
+            guard let value = Int64(text) else { throw .format("a whole number") }
+            return String(try Self.checked(value, in: range))
+        case .enumeration(let values, _):
+            guard values.contains(text) else {
+                throw ValueFault(
+                    .notAllowed, "Expected one of \(values.joined(separator: ", ")).\(Suggestion.hint(for: text, among: values))")
+            }
+            return text
+        case .timestamp:
+            guard let instant = Timestamp(text) else { throw .format("a time such as 2026-01-31T09:30:00.000Z") }
+            return instant.description
+        case .date:
+            guard Timestamp.isDate(text) else { throw .format("a date such as 2026-01-31") }
+            return text
+        case .boolean:
+            guard text == "true" || text == "false" else { throw .format("true or false") }
+            return text
+        case .reference:
+            guard let id = RecordID(text) else { throw .format("an id (UUID)") }
+            return id.description
+        case .object, .custom:
+            throw .format("an object")
         }
-        return value.sqlValue
     }
 
-    /// Refuses what Postgres cannot keep (NUL), what exceeds the maximum, and control characters.
-    static func checkText(_ text: String, maximum: Int, allowsLines: Bool) throws(ValueFault) {
-        var count = 0
-        for scalar in text.unicodeScalars {
-            count += 1
-            let isLine = scalar == "\n" || scalar == "\r" || scalar == "\t"
-            if (scalar.value < 0x20 && !(allowsLines && isLine)) || scalar.value == 0x7F {
-                throw ValueFault(code: "invalid_text", detail: "Control characters are not allowed here.")
+    /// - Parameter value: `nil` for a whole number of more than 64 bits.
+    private static func checked(_ value: Int64?, in range: ClosedRange<Int64>) throws(ValueFault) -> Int64 {
+        guard let value, range.contains(value) else {
+            throw ValueFault(.outOfRange, "Expected \(range.lowerBound) to \(range.upperBound).")
+        }
+        return value
+    }
+
+    /// Whether the name is one that a tenant's own field can have: `[a-z0-9_]{1,64}`.
+    static func isCustomKey(_ key: String) -> Bool {
+        (1...64).contains(key.utf8.count)
+            && key.utf8.allSatisfy {
+                switch $0 {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"): true
+                default: false
+                }
             }
-        }
-        if count > maximum {
-            throw ValueFault(code: "too_long", detail: "Expected at most \(maximum) characters, found \(count).")
-        }
     }
 }
 
-extension ValueFault {
-    static func type(_ expected: String, _ found: JSON) -> ValueFault {
-        ValueFault(code: "invalid_type", detail: "Expected \(expected), found \(found.kindName).")
-    }
-
-    static func format(_ expected: String) -> ValueFault {
-        ValueFault(code: "invalid_format", detail: "Expected \(expected).")
+extension SQLValue {
+    /// A checked scalar: its text, which is the same in JSON and in Postgres' text format.
+    init(scalar: JSON) {
+        switch scalar {
+        case .null: self = .null
+        case .string(let text), .number(let text): self = .text(text)
+        case .bool, .array, .object: self = .text(scalar.description)
+        }
     }
 }

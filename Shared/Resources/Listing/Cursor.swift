@@ -1,22 +1,24 @@
 import Core
 
-/// Where a list goes on: behind the row with this value in the sorted column and this id.
+/// Where a list goes on: behind the row with this value in the sorted column and this id; without an id at its beginning, when all that
+/// was shown stands before the list's own order.
 struct Cursor: Sendable, Hashable {
     /// In Postgres' text format; `nil` for a row without a value.
     var value: String?
-    var id: RecordID
+    var id: RecordID?
 
     /// What ``CursorSigner`` seals.
-    var json: JSON { [.string(id.description), value.map(JSON.string) ?? .null] }
+    var json: JSON { [id.map { .string($0.description) } ?? .null, value.map(JSON.string) ?? .null] }
 
-    init(value: String?, id: RecordID) {
+    init(value: String?, id: RecordID?) {
         self.value = value
         self.id = id
     }
 
     /// - Throws: ``Problem`` `invalid_cursor` when a cursor of this list holds something else, as one of another release may.
     init(_ json: JSON) throws(Problem) {
-        guard let id = json[0]?.string.flatMap({ RecordID($0) }), let value = json[1], value == .null || value.string != nil else {
+        let id = json[0]?.string.flatMap { RecordID($0) }
+        guard id != nil || json[0] == .null, let value = json[1], value == .null || value.string != nil else {
             throw Problem(.invalidCursor, "The cursor does not belong to this list. Start again without 'after'.")
         }
         self.init(value: value.string, id: id)

@@ -38,7 +38,7 @@ struct ListReader: Sendable {
         var faults: [Problem.Fault] = []
         for item in query.items where item.name != "after" {
             do throws(ValueFault) {
-                try apply(item, to: &request)
+                try apply(item, to: &request, as: context)
             } catch {
                 faults.append(.init(pointer: "?\(item.name)", code: error.code, detail: error.detail))
             }
@@ -78,12 +78,12 @@ struct ListReader: Sendable {
         return parts.flatMap { Array("\($0.utf8.count):\($0)".utf8) }
     }
 
-    private func apply(_ item: Query.Item, to request: inout ListRequest) throws(ValueFault) {
-        let value = item.value
-        switch item.name {
+    private func apply(_ item: Query.Item, to request: inout ListRequest, as context: RequestContext) throws(ValueFault) {
+        let (name, value) = (item.name, item.value)
+        switch name {
         case "limit":
             guard let limit = Int(value), Self.limits.contains(limit) else {
-                throw ValueFault(code: "out_of_range", detail: "Expected 1 to 200.")
+                throw ValueFault(.outOfRange, "Expected 1 to 200.")
             }
             request.limit = limit
         case "sort": request.sort = try sort(value)
@@ -95,29 +95,31 @@ struct ListReader: Sendable {
             guard value == "only" else { throw .format("only") }
             request.isDeleted = true
         case "q":
-            try FieldKind.checkText(value, maximum: 200, allowsLines: false)
-            guard value.contains(where: { !$0.isWhitespace }) else { throw ValueFault(code: "too_short", detail: "Expected words.") }
-            request.search = value
-        case "created_after": request.filters.append("created_at > \(try FieldKind.timestamp.scalar(text: value))")
-        case "created_before": request.filters.append("created_at < \(try FieldKind.timestamp.scalar(text: value))")
-        case "updated_after": request.filters.append("updated_at > \(try FieldKind.timestamp.scalar(text: value))")
-        case "updated_before": request.filters.append("updated_at < \(try FieldKind.timestamp.scalar(text: value))")
+            // A blank at the end is kept: it says that the last word is finished.
+            let words = try PlainText.checked(value, as: .line, maximum: 200)
+            if words.isEmpty { throw ValueFault(.tooShort, "Expected words.") }
+            request.search = value.last?.isWhitespace == true ? words + " " : words
+            if definition.number != nil { request.number = Self.number(words) }
+        case "created_after", "created_before", "updated_after", "updated_before":
+            let (column, sign) = name.hasSuffix("after") ? (String(name.dropLast(6)) + "_at", ">") : (String(name.dropLast(7)) + "_at", "<")
+            let instant = try FieldKind.timestamp.scalar(text: value)
+            request.filters.append(Filter("\(unescaped: column) \(unescaped: sign) \(instant)", .range(of: column)))
         case "tag":
             guard let tagsField else { return }
-            request.filters.append("\(unescaped: tagsField.name) && \(try values(Self.parts(value), of: tagsField.kind))")
+            request.filters.append(definition.filter(tagsField, try values(Self.parts(value), of: tagsField.kind), of: context.tenant))
         case let name where name.hasPrefix("custom."):
-            let values = try values(Self.parts(value), of: .text(max: FieldKind.maximumCustomText))
-            request.filters.append("custom ->> \(String(name.dropFirst(7)))::text = any(\(values)::text[])")
+            let values = try values(Self.parts(value), of: .longText(max: FieldKind.maximumCustomText))
+            request.filters.append(Filter(exactly: name, values, of: context.tenant))
         case let name:
             guard let field = definition.field(name) else { return }
-            // A single value lets an index on the field also give the order.
-            let parts = Self.parts(value)
-            let condition: SQL =
-                parts.count > 1
-                ? "\(unescaped: field.name) = any(\(try values(parts, of: field.kind)))"
-                : "\(unescaped: field.name) = \(try field.kind.scalar(text: parts[0]))"
-            request.filters.append(condition)
+            request.filters.append(definition.filter(field, try values(Self.parts(value), of: field.kind), of: context.tenant))
         }
+    }
+
+    /// `41` and `#41`; `nil` when it is anything else.
+    private static func number(_ text: String) -> Int64? {
+        let digits = text.hasPrefix("#") ? text.dropFirst() : text[...]
+        return digits.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } ? Int64(digits) : nil
     }
 
     /// The parts of `a,b,c`; `\,` is a comma in a part.
@@ -138,36 +140,35 @@ struct ListReader: Sendable {
     }
 
     /// The values that the parts spell, any of which may match.
-    private func values(_ parts: [String], of kind: FieldKind) throws(ValueFault) -> SQLValue {
+    private func values(_ parts: [String], of kind: FieldKind) throws(ValueFault) -> [SQLValue] {
         guard parts.count <= Self.maximumValues else {
-            throw ValueFault(code: "too_many", detail: "Expected at most \(Self.maximumValues) values.")
+            throw ValueFault(.tooMany, "Expected at most \(Self.maximumValues) values.")
         }
         var values: [SQLValue] = []
         for part in parts {
-            if part.isEmpty { throw ValueFault(code: "too_short", detail: "Expected a value, or several joined by commas.") }
             values.append(try kind.scalar(text: part))
         }
-        return values.sqlValue
+        return values
     }
 
     private func sort(_ text: String) throws(ValueFault) -> SortOrder {
         let isDescending = text.hasPrefix("-")
         let name = isDescending ? String(text.dropFirst()) : text
-        guard let column = definition.sortable.first(where: { $0.name == name }) else {
-            let names = definition.sortable.map(\.name)
+        guard var order = definition.sortable.first(where: { $0.column == name }) else {
+            let names = definition.sortable.map(\.column)
             throw ValueFault(
-                code: "not_allowed",
-                detail:
-                    "Expected one of \(names.joined(separator: ", ")), with - for descending.\(Suggestion.hint(for: name, among: names))")
+                .notAllowed,
+                "Expected one of \(names.joined(separator: ", ")), with - for descending.\(Suggestion.hint(for: name, among: names))")
         }
-        return SortOrder(column: column.name, isDescending: isDescending, isNullable: column.isNullable)
+        order.isDescending = isDescending
+        return order
     }
 
     private func selection(_ text: String) throws(ValueFault) -> [Column] {
         let wanted = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
         for name in wanted where !columns.contains(where: { $0.name == name }) {
             let hint = Suggestion.hint(for: name, among: columns.map(\.name))
-            throw ValueFault(code: "not_allowed", detail: "There is no field '\(Suggestion.shown(name))'.\(hint)")
+            throw ValueFault(.notAllowed, "There is no field '\(Suggestion.shown(name))'.\(hint)")
         }
         return columns.filter { wanted.contains($0.name) }
     }

@@ -13,9 +13,13 @@ struct ListRequest: Sendable {
     /// The columns of the answer, in the object's order.
     var selection: [Column]
     /// Conditions that all must hold.
-    var filters: [SQL] = []
+    var filters: [Filter] = []
     /// Words to search for.
     var search: String?
+    /// What is searched for is one number, by which people call a record: that one comes first, whatever the order.
+    var number: Int64?
+    /// The record that came first is left out of the rows in order.
+    var isWithoutNumber = false
     var isDeleted = false
     /// What a cursor of this list belongs to.
     var binding: [UInt8]
@@ -25,6 +29,16 @@ struct ListRequest: Sendable {
 /// the order of the indexes.
 struct SortOrder: Sendable, Hashable {
     var column: String
-    var isDescending: Bool
+    var isDescending = false
     var isNullable: Bool
+    /// Whether its values are texts that people read: they go by the Unicode collation's root order, the same on every machine.
+    var isText = false
+
+    /// What is compared.
+    var key: String { key(of: column) }
+
+    func key(of value: String) -> String { isText ? "\(value) collate \(Self.collation)" : value }
+
+    /// The root of the Unicode collation (UTS #10, CLDR), as ICU has it.
+    static let collation = #""und-x-icu""#
 }

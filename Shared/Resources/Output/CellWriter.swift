@@ -14,7 +14,7 @@ enum CellWriter {
             output.append(quote)
             output.append(contentsOf: bytes)
             output.append(quote)
-        case .text: text(bytes, to: &output)
+        case .text: JSONString.append(bytes, to: &output)
         case .timestamp: timestamp(bytes, to: &output)
         // `t` in a result, `true` in an answer that was stored as text.
         case .boolean: output.append(contentsOf: bytes.first == UInt8(ascii: "t") ? yes : no)
@@ -27,34 +27,6 @@ enum CellWriter {
     private static let no = Array("false".utf8)
     private static let quote = UInt8(ascii: "\"")
     private static let backslash = UInt8(ascii: "\\")
-
-    private static func text(_ bytes: UnsafeBufferPointer<UInt8>, to output: inout [UInt8]) {
-        output.append(quote)
-        var clean = 0
-        for index in 0..<bytes.count {
-            let byte = bytes[index]
-            if byte >= 0x20 && byte != quote && byte != backslash { continue }
-            output.append(contentsOf: UnsafeBufferPointer(rebasing: bytes[clean..<index]))
-            clean = index + 1
-            escape(byte, to: &output)
-        }
-        output.append(contentsOf: UnsafeBufferPointer(rebasing: bytes[clean...]))
-        output.append(quote)
-    }
-
-    private static func escape(_ byte: UInt8, to output: inout [UInt8]) {
-        output.append(backslash)
-        switch byte {
-        case quote, backslash: output.append(byte)
-        case 0x0A: output.append(UInt8(ascii: "n"))
-        case 0x0D: output.append(UInt8(ascii: "r"))
-        case 0x09: output.append(UInt8(ascii: "t"))
-        default:
-            output.append(contentsOf: [UInt8(ascii: "u"), UInt8(ascii: "0"), UInt8(ascii: "0")])
-            output.append(Hex.digit(byte >> 4))
-            output.append(Hex.digit(byte & 15))
-        }
-    }
 
     /// The session's time zone is UTC and its style ISO, so the form is `date time[.fraction]+00`.
     private static func timestamp(_ bytes: UnsafeBufferPointer<UInt8>, to output: inout [UInt8]) {
@@ -111,11 +83,7 @@ enum CellWriter {
                     content = bytes[index]
                     index += 1
                 }
-                if content >= 0x20 && content != quote && content != backslash {
-                    output.append(content)
-                } else {
-                    escape(content, to: &output)
-                }
+                JSONString.appendInside(content, to: &output)
             }
         }
         if isOpen { output.append(quote) }

@@ -24,18 +24,20 @@ struct BatchReader: Sendable {
         var faults: [Problem.Fault] = []
         let isAtomic = object["atomic"] ?? false
         if isAtomic.bool == nil {
-            faults.append(.init(pointer: "/atomic", code: "invalid_type", detail: "Expected a boolean, found \(isAtomic.kindName)."))
+            faults.append(.init(pointer: "/atomic", code: .invalidType, detail: "Expected a boolean, found \(isAtomic.kindName)."))
         }
         let operations = object["operations"]?.array
         if operations == nil {
-            faults.append(.init(pointer: "/operations", code: "required", detail: "Expected an array of operations."))
+            faults.append(.init(pointer: "/operations", code: .required, detail: "Expected an array of operations."))
         } else if let count = operations?.count, !(1...Self.maximumOperations).contains(count) {
             faults.append(
                 .init(
-                    pointer: "/operations", code: "out_of_range",
+                    pointer: "/operations", code: .outOfRange,
                     detail: "Expected 1 to \(Self.maximumOperations) operations, found \(count)."))
         }
         if !faults.isEmpty { throw .invalid(faults) }
+        // One time for all that are made, so that lists have them in the order sent, which is that of their ids.
+        let instant = Timestamp.now
         // All operations share the faults that one answer reports; each that is wrong has one at least.
         var faultsLeft = Problem.maximumFaults
         return Batch(
@@ -45,7 +47,8 @@ struct BatchReader: Sendable {
                 do throws(Problem) {
                     operation.write = .success(
                         try write(
-                            json, as: context, at: "/operations/\(index)", maximumFaults: faultsLeft, members: &operation.members))
+                            json, as: context, at: "/operations/\(index)", on: instant, maximumFaults: faultsLeft,
+                            members: &operation.members))
                 } catch {
                     operation.write = .failure(error)
                     faultsLeft = max(1, faultsLeft - error.faults.count)
@@ -57,23 +60,18 @@ struct BatchReader: Sendable {
     private func members(
         of json: JSON, known: [String], at pointer: String, maximumFaults: Int = Problem.maximumFaults
     ) throws(Problem) -> JSONObject {
-        guard let object = json.object else {
-            throw .invalid([.init(pointer: pointer, code: "invalid_type", detail: "Expected an object, found \(json.kindName).")])
-        }
-        let faults = object.names.lazy.filter { !known.contains($0) }.prefix(maximumFaults).map { name in
-            Problem.Fault(
-                pointer: "\(pointer)/\(BodyReader.escaped(name))", code: "unknown_member",
-                detail: "There is no member '\(Suggestion.shown(name))'.\(Suggestion.hint(for: name, among: known))")
-        }
-        if let first = faults.first { throw Problem(.unknownMember, first.detail, faults: Array(faults)) }
-        return object
+        var faults = FaultList(maximum: maximumFaults)
+        let object = faults.members(of: json, at: pointer, known: known)
+        try faults.finish()
+        return object ?? JSONObject()
     }
 
     private func write(
-        _ json: JSON, as context: RequestContext, at pointer: String, maximumFaults: Int, members: inout [MemberReference]
+        _ json: JSON, as context: RequestContext, at pointer: String, on instant: Timestamp, maximumFaults: Int,
+        members: inout [MemberReference]
     ) throws(Problem) -> Write {
         guard let kind = json["op"]?.string, let action = ["create", "update", "delete"].first(where: { $0 == kind }) else {
-            throw .invalid([.init(pointer: "\(pointer)/op", code: "not_allowed", detail: "Expected create, update or delete.")])
+            throw .invalid([.init(pointer: "\(pointer)/op", code: .notAllowed, detail: "Expected create, update or delete.")])
         }
         switch action {
         case "create":
@@ -83,7 +81,7 @@ struct BatchReader: Sendable {
             let body = try reader.read(
                 object["body"] ?? .null, for: .create, caller: context.user, pointer: "\(pointer)/body", maximumFaults: maximumFaults)
             members = body.members
-            return .create(id: RecordID(), body.changes)
+            return .create(id: RecordID(), body.changes, at: instant)
         case "update":
             let object = try self.members(of: json, known: ["op", "id", "version", "body"], at: pointer, maximumFaults: maximumFaults)
             try require(.update, context)
@@ -107,7 +105,7 @@ struct BatchReader: Sendable {
     private func target(_ object: JSONObject, at pointer: String) throws(Problem) -> (id: RecordID, precondition: Precondition) {
         var faults: [Problem.Fault] = []
         let id = object["id"]?.string.flatMap { RecordID($0) }
-        if id == nil { faults.append(.init(pointer: "\(pointer)/id", code: "invalid_format", detail: "Expected an id (UUID).")) }
+        if id == nil { faults.append(.init(pointer: "\(pointer)/id", code: .invalidFormat, detail: "Expected an id (UUID).")) }
         var precondition = Precondition.none
         switch object["version"] {
         case nil, .null: break
@@ -115,7 +113,7 @@ struct BatchReader: Sendable {
             if let version = json.integer {
                 precondition = .versions([version])
             } else {
-                faults.append(.init(pointer: "\(pointer)/version", code: "invalid_type", detail: "Expected an integer."))
+                faults.append(.init(pointer: "\(pointer)/version", code: .invalidType, detail: "Expected an integer."))
             }
         }
         guard let id, faults.isEmpty else { throw .invalid(faults) }

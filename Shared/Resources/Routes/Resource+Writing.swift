@@ -1,10 +1,11 @@
 import Core
+import Postgres
 
 extension Resource {
     var create: Route {
         .permitted(permission(.create), .post, definition.path, documents.create) { call, context in
             try call.query.allowOnly([])
-            let key = try Idempotency(call)
+            let key = try IdempotencyKey(call)
             let body = try reader.read(try call.json(), for: .create, caller: context.user)
             return try await answer(.create(id: RecordID(), body.changes), members: body.members, as: context, key: key)
         }
@@ -14,7 +15,7 @@ extension Resource {
         .permitted(permission(.update), .patch, "\(definition.path)/{id}", documents.update) { call, context in
             try call.query.allowOnly([])
             let id: RecordID = try call.id()
-            let key = try Idempotency(call)
+            let key = try IdempotencyKey(call)
             let precondition = try Precondition(call)
             let body = try reader.read(try call.json(), for: .patch, caller: context.user)
             return try await answer(.update(id: id, body.changes, precondition), members: body.members, as: context, key: key)
@@ -26,7 +27,7 @@ extension Resource {
             try call.query.allowOnly([])
             try call.refuseBody()
             let precondition = try Precondition(call)
-            return try await answer(.delete(id: try call.id(), precondition), as: context, key: try Idempotency(call))
+            return try await answer(.delete(id: try call.id(), precondition), as: context, key: try IdempotencyKey(call))
         }
     }
 
@@ -36,29 +37,24 @@ extension Resource {
             let id: RecordID = try call.id()
             try refuseMembers(call)
             let precondition = try Precondition(call)
-            return try await answer(.restore(id: id, precondition), as: context, key: try Idempotency(call))
+            return try await answer(.restore(id: id, precondition), as: context, key: try IdempotencyKey(call))
         }
     }
 
     /// A body that says nothing, an empty object, may be sent or left out.
     private func refuseMembers(_ call: Call) throws {
         guard !call.body.isEmpty else { return }
-        let json = try call.json()
-        guard let object = json.object else {
-            throw Problem.invalid([.init(pointer: "", code: "invalid_type", detail: "Expected an object, found \(json.kindName).")])
-        }
-        guard let name = object.names.first else { return }
-        let detail = "There is no member '\(Suggestion.shown(name))'."
-        throw Problem(
-            .unknownMember, detail, faults: [.init(pointer: "/\(BodyReader.escaped(name))", code: "unknown_member", detail: detail)])
+        var faults = FaultList()
+        _ = faults.members(of: try call.json(), at: "", known: [])
+        try faults.finish()
     }
 
     private func answer(
-        _ write: Write, members: [MemberReference] = [], as context: RequestContext, key: Idempotency?
+        _ write: Write, members: [MemberReference] = [], as context: RequestContext, key: IdempotencyKey?
     ) async throws -> Reply {
         if case .create = write { try requireScope(context, .create) }
         let written = try await perform(write, members: members, as: context, key: key)
-        var headers = written.isReplayed ? [Idempotency.replayed] : []
+        var headers = written.isReplayed ? [IdempotencyKey.replayed] : []
         guard let record = written.record else { return Reply(status: write.status, headers: headers) }
         headers.append(("etag", EntityTag.of(record.version)))
         if case .create = write { headers.append(("location", "\(definition.path)/\(record.id)")) }
@@ -66,14 +62,26 @@ extension Resource {
     }
 
     /// Confirms what the members refer to, then writes. A repeat is answered as before even when that has gone since.
-    func perform(_ write: Write, members: [MemberReference], as context: RequestContext, key: Idempotency?) async throws -> Written {
-        do {
+    func perform(
+        _ write: Write, members: [MemberReference], as context: RequestContext, key: IdempotencyKey?, shape: ResourceStore.Shape = .whole
+    )
+        async throws -> Written
+    {
+        try await guarding(key, as: context, replay: { store.replay($0, shape) }) {
             try await references.confirm(members, as: context)
-        } catch let problem as Problem {
-            guard let key, let written = try await store.replay(of: key, as: context) else { throw problem }
-            return written
+            return try await store.perform(write, as: context, key: key, shape: shape)
         }
-        return try await store.perform(write, as: context, key: key)
+    }
+
+    /// Runs a write, or answers as before when it took effect already. A failure of the database gets its public meaning.
+    func guarding<Answer>(
+        _ key: IdempotencyKey?, as context: RequestContext, replay: (StoredAnswer) -> Answer, _ write: () async throws -> Answer
+    ) async throws -> Answer {
+        do {
+            return try await IdempotencyKey.guarding(key, as: context, on: store.postgres, replay: replay, write)
+        } catch let error as PostgresError {
+            throw error.problem
+        }
     }
 
     /// Reading and changing fall to nothing without a row scope; creating needs it said.

@@ -39,10 +39,7 @@ struct ResourceDocuments: Sendable {
             var schema = field.schema(allValues: false).object ?? JSONObject()
             // A patch leaves out what it does not name; it fills nothing in.
             if purpose == .patch { schema["default"] = nil }
-            switch field.kind {
-            case .tags, .custom: schema["type"] = schema["type"].map { .array([$0, "null"]) }
-            default: break
-            }
+            if field.kind.isCollection { schema["type"] = schema["type"].map { .array([$0, "null"]) } }
             properties[field.name] = .object(schema)
         }
         var schema: JSONObject = JSONObject()
@@ -128,8 +125,10 @@ struct ResourceDocuments: Sendable {
         else was faster; the answer then has the current version.
         """
     private static let batchText = """
-        Each operation needs the permission of its own kind. With atomic, all take effect or none, and the problem names the operation \
-        that failed; without, each has a result of its own, and a batch that broke off goes on when it is repeated with its key.
+        Each operation needs the permission of its own kind and counts against the limits. With atomic, all take effect or none, and the \
+        problem names the operation that failed; without, each has a result of its own, and a batch that broke off goes on when it is \
+        repeated with its key. A record of which a member is longer than \(ResourceStatements.largeValue) bytes is answered with id and \
+        version, unless fields leaves that member out.
         """
 
     /// What a create must have, with a few things more, as an example.
@@ -168,18 +167,24 @@ struct ResourceDocuments: Sendable {
         case "limit": return make(["type": "integer", "minimum": 1, "maximum": 200, "default": 50], "Records on a page.")
         case "after": return make(["type": "string"], "The cursor `next` of the page before.")
         case "sort":
-            let names = definition.sortable.flatMap { [JSON.string($0.name), .string("-\($0.name)")] }
+            let names = definition.sortable.flatMap { [JSON.string($0.column), .string("-\($0.column)")] }
             return make(
                 ["type": "string", "enum": .array(names), "default": "-created_at"],
                 "The order; records without a value come last going up and first going down.")
         case "fields": return Self.fields
         case "count": return make(["type": "string", "enum": ["exact", "estimate"]], "Adds page.total; an estimate counts up to 10,000.")
         case "deleted": return make(["type": "string", "enum": ["only"]], "The deleted records instead of the live ones.")
-        case "q": return make(["type": "string", "maxLength": 200], "Words, \"phrases\" and -exclusions; the last word may be unfinished.")
+        case "q":
+            return make(
+                ["type": "string", "maxLength": 200],
+                "Words, \"phrases\", -exclusions and or, without regard to case, accents and signs within words. The last word may be unfinished, unless a blank or a quote follows it; any end of a number of 4 digits or more finds it."
+            )
         case "tag": return make(["type": "string"], "Records with any of these tags, joined by commas.")
         case "created_after", "created_before", "updated_after", "updated_before":
             let (column, side) = name.hasSuffix("after") ? (name.dropLast(6), "after") : (name.dropLast(7), "before")
-            return make(["type": "string", "format": "date-time"], "Records \(column) \(side) this moment, not at it.")
+            // A change is dated by its transaction's start, so one that committed late may lie before what a list has shown already.
+            let hint = column == "updated" ? " Not exact enough to keep a copy in step: the audit trail is." : ""
+            return make(["type": "string", "format": "date-time"], "Records \(column) \(side) this moment, not at it.\(hint)")
         default:
             var description = "Records with any of these values, joined by commas; a comma in a value is written \\,."
             if case .enumeration(let values, _)? = definition.fields.first(where: { $0.name == name })?.kind {
@@ -233,7 +238,7 @@ struct ResourceDocuments: Sendable {
         Operation(
             id: "batch\(plural)", summary: "Write up to \(BatchReader.maximumOperations) \(definition.name) at once",
             description: Self.batchText,
-            tag: definition.name, parameters: [.idempotencyKey], body: reference("Batch"), bodyExample: batchExample,
+            tag: definition.name, parameters: [Self.fields, .idempotencyKey], body: reference("Batch"), bodyExample: batchExample,
             responses: [.init(200, "The results in the order of the operations.", schema: reference("BatchResults"))],
             errors: limitErrors + [.notFound, .versionMismatch, .referenceNotFound, .alreadyExists])
     }

@@ -3,7 +3,8 @@ import Postgres
 
 /// A write of one record, checked and ready to become SQL.
 enum Write: Sendable {
-    case create(id: RecordID, [Change])
+    /// `at` is when it is said to have been made; the transaction's time unless given.
+    case create(id: RecordID, [Change], at: Timestamp? = nil)
     /// Without changes it reads the record, under the same conditions.
     case update(id: RecordID, [Change], Precondition)
     case delete(id: RecordID, Precondition)
@@ -11,7 +12,7 @@ enum Write: Sendable {
 
     var id: RecordID {
         switch self {
-        case .create(let id, _), .update(let id, _, _), .delete(let id, _), .restore(let id, _): id
+        case .create(let id, _, _), .update(let id, _, _), .delete(let id, _), .restore(let id, _): id
         }
     }
 
@@ -22,6 +23,12 @@ enum Write: Sendable {
         case .update, .restore: 200
         case .delete: 204
         }
+    }
+
+    /// In which order several writes of a transaction run: those of rows that are there by their ids, then what creates. So places that
+    /// are given up are there for what is new.
+    var place: String {
+        if case .create = self { "new" } else { id.description }
     }
 
     var precondition: Precondition {
@@ -41,6 +48,9 @@ struct ResourceStatements: Sendable {
     /// The columns as an array of text, headed by their names: an answer is rendered again as it was, even after a release
     /// that has added a field.
     private let answer: String
+    /// The same for an answer that shows many records, in which large values are left out.
+    private let boundedNames: String
+    private let boundedAnswer: String
     private let findText: String
     private let insertText: String
 
@@ -50,8 +60,29 @@ struct ResourceStatements: Sendable {
         table = definition.table
         columnNames = names.joined(separator: ", ")
         answer = "array['\(names.joined(separator: ","))', \(names.map { "\($0)::text" }.joined(separator: ", "))]"
+        let wide = definition.columns.filter(\.isWide).map { "octet_length(\($0.name)::text) > \(Self.largeValue)" }
+        let isLarge = wide.isEmpty ? "false" : "coalesce(\(wide.joined(separator: " or ")), false)"
+        let bounded = definition.columns.map { column in
+            guard column.isWide else { return column.name }
+            return "case when octet_length(\(column.name)::text) <= \(Self.largeValue) then \(column.name) end as \(column.name)"
+        }
+        boundedNames = "\(bounded.joined(separator: ", ")), \(isLarge) as is_large"
+        let small = definition.columns.filter { !$0.isWide }.map(\.name)
+        boundedAnswer =
+            "case when is_large then array['\(small.joined(separator: ","))', \(small.map { "\($0)::text" }.joined(separator: ", "))] "
+            + "else \(answer) end"
         findText = "select \(columnNames) from \(table) where tenant_id = $1 and id = $2 and deleted_at is null"
         insertText = "insert into \(table) (tenant_id, id, created_by, updated_by"
+    }
+
+    /// Bytes of a value that an answer with many records has at most.
+    static let largeValue = 2048
+
+    /// What a write gives back.
+    enum Returning: Sendable {
+        case whole
+        /// The record with values up to ``largeValue`` only; then a last column tells whether one was left out.
+        case bounded
     }
 
     // MARK: Reading
@@ -62,125 +93,71 @@ struct ResourceStatements: Sendable {
         return context.scopes[definition.permissions] == .all ? sql : sql + scope(of: context)
     }
 
-    /// Selects the page's rows and one more, which tells whether another page follows. The columns of the selection come first,
-    /// then the id and the value that the list is sorted by, then whether the row has values that are too large to be here: those
-    /// are null, and ``boundedPage(_:as:)`` is to be asked.
-    func page(_ request: ListRequest, as context: RequestContext) -> SQL {
-        let tests = request.selection.filter(\.isWide).map { "octet_length(\($0.name)::text) > \(Self.largeValue)" }
-        let isLarge = tests.isEmpty ? "false" : "coalesce(\(tests.joined(separator: " or ")), false)"
-        let names = request.selection.map { column in
-            guard column.isWide else { return column.name }
-            return "case when octet_length(\(column.name)::text) <= \(Self.largeValue) then \(column.name) end as \(column.name)"
-        }
-        return page(of: "\(names.joined(separator: ", ")), \(cursorColumns(request.sort)), \(isLarge) as is_large", request, as: context)
-    }
-
-    /// Bytes of a value that a page has without asking for the row's size first.
-    private static let largeValue = 2048
-
-    /// As ``page(_:as:)``, but whole rows, as many as ``BoundedPage`` has room for; the last column tells whether another follows. It
-    /// measures whole rows, which costs the server more, so pages of ordinary rows do without it.
-    func boundedPage(_ request: ListRequest, as context: RequestContext) -> SQL {
-        let names = request.selection.map(\.name).joined(separator: ", ")
-        let direction = request.sort.isDescending ? "desc" : "asc"
-        return BoundedPage.query(
-            "\(names), cursor_id, cursor_value", from: page(of: "\(names), \(cursorColumns(request.sort))", request, as: context),
-            order: "cursor_value \(direction), cursor_id \(direction)", limit: request.limit)
-    }
-
-    private func cursorColumns(_ sort: SortOrder) -> String { "id as cursor_id, \(sort.column) as cursor_value" }
-
-    private func page(of selected: String, _ request: ListRequest, as context: RequestContext) -> SQL {
-        let sort = request.sort
-        let select: SQL = "select \(unescaped: selected) from \(unescaped: table)"
-        let direction = sort.isDescending ? "desc" : "asc"
-        // A number in the text, as a bound limit is unknown to the plan that Postgres would keep, so it planned each list anew:
-        // 85 µs of the 240 that a list of 50 took.
-        let order: SQL =
-            " order by \(unescaped: sort.column) \(unescaped: direction), id \(unescaped: direction) limit \(unescaped: String(request.limit + 1))"
-        let conditions = conditions(of: request, as: context)
-        guard let cursor = request.cursor else { return select + conditions + order }
-
-        let sign = sort.isDescending ? "<" : ">"
-        let column = sort.column
-        let withoutValue: SQL = " and \(unescaped: column) is null"
-        guard let value = cursor.value else {
-            let rest: SQL = " and id \(unescaped: sign) \(cursor.id)"
-            let nulls = select + conditions + withoutValue + rest + order
-            // Going down, the rows with a value follow those without.
-            return sort.isDescending
-                ? union(nulls, select + conditions + " and \(unescaped: column) is not null" + order, order: sort, limit: request.limit)
-                : nulls
-        }
-        let behind: SQL = " and (\(unescaped: column), id) \(unescaped: sign) (\(value), \(cursor.id))"
-        let values = select + conditions + behind + order
-        // Going up, the rows without a value follow those with one. Two ranges of the index, where one condition with `or` would
-        // read the whole list for each page.
-        guard sort.isNullable, !sort.isDescending else { return values }
-        return union(values, select + conditions + withoutValue + order, order: sort, limit: request.limit)
-    }
-
-    private func union(_ first: SQL, _ second: SQL, order: SortOrder, limit: Int) -> SQL {
-        let direction = order.isDescending ? "desc" : "asc"
-        let tail: SQL =
-            ") order by cursor_value \(unescaped: direction), cursor_id \(unescaped: direction) limit \(unescaped: String(limit + 1))"
-        return "(" + first + ") union all (" + second + tail
-    }
-
-    /// Counts the rows of the whole list, at most up to the bound.
-    func count(_ request: ListRequest, as context: RequestContext, bound: Int?) -> SQL {
-        let conditions = conditions(of: request, as: context)
-        guard let bound else { return "select count(*) from \(unescaped: table)" + conditions }
-        return "select count(*) from (select from \(unescaped: table)" + conditions + " limit \(bound + 1)) as counted"
-    }
-
-    private func conditions(of request: ListRequest, as context: RequestContext) -> SQL {
-        var sql: SQL = " where tenant_id = \(context.tenant) and deleted_at is \(unescaped: request.isDeleted ? "not null" : "null")"
-        sql += scope(of: context)
-        for filter in request.filters { sql += " and " + filter }
-        if let search = request.search { sql += " and id in (select \(unescaped: table)_search(\(search)))" }
-        return sql
-    }
-
-    /// Whose rows: the one place where the row scope becomes SQL. There are no teams yet, so `team` is `own`.
     private func scope(of context: RequestContext) -> SQL {
-        switch context.scopes[definition.permissions] {
-        case .all: ""
-        case .own, .team: " and \(unescaped: definition.owner) = \(context.user)"
-        case .none: " and false"
-        }
+        definition.scope(of: context).map { " and " + $0.condition } ?? ""
     }
 
     // MARK: Writing
 
+    /// Reads the record of an update that changes nothing, if it is that.
+    func unchanged(by write: Write, as context: RequestContext, returning: Returning) -> SQL? {
+        guard case .update(let id, let changes, let precondition) = write, !changes.isEmpty else { return nil }
+        return "select \(unescaped: names(returning)) from \(unescaped: table)" + target(id, "deleted_at is null", precondition, context)
+            + " and not (" + difference(changes) + ")"
+    }
+
     /// One statement for the write and, with a key, its record: both happen or none.
-    func write(_ write: Write, as context: RequestContext, key: Idempotency?) -> SQL {
+    func write(_ write: Write, as context: RequestContext, key: IdempotencyKey?, returning: Returning) -> SQL {
         let isRemoval = if case .delete = write { true } else { false }
-        let returned = isRemoval ? "id" : columnNames
-        let statement = statement(for: write, as: context, returning: returned)
-        guard let key else { return statement }
-        let stored = isRemoval ? " '{}'::text[]" : " \(answer)"
+        let statement = statement(for: write, as: context, returning: isRemoval ? "id" : names(returning))
+        return key.map { keyed(statement, of: write, $0, as: context, returning) } ?? statement
+    }
+
+    /// One statement that writes, or gives the record when the write changes nothing of it. What it gives is bounded.
+    func writeOrRead(_ write: Write, as context: RequestContext) -> SQL {
+        let statement = self.write(write, as: context, key: nil, returning: .bounded)
+        guard let reading = unchanged(by: write, as: context, returning: .bounded) else { return statement }
+        return "with written as (" + statement + ") select * from written union all " + reading
+    }
+
+    /// The statement with the key's record of what it returns.
+    func keyed(_ statement: SQL, of write: Write, _ key: IdempotencyKey, as context: RequestContext, _ returning: Returning) -> SQL {
+        let stored: String =
+            switch (write, returning) {
+            case (.delete, _): "'{}'::text[]"
+            case (_, .whole): answer
+            case (_, .bounded): boundedAnswer
+            }
         return "with written as (" + statement + "), key as (" + key.columns(as: context, status: write.status)
-            + "\(unescaped: stored) from written) select \(unescaped: returned) from written"
+            + " \(unescaped: stored) from written) select * from written"
+    }
+
+    private func names(_ returning: Returning) -> String {
+        switch returning {
+        case .whole: columnNames
+        case .bounded: boundedNames
+        }
     }
 
     private func statement(for write: Write, as context: RequestContext, returning: String) -> SQL {
         switch write {
-        case .create(let id, let changes):
-            let names = changes.map { ", \($0.field.name)" }.joined()
+        case .create(let id, let changes, let instant):
+            let names = changes.map { ", \($0.field.name)" }.joined() + (instant == nil ? "" : ", created_at, updated_at")
             var sql: SQL = "\(unescaped: insertText)\(unescaped: names)) values (\(context.tenant), \(id), \(context.user), \(context.user)"
             for change in changes {
                 guard case .set(let value) = change.value else { continue }
                 sql += ", \(value)"
             }
+            if let instant { sql += ", \(instant), \(instant)" }
             return sql + ") returning \(unescaped: returning)"
         case .update(let id, let changes, let precondition):
             let live: SQL = "deleted_at is null"
             if changes.isEmpty {
                 return "select \(unescaped: returning) from \(unescaped: table)" + target(id, live, precondition, context)
             }
+            // What the record has already is no change: no version, no entry in the trail.
             return changed(changes.map(assignment), by: context) + target(id, live, precondition, context)
-                + " returning \(unescaped: returning)"
+                + " and (" + difference(changes) + ") returning \(unescaped: returning)"
         case .delete(let id, let precondition):
             return changed(["deleted_at = now()"], by: context) + target(id, "deleted_at is null", precondition, context)
                 + " returning \(unescaped: returning)"
@@ -201,15 +178,27 @@ struct ResourceStatements: Sendable {
         return sql
     }
 
-    private func assignment(_ change: Change) -> SQL {
+    /// Whether any of the changes changes something.
+    private func difference(_ changes: [Change]) -> SQL {
+        SQL.joined(changes.map { "\(unescaped: $0.field.name) is distinct from \(newValue($0))" }, separator: " or ")
+    }
+
+    private func assignment(_ change: Change) -> SQL { "\(unescaped: change.field.name) = " + newValue(change) }
+
+    private func newValue(_ change: Change) -> SQL {
         let name = change.field.name
         switch change.value {
-        case .set(let value): return "\(unescaped: name) = \(value)"
+        case .set(let value): return "\(value)"
         case .merge(let members):
             let merged: SQL = "jsonb_strip_nulls(coalesce(\(unescaped: name), '{}') || \(members)::jsonb)"
-            return change.field.isNullable
-                ? "\(unescaped: name) = nullif(" + merged + ", '{}')" : "\(unescaped: name) = " + merged
+            return change.field.isNullable ? "nullif(" + merged + ", '{}')" : merged
         }
+    }
+
+    /// Locks the rows in the order of their ids, and tells of each its id, version and whether it is deleted.
+    func lock(_ ids: [RecordID], as context: RequestContext) -> SQL {
+        "select id, version, deleted_at is not null from \(unescaped: table) where tenant_id = \(context.tenant) and id = any(\(ids)::uuid[])"
+            + scope(of: context) + " order by id for update"
     }
 
     /// Tells why a write found no row: version and whether it is deleted, for a row that the caller may see.

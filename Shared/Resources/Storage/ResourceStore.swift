@@ -16,12 +16,19 @@ struct Written: Sendable {
     var isReplayed = false
 }
 
+/// One of several writes has failed, and with it all of them.
+struct FailedWrite: Error {
+    var index: Int
+    var problem: Problem
+}
+
 /// Reads and writes the records of one resource, each in one round trip. Takes what is checked already and authorizes nothing;
 /// tenant and row scope are in every statement.
 struct ResourceStore: Sendable {
     let definition: ResourceDefinition
     let postgres: PostgresClient
     let statements: ResourceStatements
+    private let lists: ListStatements
     private let renderer: RowRenderer
     private let failures: WriteFailures
 
@@ -29,6 +36,7 @@ struct ResourceStore: Sendable {
         self.definition = definition
         self.postgres = postgres
         statements = ResourceStatements(definition)
+        lists = ListStatements(definition)
         renderer = RowRenderer(columns: definition.columns)
         failures = WriteFailures(definition: definition)
     }
@@ -39,50 +47,101 @@ struct ResourceStore: Sendable {
     func get(_ id: RecordID, as context: RequestContext, selection: [Column]? = nil) async throws -> Record {
         let result = try await answering { try await postgres.batch(as: context, [statements.find(id, as: context)])[0] }
         guard let row = result.first else { throw Problem.notFound }
-        guard let selection else { return record(row) }
-        // A single record is read whole: leaving out columns would make a statement for each choice and save nothing.
-        var record = Record(id: row.text(0) ?? "", version: row.text(1) ?? "", body: [])
-        let indexes = definition.columns.indices.filter { index in selection.contains { $0.name == definition.columns[index].name } }
-        RowRenderer(columns: selection).append(
-            cells: indexes.lazy.map { index in row.withBytes(index) { bytes in bytes.map { Array($0) } } }, to: &record.body)
-        return record
+        return record(row, selection)
     }
 
     /// The page as JSON, made from the rows without an object between.
     func list(_ request: ListRequest, signer: CursorSigner, as context: RequestContext) async throws -> [UInt8] {
-        var batch = [statements.page(request, as: context)]
-        if let count = request.count {
-            batch.append(statements.count(request, as: context, bound: count == .exact ? nil : Self.estimateBound))
+        try await answering {
+            let total = try await total(request, as: context)
+            let first = try await ofNumber(request, as: context)
+            var rest = request
+            rest.isWithoutNumber = request.number != nil
+            rest.limit = max(1, request.limit - (first == nil ? 0 : 1))
+            var (rows, reading) = try await find(rest, as: context)
+            let last = request.selection.count + 2
+            var follows = rows.count > rest.limit
+            if try rows.contains(where: { try $0.decode(last) }) {
+                let bounded = lists.boundedPage(rest, reading, as: context)
+                rows = try await postgres.batch(as: context, pace: reading == .inOrder ? .short : .long, [bounded])[0]
+                follows = try rows.last?.decode(last) ?? false
+            }
+            var shown = Array(rows.prefix(rest.limit))
+            if let first {
+                if request.limit == 1 { (follows, shown) = (!shown.isEmpty, []) }
+                shown.insert(first, at: 0)
+            }
+            return try page(shown, isFirstOutOfOrder: first != nil, follows: follows, total: total, of: request, signer: signer)
         }
-        let results = try await answering { [batch] in try await postgres.batch(as: context, batch) }
-        var rows = results[0]
-        let last = request.selection.count + 2
-        var follows = rows.count > request.limit
-        if try rows.contains(where: { try $0.decode(last) }) {
-            rows = try await answering { try await postgres.batch(as: context, [statements.boundedPage(request, as: context)])[0] }
-            follows = try rows.last?.decode(last) ?? false
+    }
+
+    /// The record with the number that is searched for, on the first page; whole, however large it is.
+    private func ofNumber(_ request: ListRequest, as context: RequestContext) async throws -> PostgresRow? {
+        guard request.cursor == nil, let list = request.ofNumber(in: definition) else { return nil }
+        return try await postgres.batch(as: context, [lists.boundedPage(list, .all, as: context)])[0].first
+    }
+
+    /// The rows of a page, and how they were found.
+    ///
+    /// Where the index of the list's order does not serve every condition, it is walked a little way. A page that is full by then, or
+    /// a list that has ended, is the answer. If some were found, the rest is likely to be not far; if hardly any, those that there
+    /// are at all are looked for by what makes them rare. Only the first look is sure to be short.
+    private func find(_ request: ListRequest, as context: RequestContext) async throws -> (rows: PostgresResult, ListStatements.Reading) {
+        if lists.isInOrder(request, as: context) {
+            return (try await postgres.batch(as: context, [lists.page(request, .inOrder, as: context)])[0], .inOrder)
         }
-        let shown = min(rows.count, request.limit)
+        var look = Self.looks.first
+        var pace = PostgresClient.Pace.short
+        while let length = look {
+            let reading = ListStatements.Reading.among(length)
+            let results = try await postgres.batch(
+                as: context, pace: pace,
+                // The length first: of a list that had ended by then, the page after it shows all.
+                [lists.length(request, among: length, as: context), lists.page(request, reading, as: context)])
+            let found = results[1].count
+            if try found > request.limit || results[0][0].decode(0, as: Int.self) < length { return (results[1], reading) }
+            // Twice as far as it should be, as rows are not spread evenly; and where so few are found that this would be too far, not at all.
+            let needed = 2 * length * (request.limit + 1) / max(found, 1)
+            look = found < Self.fewest || pace == .long ? nil : Self.looks.first { $0 >= needed }
+            pace = .long
+        }
+        return (try await postgres.batch(as: context, pace: .long, [lists.page(request, .all, as: context)])[0], .all)
+    }
+
+    /// How many rows are looked at in the list's order: first, and at most when that was promising.
+    private static let looks = [400, 2_000, 20_000]
+    /// Fewer hits in the first look say nothing.
+    private static let fewest = 3
+
+    private func total(_ request: ListRequest, as context: RequestContext) async throws -> Int? {
+        guard let count = request.count else { return nil }
+        let counting = lists.count(request, as: context, bound: count == .exact ? nil : Self.estimateBound)
+        return try await postgres.batch(as: context, pace: .long, [counting])[0][0].decode(0)
+    }
+
+    private func page(
+        _ rows: [PostgresRow], isFirstOutOfOrder: Bool, follows: Bool, total: Int?, of request: ListRequest, signer: CursorSigner
+    ) throws -> [UInt8] {
         let renderer = request.selection.count == definition.columns.count ? renderer : RowRenderer(columns: request.selection)
         var output: [UInt8] = []
-        output.reserveCapacity(64 + shown * (48 * request.selection.count))
+        output.reserveCapacity(64 + rows.count * (48 * request.selection.count))
         output.append(contentsOf: #"{"data":["#.utf8)
-        for index in 0..<shown {
+        for (index, row) in rows.enumerated() {
             if index > 0 { output.append(UInt8(ascii: ",")) }
-            renderer.append(rows[index], to: &output)
+            renderer.append(row, to: &output)
         }
         output.append(contentsOf: #"],"page":{"next":"#.utf8)
-        if follows, shown > 0 {
-            let end = rows[shown - 1]
+        if follows, let end = rows.last {
+            let isInOrder = rows.count > 1 || !isFirstOutOfOrder
             let cursor = Cursor(
-                value: end.text(request.selection.count + 1), id: try end.decode(request.selection.count))
+                value: isInOrder ? end.text(request.selection.count + 1) : nil,
+                id: isInOrder ? try end.decode(request.selection.count) : nil)
             output.append(contentsOf: "\"\(signer.seal(cursor.json, list: request.binding))\"".utf8)
         } else {
             output.append(contentsOf: "null".utf8)
         }
         output.append(contentsOf: ",\"limit\":\(request.limit)".utf8)
-        if let count = request.count {
-            let total: Int = try results[1][0].decode(0)
+        if let count = request.count, let total {
             let isBounded = count == .estimate && total > Self.estimateBound
             output.append(contentsOf: ",\"total\":\(isBounded ? Self.estimateBound : total)".utf8)
             if count == .estimate { output.append(contentsOf: ",\"total_relation\":\"\(isBounded ? "at_least" : "exact")\"".utf8) }
@@ -96,65 +155,125 @@ struct ResourceStore: Sendable {
 
     // MARK: Writing
 
-    /// Runs the write in one round trip; only a failure costs another, to learn its reason.
-    ///
-    /// - Throws: ``Problem`` `not_found`, `version_mismatch`, `conflict`, `already_exists`, `reference_not_found`, `plan_limit_reached`,
-    ///   `idempotency_key_reused`, `idempotency_in_progress`.
-    func perform(_ write: Write, as context: RequestContext, key: Idempotency? = nil) async throws -> Written {
-        let result: PostgresResult
-        do {
-            result = try await postgres.batch(as: context, [statements.write(write, as: context, key: key)])[0]
-        } catch let error as PostgresError {
-            do {
-                if let stored = try await key?.recover(from: error, as: context, on: postgres) { return replay(stored) }
-            } catch let error as PostgresError {
-                throw error.problem
+    /// What an answer shows of a written record.
+    enum Shape: Sendable {
+        case whole
+        /// One of many: these columns, or id and version where one of them is large.
+        case bounded([Column])
+
+        var returning: ResourceStatements.Returning {
+            switch self {
+            case .whole: .whole
+            case .bounded: .bounded
             }
-            throw failures.problem(for: error, as: context)
-        }
-        if let row = result.first { return written(row, by: write) }
-        return try await answering { () async throws in
-            let state = statements.state(of: write.id, as: context)
-            let results = try await postgres.batch(as: context, (key.map { [$0.lookup(as: context)] } ?? []) + [state])
-            // A repeat finds the record as its first run has left it: deleted, or of another version.
-            if let key, let stored = try key.stored(in: results[0]) { return replay(stored) }
-            throw try failures.problem(for: write, state: results[results.count - 1])
         }
     }
 
-    /// What an earlier request with the key has written; `nil` when there was none.
-    func replay(of key: Idempotency, as context: RequestContext) async throws -> Written? {
-        try await answering { () async throws in
-            try key.stored(in: try await postgres.batch(as: context, [key.lookup(as: context)])[0]).map(replay)
-        }
-    }
-
-    /// Runs the write inside a transaction that is decided elsewhere.
-    func perform(_ write: Write, as context: RequestContext, in transaction: borrowing PostgresTransaction) async throws -> Written {
+    /// Runs the write in one round trip; only a failure, or a change that changes nothing, costs another, to learn its reason.
+    /// With a key it runs inside ``IdempotencyKey/guarding(_:as:on:replay:_:)``.
+    ///
+    /// - Throws: ``Problem`` `not_found`, `version_mismatch`, `conflict`, `already_exists`, `reference_not_found`, `plan_limit_reached`.
+    func perform(
+        _ write: Write, as context: RequestContext, key: IdempotencyKey? = nil, shape: Shape = .whole, attempts: Int = 4
+    ) async throws -> Written {
         let result: PostgresResult
         do {
-            result = try await transaction.query(statements.write(write, as: context, key: nil))
+            result = try await postgres.batch(
+                as: context, [statements.write(write, as: context, key: key, returning: shape.returning)])[0]
         } catch let error as PostgresError {
             throw failures.problem(for: error, as: context)
         }
-        if let row = result.first { return written(row, by: write) }
-        throw try failures.problem(for: write, state: try await transaction.query(statements.state(of: write.id, as: context)))
+        if let row = result.first { return try written(row, by: write, shape) }
+        return try await answering { () async throws in
+            if let written = try await unchanged(write, as: context, key: key, shape) { return written }
+            let state = try await postgres.batch(as: context, [statements.state(of: write.id, as: context)])[0]
+            // As wanted when the write came, and changed by somebody else before it was read: the write is tried again.
+            if attempts > 1, case .update(_, _, .none) = write, let row = state.first, try !row.decode(1, as: Bool.self) {
+                return try await perform(write, as: context, key: key, shape: shape, attempts: attempts - 1)
+            }
+            throw try failures.problem(for: write, state: state)
+        }
     }
 
-    private func written(_ row: PostgresRow, by write: Write) -> Written {
+    /// The record as it is, when the write changes nothing of it. For the repeat of a change that has taken effect this fails at its key.
+    private func unchanged(_ write: Write, as context: RequestContext, key: IdempotencyKey?, _ shape: Shape) async throws -> Written? {
+        guard let reading = statements.unchanged(by: write, as: context, returning: shape.returning) else { return nil }
+        let statement = key.map { statements.keyed(reading, of: write, $0, as: context, shape.returning) } ?? reading
+        return try await postgres.batch(as: context, [statement])[0].first.map { try written($0, by: write, shape) }
+    }
+
+    /// Runs the writes inside a transaction that is decided elsewhere, in one round trip.
+    ///
+    /// The rows that they are about are locked first, in the order of their ids, before the counters of limits and numbers: so two
+    /// transactions do not wait for each other in a circle, whatever the order of their writes.
+    /// - Throws: ``FailedWrite`` with the ``Problem`` of one of the writes; the transaction can only be rolled back.
+    func perform(
+        _ writes: [Write], as context: RequestContext, in transaction: borrowing PostgresTransaction, columns: [Column]
+    ) async throws -> [Written] {
+        let order = writes.indices.sorted { (writes[$0].place, $0) < (writes[$1].place, $1) }
+        let present = writes.compactMap { write -> RecordID? in
+            if case .create = write { return nil }
+            return write.id
+        }
+        let results: [PostgresResult]
+        do {
+            results = try await transaction.batch(
+                [statements.lock(Array(Set(present)).sorted(), as: context)] + order.map { statements.writeOrRead(writes[$0], as: context) }
+            )
+        } catch let error as PostgresError {
+            guard let index = error.statementIndex, index > 0 else { throw error }
+            throw FailedWrite(index: order[index - 1], problem: failures.problem(for: error, as: context))
+        }
+        let shape = Shape.bounded(columns)
+        var written: [Written?] = Array(repeating: nil, count: writes.count)
+        for (result, index) in zip(results.dropFirst(), order) {
+            written[index] = try result.first.map { try self.written($0, by: writes[index], shape) }
+        }
+        if let index = written.firstIndex(where: { $0 == nil }) {
+            throw FailedWrite(index: index, problem: try problem(for: index, of: writes, states: results[0]))
+        }
+        return written.compactMap(\.self)
+    }
+
+    /// Why a write found no row, by the states from before all of them: those are what is there after the rollback.
+    private func problem(for index: Int, of writes: [Write], states: PostgresResult) throws -> Problem {
+        let write = writes[index]
+        let isDeletedBefore = writes[..<index].contains { earlier in
+            if case .delete(write.id, _) = earlier { true } else { false }
+        }
+        guard !isDeletedBefore, let row = try states.first(where: { try $0.decode(0, as: RecordID.self) == write.id }) else {
+            return .notFound
+        }
+        return failures.problem(for: write, version: try row.decode(1), isDeleted: try row.decode(2))
+    }
+
+    private func written(_ row: PostgresRow, by write: Write, _ shape: Shape) throws -> Written {
         if case .delete = write { return Written(record: nil) }
-        return Written(record: record(row))
+        guard case .bounded(let columns) = shape else { return Written(record: record(row, nil)) }
+        let isLeftOut = try row.decode(definition.columns.count, as: Bool.self) && columns.contains(where: \.isWide)
+        return Written(record: record(row, isLeftOut ? reference : columns))
     }
 
-    private func record(_ row: PostgresRow) -> Record {
+    /// What stands for a record that is too large to be one of many.
+    private var reference: [Column] { definition.columns.filter { ["id", "version"].contains($0.name) } }
+
+    /// - Parameter selection: the columns of the answer, all when `nil`. A record is read whole in any case: leaving out columns would
+    ///   make a statement for each choice and save nothing.
+    private func record(_ row: PostgresRow, _ selection: [Column]?) -> Record {
         var record = Record(id: row.text(0) ?? "", version: row.text(1) ?? "", body: [])
-        record.body.reserveCapacity(1024)
-        renderer.append(row, to: &record.body)
+        guard let selection, selection.count < definition.columns.count else {
+            record.body.reserveCapacity(1024)
+            renderer.append(row, to: &record.body)
+            return record
+        }
+        let indexes = definition.columns.indices.filter { index in selection.contains { $0.name == definition.columns[index].name } }
+        RowRenderer(columns: selection).append(
+            cells: indexes.lazy.map { index in row.withBytes(index) { bytes in bytes.map { Array($0) } } }, to: &record.body)
         return record
     }
 
     /// The stored cells rendered as the first time, by the names that were stored with them.
-    private func replay(_ stored: Idempotency.Stored) -> Written {
+    func replay(_ stored: StoredAnswer, _ shape: Shape) -> Written {
         guard let head = stored.cells.first, let head else { return Written(record: nil, isReplayed: true) }
         let names = String(decoding: head, as: UTF8.self).split(separator: ",").map(String.init)
         let known = Dictionary(uniqueKeysWithValues: definition.columns.map { ($0.name, $0) })
@@ -165,7 +284,14 @@ struct ResourceStore: Sendable {
             zip(names, cells).first { $0.0 == name }?.1.map { String(decoding: $0, as: UTF8.self) } ?? ""
         }
         var record = Record(id: text("id"), version: text("version"), body: [])
-        RowRenderer(columns: columns).append(cells: cells, to: &record.body)
+        var shown = zip(columns, cells).map { ($0, $1) }
+        if case .bounded(let selection) = shape {
+            // Of a large record the large members were not kept.
+            let isLeftOut = selection.contains { $0.isWide && !names.contains($0.name) }
+            let selection = isLeftOut ? reference : selection
+            shown = shown.filter { column, _ in selection.contains { $0.name == column.name } }
+        }
+        RowRenderer(columns: shown.map(\.0)).append(cells: shown.map(\.1), to: &record.body)
         return Written(record: record, isReplayed: true)
     }
 

@@ -16,19 +16,22 @@ struct WriteFailures: Sendable {
         case "23505":
             // No resource has a unique member as yet. The first that gets one has to name the row in the way: Problem.alreadyExists.
             let detail = "Another \(definition.singular) has this value."
-            return Problem(.alreadyExists, detail, faults: faults(of: error, "not_unique", detail), underlying: error)
+            return Problem(.alreadyExists, detail, faults: faults(of: error, .notUnique, detail), underlying: error)
         case "23503":
             let detail = "There is no such record."
-            return Problem(.referenceNotFound, detail, faults: faults(of: error, "reference_not_found", detail), underlying: error)
+            return Problem(.referenceNotFound, detail, faults: faults(of: error, .referenceNotFound, detail), underlying: error)
         case "23514":
-            let found = faults(of: error, "out_of_range", "The record would break a rule of this member.")
-            return found.isEmpty ? error.problem : .invalid(found)
+            let found = faults(of: error, .outOfRange, "The record would break a rule of this member.")
+            guard !found.isEmpty else { return error.problem }
+            var problem = Problem.invalid(found)
+            problem.underlying = error
+            return problem
         default:
             return error.problem
         }
     }
 
-    private func faults(of error: PostgresError, _ code: String, _ detail: String) -> [Problem.Fault] {
+    private func faults(of error: PostgresError, _ code: FaultCode, _ detail: String) -> [Problem.Fault] {
         guard let constraint = error.constraint, constraint.hasPrefix(definition.table + "_") else { return [] }
         let name = constraint.dropFirst(definition.table.count + 1).split(separator: "_").dropLast().joined(separator: "_")
         return definition.field(name).map { [.init(pointer: "/\($0.name)", code: code, detail: detail)] } ?? []
@@ -39,8 +42,11 @@ struct WriteFailures: Sendable {
     /// - Parameter state: the answer to ``ResourceStatements/state(of:as:)``.
     func problem(for write: Write, state: PostgresResult) throws -> Problem {
         guard let row = state.first else { return .notFound }
-        let version: Int64 = try row.decode(0)
-        let isDeleted: Bool = try row.decode(1)
+        return problem(for: write, version: try row.decode(0), isDeleted: try row.decode(1))
+    }
+
+    /// The same for a row that has that version.
+    func problem(for write: Write, version: Int64, isDeleted: Bool) -> Problem {
         switch (write, isDeleted) {
         case (.restore, false): return Problem(.conflict, "The \(definition.singular) is not deleted.")
         case (.restore, true), (_, false):

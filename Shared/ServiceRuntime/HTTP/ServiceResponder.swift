@@ -9,9 +9,11 @@ import Postgres
 /// The context that Hummingbird makes for a request; Martlet's own is in the signed header.
 struct ServiceRequestContext: Hummingbird.RequestContext {
     var coreContext: CoreRequestContextStorage
+    let channel: any Channel
 
     init(source: ApplicationRequestContextSource) {
         coreContext = CoreRequestContextStorage(source: source)
+        channel = source.channel
     }
 }
 
@@ -64,7 +66,8 @@ struct ServiceResponder: HTTPResponder {
                     method: route.method, route: route.path, path: path, parameters: parameters,
                     query: try cut.map { try Query(target[target.index(after: $0)...]) } ?? Query(),
                     headers: try Self.headers(of: request), body: try await Self.body(of: request, limit: route.bodyLimit),
-                    caller: verified)
+                    caller: route.method == .get
+                        ? verified.watched(by: Presence { [channel = context.channel] in !channel.isActive }) : verified)
                 reply = try await route.handler(call)
             }
         } catch {
@@ -91,7 +94,7 @@ struct ServiceResponder: HTTPResponder {
                 guard !headers.contains(where: { $0.name == name }) else {
                     throw Problem(
                         .invalidParameter, "The header \(field.name.rawName) occurs twice.",
-                        faults: [.init(pointer: field.name.rawName, code: "invalid_parameter", detail: "It occurs twice.")])
+                        faults: [.init(pointer: field.name.rawName, code: .invalidParameter, detail: "It occurs twice.")])
                 }
                 headers.append((name, field.value))
             default: break
@@ -127,7 +130,12 @@ struct ServiceResponder: HTTPResponder {
         var headers: [(name: String, value: String)] = [("content-type", "application/problem+json")]
         let problem = Self.problem(for: error)
         if let error = error as? MethodNotAllowed { headers.append(("allow", error.list)) }
+        if problem.operations > 1 { headers.append((Reply.operationsHeader, String(problem.operations))) }
         if let seconds = problem.retryAfter { headers.append(("retry-after", String(seconds))) }
+        if let limit = problem.limit {
+            headers.append(("ratelimit-policy", "\"\(limit.name)\";q=\(limit.count);w=\(limit.period)"))
+            headers.append(("ratelimit", "\"\(limit.name)\";r=0;t=\(problem.retryAfter ?? limit.period)"))
+        }
         if problem.code.status == 401 { headers.append(("www-authenticate", "Bearer")) }
         log(problem, "request failed", caller: caller, route: route, trace: trace)
         return Reply(status: problem.code.status, headers: headers, body: problem.body(requestID: caller?.edge.requestID ?? ""))

@@ -5,23 +5,23 @@ import Operations
 import Postgres
 import ServiceLifecycle
 
-/// Hands the events of a service's outbox to activity, in the order of their ids, and removes them once activity has them.
+/// Hands the events of a service's outbox to activity, those of a tenant in the order of their ids, and removes them once activity has them.
 ///
-/// One process at a time does it: the one that holds the advisory lock of the schema. A batch is removed by its exact ids, never
-/// "up to the last one seen": a transaction that took its id early may commit late, and its event must not be skipped. When the
-/// relay dies between hand-over and removal the same events are sent again; activity knows them by `event_id`.
+/// One process at a time does it: the one that holds the ``RelayLease``. A batch is removed by its exact ids, never "up to the last one
+/// seen": a transaction that took its id early may commit late, and its event must not be skipped. When the relay dies between hand-over
+/// and removal the same events are sent again; activity knows them by `event_id`.
 ///
-/// A batch that activity refuses is halved until the event that it refuses is alone; that one is set aside in
-/// `outbox_dead_letter`, so that it does not hold up the others.
+/// Each look takes the oldest events of every lane (``OutboxReader``), so a tenant with many delays no other lane, and hands them over in
+/// some deliveries at once. A delivery that activity refuses is halved until the event that it refuses is alone; that one is set aside in
+/// `outbox_dead_letter`, and an event `audit.gap` takes its place.
 struct OutboxRelay: Service {
     let postgres: PostgresClient
     let services: ServiceClient
     let service: ServiceName
     let metrics: RelayMetrics
     let logger: Logger
-    /// Events in one hand-over, and bytes of their payloads; one event may be larger.
-    var batchSize = 500
-    var batchBytes = 8 << 20
+    /// Deliveries at the same time; the lanes are shared out between them.
+    static let deliveries = 4
     /// Time between two looks at an empty outbox.
     var interval: Duration = .milliseconds(100)
 
@@ -34,7 +34,7 @@ struct OutboxRelay: Service {
         while !Task.isCancelled {
             var pause = interval
             do {
-                // The other process is asked again after a second: that long an outbox waits when its relay dies.
+                // The lease is asked for every second: that long an outbox waits when the session of its relay has ended.
                 if try await !lead() {
                     pause = .seconds(1)
                     metrics.lag = .zero
@@ -51,87 +51,100 @@ struct OutboxRelay: Service {
         }
     }
 
-    /// Hands over batch after batch while this process holds the lock, which ends with the session.
+    /// Hands over batch after batch while this process has the lease.
     ///
-    /// - Returns: false, at once, when another process has the lock.
+    /// - Returns: false, at once, when another process has it.
     private func lead() async throws -> Bool {
         try await postgres.session(as: SystemContext(service: service.rawValue)) { session in
-            let lock = try await session.query("select pg_try_advisory_lock(hashtextextended(current_schema() || '.outbox', 0)) as held")
-            guard try lock.first?.decode("held", as: Bool.self) == true else { return false }
+            guard let lease = try await RelayLease.take(session) else { return false }
             metrics.isLeader = true
             defer { metrics.isLeader = false }
-            while !Task.isCancelled {
-                if try await relayBatch(session) == 0 { try await Task.sleep(for: interval) }
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    while true {
+                        try await Task.sleep(for: RelayLease.renewal)
+                        try await lease.renew(session)
+                    }
+                }
+                group.addTask {
+                    let turn = RelayTurn(relay: self, session: session, lease: lease)
+                    var reader = try await OutboxReader(session, of: service)
+                    while true {
+                        let events = try await reader.read()
+                        metrics.lag = events.map { .zero - $0.event.occurredAt.timeLeft }.max().map { max(.zero, $0) } ?? .zero
+                        metrics.pending = events.count
+                        try await turn.handOver(events)
+                        reader.delivered(events)
+                        metrics.pending = 0
+                        if events.isEmpty { try await Task.sleep(for: interval) }
+                    }
+                }
+                defer { group.cancelAll() }
+                try await group.next()
             }
             return true
         }
     }
+}
 
-    /// - Returns: how many events left the outbox.
-    private func relayBatch(_ session: PostgresSession) async throws -> Int {
-        let rows = try await session.query(
-            """
-            select id, event_id, tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, occurred_at
-            from (
-                select first.*, sum(octet_length(payload)) over (order by id) - octet_length(payload) as bytes_before
-                from (
-                    select id, event_id, tenant_id, aggregatetype, aggregateid, type, payload::text as payload, actor, request_id,
-                        occurred_at
-                    from outbox order by id limit \(batchSize)
-                ) as first
-            ) as counted
-            where bytes_before < \(batchBytes) order by id
-            """)
-        metrics.pending = rows.count
-        let events = try rows.map { row in
-            Queued(
-                id: try row.decode("id"),
-                event: Event(
-                    id: try row.decode("event_id"), tenant: try row.decode("tenant_id"), source: service.rawValue,
-                    aggregate: try row.decode("aggregatetype"), aggregateID: try row.decode("aggregateid"), kind: try row.decode("type"),
-                    actor: try row.decode("actor"), requestID: try row.decode("request_id"), occurredAt: try row.decode("occurred_at"),
-                    payload: try row.decode("payload", as: String.self)))
+/// Brings the events of one look to activity, in the name of one lease.
+private struct RelayTurn: Sendable {
+    let relay: OutboxRelay
+    let session: PostgresSession
+    let lease: RelayLease
+
+    /// Returns when all have left the outbox.
+    func handOver(_ events: [QueuedEvent]) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for part in 0..<OutboxRelay.deliveries {
+                let share = events.filter { $0.lane % OutboxRelay.deliveries == part }
+                if !share.isEmpty { group.addTask { try await deliver(share[...]) } }
+            }
+            try await group.waitForAll()
         }
-        metrics.lag = max(.zero, events.first.map { .zero - $0.event.occurredAt.timeLeft } ?? .zero)
-        if !events.isEmpty { try await handOver(events[...], session) }
-        metrics.pending = 0
-        return events.count
     }
 
-    private struct Queued: Sendable {
-        var id: Int64
-        var event: Event
-    }
-
-    private func handOver(_ events: ArraySlice<Queued>, _ session: PostgresSession) async throws {
-        let answer = try await services.call(
-            .activity, .post, "/internal/events", bytes: Event.encode(events.map(\.event)),
-            caller: .service(SystemContext(service: service.rawValue)))
+    private func deliver(_ events: ArraySlice<QueuedEvent>) async throws {
+        let answer = try await relay.services.call(
+            .activity, .post, "/internal/events?fence=\(lease.fence)", bytes: Event.encode(events.map(\.event)),
+            caller: .service(SystemContext(service: relay.service.rawValue)))
         switch answer.status {
-        case 204:
-            _ = try await session.query("delete from outbox where id = any (\(events.map(\.id))::bigint[])")
-            metrics.delivered += events.count
+        case 204: try await remove(events)
+        case 409: throw RelayLease.Lost()
         // What is said of the body, and not of the caller or the moment.
         case 400, 413, 422:
-            guard events.count > 1 else { return try await setAside(events[events.startIndex], answer, session) }
+            guard events.count > 1 else { return try await setAside(events[events.startIndex], answer) }
             let middle = events.startIndex + events.count / 2
-            try await handOver(events[..<middle], session)
-            try await handOver(events[middle...], session)
+            try await deliver(events[..<middle])
+            try await deliver(events[middle...])
         default:
             throw Problem(.upstreamUnavailable, "Activity did not take the events.", context: "status \(answer.status)")
         }
     }
 
-    private func setAside(_ queued: Queued, _ answer: ServiceAnswer, _ session: PostgresSession) async throws {
-        let reason = "\(answer.status) \(answer.json["code"]?.string ?? "-")"
-        _ = try await session.query(
+    private func remove(_ events: ArraySlice<QueuedEvent>) async throws {
+        let result = try await session.query(
             """
-            with refused as (delete from outbox where id = \(queued.id) returning *)
-            insert into outbox_dead_letter select refused.*, \(reason)::text from refused
+            delete from outbox using unnest(\(events.map(\.lane))::smallint[], \(events.map(\.id))::bigint[]) as delivered (lane, id)
+            where outbox.lane = delivered.lane and outbox.id = delivered.id
+                and exists (select from relay_lease where fence = \(lease.fence) for share)
             """)
-        metrics.dead += 1
-        logger.error(
+        guard result.affectedRows > 0 else { throw RelayLease.Lost() }
+        relay.metrics.count(delivered: events.count)
+    }
+
+    private func setAside(_ queued: QueuedEvent, _ answer: ServiceAnswer) async throws {
+        let reason = "\(answer.status) \(answer.json["code"]?.string ?? "-")"
+        let gap = try await session.query(
+            """
+            select \(unescaped: QueuedEvent.columns) from set_aside(\(lease.fence), \(queued.lane)::smallint, \(queued.id), \(reason))
+            """
+        ).map { try QueuedEvent(row: $0, source: relay.service) }
+        guard !gap.isEmpty || queued.event.kind == Event.gap else { throw RelayLease.Lost() }
+        relay.metrics.count(dead: 1)
+        relay.logger.error(
             "an event was refused and set aside in outbox_dead_letter",
             metadata: ["event.id": .string(queued.event.id.description), LogKey.reason: .string(reason)])
+        if !gap.isEmpty { try await deliver(gap[...]) }
     }
 }

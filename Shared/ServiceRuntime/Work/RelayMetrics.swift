@@ -12,11 +12,17 @@ final class RelayMetrics: Sendable {
     private let values = Mutex(Values())
 
     /// Events handed over since the start.
-    var delivered: Int {
-        get { values.withLock { $0.delivered } }
-        set { values.withLock { $0.delivered = newValue } }
+    var delivered: Int { values.withLock { $0.delivered } }
+    /// Events set aside since the start because activity refused them.
+    var dead: Int { values.withLock { $0.dead } }
+    /// Adds to what was done since the start; deliveries of one relay run at the same time.
+    func count(delivered: Int = 0, dead: Int = 0) {
+        values.withLock { values in
+            values.delivered += delivered
+            values.dead += dead
+        }
     }
-    /// Events seen in the outbox and not yet handed over, up to one batch.
+    /// Events seen in the outbox and not yet handed over, up to those of one look.
     var pending: Int {
         get { values.withLock { $0.pending } }
         set { values.withLock { $0.pending = newValue } }
@@ -26,11 +32,6 @@ final class RelayMetrics: Sendable {
     var lag: Duration {
         get { values.withLock { $0.lag } }
         set { values.withLock { $0.lag = newValue } }
-    }
-    /// Events set aside since the start because activity refused them.
-    var dead: Int {
-        get { values.withLock { $0.dead } }
-        set { values.withLock { $0.dead = newValue } }
     }
     /// Whether this process is the one that hands over.
     var isLeader: Bool {

@@ -17,7 +17,5 @@ with written as (
     custom::text, created_at::text, updated_at::text, created_by::text, updated_by::text]
     from written
 )
-select id, version, first_name, last_name, company, title, email, phone, website, source, status, score, owner_id, tags,
-    address, description, custom, created_at, updated_at, created_by, updated_by
-from written;
+select * from written;
 \endpipeline

@@ -2,9 +2,10 @@
 -- superuser, with triggers off: these rows are no changes that anyone audits. The open copy has the same rows and no row security.
 set session_replication_role = replica;
 set search_path = crm, extensions;
-insert into lead (tenant_id, id, first_name, last_name, company, title, email, phone, source, status, score, tags, description, created_at, created_by, updated_by)
+insert into lead (tenant_id, id, first_name, last_name, company, title, email, phone, source, status, score, tags, custom, description, created_at, created_by, updated_by)
 select tenant, uuid_v7(), 'Greta', 'Fischer ' || n, 'Kestrel Freight', 'Plant Manager',
        'greta.fischer.' || n || '@kestrel.example', '+49405550101', 'referral', 'contacted', n % 100, '{emea,priority}',
+       '{"tier":"gold","region":"north","seats":40,"trial":true,"plan":"annual","language":"de","rating":4.5,"campaign":"spring","partner":"none","stage":"second"}',
        'Asked about seats for the plant in Hamburg.', now() - make_interval(secs => n), :'tenant_user'::uuid, :'tenant_user'::uuid
 from (select :'tenant'::uuid as tenant union all select gen_random_uuid() from generate_series(2, 25)) as tenants, generate_series(1, 2000) as n;
 create schema if not exists bench;

@@ -1,0 +1,43 @@
+import Core
+import Resources
+import TestSupport
+import Testing
+
+/// What the published schema of a body allows is accepted, and what it forbids is refused.
+@Suite struct PublishedSchemaTests {
+    /// Goal: neither the schema nor the check says more than the other.
+    /// Method: values at and beyond every limit, one member at a time, from a seed; the schema says what the service must answer.
+    @Test(arguments: ["leads", "tickets"])
+    func theServiceAnswersAsTheSchemaSays(resource: String) async throws {
+        let run: ((ResourceAPI) async throws -> Void) async throws -> Void =
+            resource == "leads" ? { try await ResourceAPI.leads($0) } : { try await ResourceAPI.tickets($0) }
+        try await run { api in
+            let admin = api.member()
+            let schemas = Dictionary(uniqueKeysWithValues: api.resource.schemas.map { ($0.name, $0.schema) })
+            let type = resource == "leads" ? "Lead" : "Ticket"
+            let base: JSON = resource == "leads" ? ["last_name": "A"] : ["subject": "A"]
+            for purpose in ["Create", "Patch"] {
+                let published = try #require(schemas[type + purpose])
+                let schema = JSONSchema()
+                var values = SchemaValues(schema: schema, seed: 7)
+                var verdicts: [Bool: Int] = [:]
+                for body in values.bodies(base, of: published) {
+                    let isAllowed = try schema.accepts(body, published)
+                    // A new record for each patch, as custom fields add up.
+                    let reply =
+                        purpose == "Create"
+                        ? try await api.send(.post, "/v1/\(resource)", body.description, as: admin)
+                        : try await api.send(
+                            .patch, "/v1/\(resource)/\(try await api.create(base.description, as: admin).id)", body.description, as: admin)
+                    // Whether a member is there, no schema can say.
+                    let isAccepted = try reply.status < 300 || reply.code == "reference_not_found"
+                    #expect(
+                        isAllowed ? isAccepted : !isAccepted && [400, 422].contains(reply.status),
+                        "\(type)\(purpose) \(body): \(reply.status) \(reply.text.prefix(300))")
+                    verdicts[isAllowed, default: 0] += 1
+                }
+                #expect(verdicts[true, default: 0] > 100 && verdicts[false, default: 0] > 100, "\(verdicts)")
+            }
+        }
+    }
+}
