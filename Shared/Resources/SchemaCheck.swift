@@ -17,10 +17,15 @@ public enum SchemaCheck {
             as: SystemContext(service: "schema-check"),
             [
                 """
-                select attname, format_type(atttypid, atttypmod), attnotnull from pg_attribute \
+                select attname, format_type(coalesce(nullif(typbasetype, 0), atttypid), atttypmod), attnotnull \
+                from pg_attribute join pg_type on pg_type.oid = atttypid \
                 where attrelid = to_regclass(\(table)) and attnum > 0 and not attisdropped
                 """,
-                "select conname, pg_get_constraintdef(oid) from pg_constraint where conrelid = to_regclass(\(table))",
+                """
+                select conname, pg_get_constraintdef(oid) from pg_constraint \
+                where conrelid = to_regclass(\(table)) \
+                or contypid in (select atttypid from pg_attribute where attrelid = to_regclass(\(table)) and not attisdropped)
+                """,
                 "select relrowsecurity and relforcerowsecurity from pg_class where oid = to_regclass(\(table))",
                 """
                 select proname, encode(tgargs, 'escape') from pg_trigger join pg_proc on pg_proc.oid = tgfoid \
@@ -131,7 +136,8 @@ private struct TableCheck {
                 faults.append("The column \(field.name) cannot hold the whole range.")
             }
         case .custom:
-            constraint("\(field.name)_check", "CHECK ((\(keyCount(field.name)) <= \(FieldKind.maximumCustomKeys)))")
+            let rule = "CHECK (((VALUE = '{}'::jsonb) OR (key_count(VALUE) <= \(FieldKind.maximumCustomKeys))))"
+            constraint("\(field.name)_check", rule, isShared: true)
         case .reference(.resource(let target)):
             constraint("\(field.name)_fkey", nil)
             guard let table = tables[target] else {
@@ -145,10 +151,9 @@ private struct TableCheck {
         }
     }
 
-    private func keyCount(_ name: String) -> String { "key_count(\(name))" }
-
-    private mutating func constraint(_ suffix: String, _ text: String?) {
-        let name = "\(definition.table)_\(suffix)"
+    /// - Parameter isShared: whether it is one of a domain that tables share, whose name has no table.
+    private mutating func constraint(_ suffix: String, _ text: String?, isShared: Bool = false) {
+        let name = isShared ? suffix : "\(definition.table)_\(suffix)"
         guard let found = constraints[name] else {
             faults.append("The constraint \(name) is missing.")
             return

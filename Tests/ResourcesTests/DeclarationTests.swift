@@ -25,8 +25,8 @@ import Testing
         try await ResourceAPI.leads { api in
             try await api.database.asOwner([
                 "alter table lead drop column phone cascade", "alter table lead alter column score type smallint",
-                "alter table lead add column secret text", "alter table lead drop constraint lead_status_check",
-                "alter table lead add constraint lead_status_check check (status in ('new', 'old'))", "drop trigger audit on lead",
+                "alter table lead add column secret text", "alter domain lead_status drop constraint lead_status_check",
+                "alter domain lead_status add constraint lead_status_check check (value in ('new', 'old'))", "drop trigger audit on lead",
                 "alter table lead no force row level security", "drop index lead_company",
                 "alter table lead alter column company set not null",
                 "drop trigger plan_limit on lead",

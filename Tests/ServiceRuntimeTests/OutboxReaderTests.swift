@@ -12,8 +12,8 @@ import Testing
 @Suite struct OutboxReaderTests {
     private static func insert(_ tenant: TenantID, count: Int = 1) -> SQL {
         """
-        insert into outbox (tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id)
-        select \(tenant), 'lead', n::text, 'lead.updated', '{}', 'system', '' from generate_series(1, \(count)) as n
+        insert into outbox (tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, lane)
+        select \(tenant), 'lead', n::text, 'lead.updated', '{}', 'system', '', outbox_lane(\(tenant)) from generate_series(1, \(count)) as n
         """
     }
 
@@ -142,8 +142,8 @@ import Testing
             var reader = try await OutboxReader(session, of: .crm, bytes: 2500)
             let tenant = TenantID()
             let insertion: SQL = """
-                insert into outbox (tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id)
-                select \(tenant), 'lead', n::text, 'lead.updated', to_jsonb(repeat('x', n * 1000)), 'system', '' from generate_series(1, 4) as n
+                insert into outbox (tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, lane)
+                select \(tenant), 'lead', n::text, 'lead.updated', to_jsonb(repeat('x', n * 1000)), 'system', '', outbox_lane(\(tenant)) from generate_series(1, 4) as n
                 """
             _ = try await client.batch(as: SystemContext(service: "test"), [insertion])
             var sizes: [Int] = []

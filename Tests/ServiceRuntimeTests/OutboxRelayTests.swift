@@ -14,8 +14,8 @@ import Testing
 @Suite struct OutboxRelayTests {
     private static func insert(_ tenant: TenantID, _ number: Int, payload: String) -> SQL {
         """
-        insert into crm.outbox (tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id)
-        values (\(tenant), 'lead', \(String(number)), 'lead.updated', \(payload)::jsonb, 'system', '')
+        insert into crm.outbox (tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, lane)
+        values (\(tenant), 'lead', \(String(number)), 'lead.updated', \(payload)::jsonb, 'system', '', crm.outbox_lane(\(tenant)))
         """
     }
 
@@ -108,8 +108,8 @@ import Testing
         var quiet = TenantID()
         while try await lane(quiet) == lane(busy) { quiet = TenantID() }
         let backlog: SQL = """
-            insert into crm.outbox (tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id)
-            select \(busy), 'lead', n::text, 'lead.updated', '{}', 'system', '' from generate_series(1, 3000) as n
+            insert into crm.outbox (tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, lane)
+            select \(busy), 'lead', n::text, 'lead.updated', '{}', 'system', '', crm.outbox_lane(\(busy)) from generate_series(1, 3000) as n
             """
         let other = quiet
         try await relay([backlog, Self.insert(quiet, 1, payload: "{}")]) { database, _ in
@@ -128,8 +128,8 @@ import Testing
     @Test func aBacklogLargerThanOneHandOverArrivesWhole() async throws {
         let tenant = TenantID()
         let statement: SQL = """
-            insert into crm.outbox (tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id)
-            select \(tenant), 'lead', n::text, 'lead.updated', jsonb_build_object('after', repeat('x', 1 << 18)), 'system', ''
+            insert into crm.outbox (tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, lane)
+            select \(tenant), 'lead', n::text, 'lead.updated', jsonb_build_object('after', repeat('x', 1 << 18)), 'system', '', crm.outbox_lane(\(tenant))
             from generate_series(1, 40) as n
             """
         try await relay([statement]) { database, _ in

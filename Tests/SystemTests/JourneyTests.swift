@@ -81,9 +81,9 @@ extension SystemTests {
             let tenant = TenantID()
             try await world.platform.psql(
                 """
-                insert into crm.outbox (tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id)
+                insert into crm.outbox (tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, lane)
                 select '\(tenant)', 'lead', n::text, 'lead.updated',
-                    case n when 2 then (repeat('[', 40) || repeat(']', 40))::jsonb else '{}' end, 'system', ''
+                    case n when 2 then (repeat('[', 40) || repeat(']', 40))::jsonb else '{}' end, 'system', '', crm.outbox_lane('\(tenant)')
                 from generate_series(1, 3) as n
                 """)
             try await eventually("the others are there") {

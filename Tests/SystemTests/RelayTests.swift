@@ -40,8 +40,8 @@ struct RelayTests {
         func write(_ count: Int) async throws {
             try await platform.psql(
                 """
-                insert into crm.outbox (tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id)
-                select md5((n % 10)::text)::uuid, 'lead', n::text, 'lead.updated', '{}', 'system', '' from generate_series(1, \(count)) as n
+                insert into crm.outbox (tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, lane)
+                select md5((n % 10)::text)::uuid, 'lead', n::text, 'lead.updated', '{}', 'system', '', crm.outbox_lane(md5((n % 10)::text)::uuid) from generate_series(1, \(count)) as n
                 """)
         }
         try await write(20_000)

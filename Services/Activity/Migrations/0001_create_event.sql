@@ -13,15 +13,26 @@ create table event (
     request_id text not null,
     occurred_at timestamptz(3) not null,
     recorded_at timestamptz(3) not null default now(),
-    -- json and not jsonb: the text is kept to the byte, since the hash is over it.
-    payload json not null,
+    format smallint not null,
+    -- The chain covers a salted digest of each payload instead of the payload: a payload that is erased together with its salt leaves an
+    -- entry that still proves its place, and nobody can find out from the digest what it said. Nothing else of an entry ever changes.
+    -- json and not jsonb: the text is kept to the byte, since the digest is over it.
+    payload json,
+    salt bytea,
+    payload_hash text not null,
+    -- What a page of the trail is measured by, without reading the payloads that it has no room for.
+    bytes integer not null generated always as (coalesce(octet_length(payload::text), 0)) stored,
     previous_hash text not null,
     hash text not null,
     constraint event_pkey primary key (tenant_id, sequence),
     -- What makes a repeated delivery change nothing.
-    constraint event_id_unique unique (tenant_id, id)
+    constraint event_id_unique unique (tenant_id, id),
+    constraint event_payload_sealed check ((payload is null) = (salt is null)),
+    constraint event_salt_length check (octet_length(salt) = 16)
 );
-create index event_record on event (tenant_id, aggregate, aggregate_id, sequence);
+-- One index for each filter of the trail; those that lead with one value also give the order.
+create index event_record on event (tenant_id, aggregate_id, sequence);
+create index event_resource on event (tenant_id, aggregate, sequence);
 create index event_actor on event (tenant_id, actor, sequence);
 create index event_kind on event (tenant_id, kind, sequence);
 
@@ -33,7 +44,44 @@ create table event_head (
     constraint event_head_pkey primary key (tenant_id)
 );
 
+-- Between which sequence numbers the events of an hour are: a range of time becomes a range of the log, which every filter's index
+-- ends with. An index of all times took 40 bytes an entry for it.
+create table event_hour (
+    tenant_id uuid not null,
+    hour timestamptz(0) not null,
+    first_sequence bigint not null,
+    last_sequence bigint not null,
+    constraint event_hour_pkey primary key (tenant_id, hour)
+);
+
+-- The fence of each service's relay, the highest that was seen: deliveries of a relay that has lost its lease are refused.
+create table event_source (
+    source text not null,
+    fence bigint not null,
+    constraint event_source_pkey primary key (source)
+);
+do $$ begin
+    execute format('grant select, insert, update on event_source to %I', 'martlet_' || current_schema() || '_system');
+end $$;
+
+-- Holds for everybody, the owner too: the roles' rights alone would let him rewrite the log.
+create function keep_event() returns trigger language plpgsql as $$
+begin
+    if tg_op = 'UPDATE' then
+        old.payload := null;
+        old.salt := null;
+        old.bytes := 0;
+        if new operator(pg_catalog.*=) old then return null; end if;
+    end if;
+    raise exception 'the log of events keeps its entries: only payload and salt can be erased, together' using errcode = '42501';
+end
+$$;
+create trigger keep_entries after update or delete on event for each row execute function keep_event();
+create trigger keep before truncate on event for each statement execute function refuse_truncate();
+
 call isolate('event', 'select');
 call open_to_system('event', 'select, insert');
 call isolate('event_head', 'select');
 call open_to_system('event_head', 'select, insert, update');
+call isolate('event_hour', 'select');
+call open_to_system('event_hour', 'select, insert, update');

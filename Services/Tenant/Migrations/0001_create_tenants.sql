@@ -32,6 +32,7 @@ create index tenant_epoch_changed on tenant (epoch_changed_at);
 create index tenant_suspended on tenant (tenant_id) where status = 'suspended';
 
 call isolate('tenant', 'select, insert, update');
-call audited('tenant', 'tenant');
+-- The trail shows what the API shows: epochs are the gateways' business.
+call audited('tenant', 'tenant', 'epoch', 'epoch_changed_at');
 -- For the list of all tenants, and to find one by its slug.
 call open_to_system('tenant', 'select');

@@ -27,7 +27,7 @@ create index member_of_user on member (user_id) where deleted_at is null;
 create index member_epoch_changed on member (epoch_changed_at);
 
 call isolate('member', 'select, insert, update');
-call audited('member', 'member');
+call audited('member', 'member', 'user_id', 'epoch', 'epoch_changed_at');
 -- A disabled member keeps the seat, a removed one frees it.
 call limited('member', 'users');
 call open_to_system('member', 'select');

@@ -144,8 +144,8 @@ struct TenantStore: Sendable {
                       and (\(search.map(\.sqlValue) ?? .null)::text is null or strpos(slug, \(search.map(\.sqlValue) ?? .null)::text) > 0)
                     order by tenant_id limit \(limit + 1)
                 ), looks as (
-                    insert into outbox (tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id)
-                    select id, 'tenant', id::text, 'platform.tenant_listed', '{}'::jsonb, \(reader.description), \(context.requestID)
+                    insert into outbox (tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, lane)
+                    select id, 'tenant', id::text, 'platform.tenant_listed', '{}'::jsonb, \(reader.description), \(context.requestID), outbox_lane(id)
                     from (select id from page order by id limit \(limit)) as shown
                 )
                 select * from page order by id

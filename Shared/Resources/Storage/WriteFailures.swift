@@ -5,7 +5,8 @@ import Postgres
 struct WriteFailures: Sendable {
     let definition: ResourceDefinition
 
-    /// Reads the constraint's name: `<table>_<field>_<kind>`. The server's own words reach nobody.
+    /// Reads the constraint's name: `<table>_<field>_<kind>`, or `<field>_<kind>` of a domain that tables share. The server's own words reach
+    /// nobody.
     func problem(for error: PostgresError, as context: RequestContext) -> Problem {
         switch error.sqlState {
         case "MR001":
@@ -32,8 +33,9 @@ struct WriteFailures: Sendable {
     }
 
     private func faults(of error: PostgresError, _ code: FaultCode, _ detail: String) -> [Problem.Fault] {
-        guard let constraint = error.constraint, constraint.hasPrefix(definition.table + "_") else { return [] }
-        let name = constraint.dropFirst(definition.table.count + 1).split(separator: "_").dropLast().joined(separator: "_")
+        guard let constraint = error.constraint else { return [] }
+        let prefix = definition.table + "_"
+        let name = constraint.dropFirst(constraint.hasPrefix(prefix) ? prefix.count : 0).split(separator: "_").dropLast().joined(separator: "_")
         return definition.field(name).map { [.init(pointer: "/\($0.name)", code: code, detail: detail)] } ?? []
     }
 

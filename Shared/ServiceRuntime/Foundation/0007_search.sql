@@ -10,8 +10,6 @@
 -- What fills the column does so without the service's search path too, as when a dump is restored. An expression of PL/pgSQL costs some
 -- microseconds in each transaction, so what runs for every row has few.
 
-drop function search_query(text);
-
 -- What a tenant's lexemes begin with, and the lexeme that each of its rows has. The end of an id is random, where its beginning is a
 -- time.
 create function tenant_mark(tenant uuid) returns text language sql immutable parallel safe
@@ -410,7 +408,7 @@ $$;
 -- `search` matches. The operator @@ is not leakproof, so under row security it could not use the index. Therefore the function runs
 -- as the search role, whose policy on this table is open, and names the tenant itself: nobody can ask it for another tenant, and
 -- without one it finds nothing. Called again after the column was made anew.
-create or replace procedure searchable(target regclass) language plpgsql as $$
+create procedure searchable(target regclass) language plpgsql as $$
 declare
     home text := current_schema();
     searcher text := 'martlet_' || home || '_search';
@@ -419,7 +417,6 @@ begin
     execute format('drop policy if exists search on %I.%I', home, bare);
     execute format('create policy search on %I.%I for select to %I using (true)', home, bare, searcher);
     execute format('grant select (tenant_id, id, search) on %I.%I to %I', home, bare, searcher);
-    execute format('drop function if exists %I.%I(text)', home, bare || '_search');
     execute format('drop function if exists %I.%I(tsquery)', home, bare || '_search');
     -- `is not distinct from`, since no other index may serve it: the planner does not know that a lexeme is one tenant's only, and would
     -- rather read all rows of a small tenant than the few that match.

@@ -1,11 +1,56 @@
--- What an entry of the trail holds: the members of the API's object that a change has changed, before and after. Each audited table
--- gets a trigger function of its own, made from its columns: it compares them one by one, which takes less than half of the time that two
--- whole rows as JSON took (Shared/Decisions/0012). It names its schema, so that a change made with another search path is filed at home.
+-- Every change, until it is in the trail. What an entry holds: the members of the API's object that a change has changed, before and after.
+-- Each audited table gets a trigger function of its own, made from its columns: it compares them one by one, which takes less than half of
+-- the time that two whole rows as JSON took (Shared/Decisions/0012). It names its schema, so that a change made with another search
+-- path is filed at home.
 
--- An instant as the API writes it: 2026-01-31T09:30:00.000Z.
-create function rfc3339(instant timestamptz) returns text language sql stable strict parallel safe as $$
-    select to_char(instant at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+-- Every change of a tenant's data, until the relay has handed it to activity. The columns are those that Debezium's outbox
+-- router reads. A queue across tenants, so its key is the order and not the tenant: that of each lane.
+create table outbox (
+    id bigint generated always as identity,
+    event_id uuid not null default uuid_v7(),
+    tenant_id uuid not null,
+    aggregatetype text not null,
+    aggregateid text not null,
+    type text not null,
+    payload jsonb not null,
+    actor text not null,
+    request_id text not null,
+    occurred_at timestamptz(3) not null default clock_timestamp(),
+    -- A tenant's events are all in one of 64 lanes, and each lane is read by itself: a tenant with many events delays those of no other.
+    lane smallint not null,
+    constraint outbox_pkey primary key (lane, id)
+)
+-- Rows live for moments, so a share of the table says nothing of how many are dead.
+with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_insert_scale_factor = 0,
+    autovacuum_vacuum_insert_threshold = 50000, autovacuum_vacuum_cost_delay = 0);
+
+-- The lane of a tenant's events. What inserts them says it: a generated column is read and planned anew by each insert.
+create function outbox_lane(tenant uuid) returns smallint language sql immutable strict parallel safe as $$
+    select (uuid_hash(tenant) & 63)::smallint
 $$;
+
+-- Events that activity refused, with its reason: for a person to look at. Kept for 90 days: long enough to mend what was refused, and
+-- no longer than the erasure of a person's data may take.
+create table outbox_dead_letter (
+    id bigint not null,
+    event_id uuid not null,
+    tenant_id uuid not null,
+    aggregatetype text not null,
+    aggregateid text not null,
+    type text not null,
+    payload jsonb not null,
+    actor text not null,
+    request_id text not null,
+    occurred_at timestamptz(3) not null,
+    reason text not null,
+    set_aside_at timestamptz(3) not null default now(),
+    constraint outbox_dead_letter_pkey primary key (tenant_id, id)
+);
+
+call isolate('outbox', 'insert');
+call open_to_system('outbox', 'select, insert, delete');
+call isolate('outbox_dead_letter', 'select');
+call open_to_system('outbox_dead_letter', 'select, insert, delete');
 
 -- Of two values that differ the new one; of two objects the members that differ, one that is gone as null: the merge patch (RFC 7396)
 -- that makes the new one of the old one.
@@ -19,14 +64,15 @@ do $do$ begin
             ) else coalesce(new, 'null') end
         $$
     $f$, current_schema());
-    -- As in 0001, but it finds its outbox whatever the search path.
+    -- Adds an event that no row change stands for, such as security.refresh_reused.
     execute format($f$
-        create or replace function emit_event(kind text, aggregate text, aggregate_id text, body jsonb) returns void language sql volatile as $$
-            insert into %1$I.outbox (tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id)
+        create function emit_event(kind text, aggregate text, aggregate_id text, body jsonb) returns void language sql volatile as $$
+            insert into %1$I.outbox (tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, lane)
             values (
                 nullif(current_setting('app.tenant', true), '')::uuid, aggregate, aggregate_id, kind, body,
                 coalesce(nullif(current_setting('app.user', true), ''), 'system'),
-                coalesce(current_setting('app.request', true), ''))
+                coalesce(current_setting('app.request', true), ''),
+                %1$I.outbox_lane(nullif(current_setting('app.tenant', true), '')::uuid))
         $$
     $f$, current_schema());
 end $do$;
@@ -38,10 +84,18 @@ begin
 end
 $$;
 
+-- The columns of a table but for those, with their types; of a domain the type that it is made of.
+create function shown_columns(target regclass, unseen text[], out number smallint, out name name, out base regtype) returns setof record
+language sql stable as $$
+    select attnum, attname, case typbasetype when 0 then atttypid else typbasetype end
+    from pg_attribute join pg_type on pg_type.oid = atttypid
+    where attrelid = target and attnum > 0 and not attisdropped and attname <> all (unseen)
+$$;
+
 -- Records every change of a table's rows in the outbox, as events `<aggregate>.created`, `updated`, `deleted`, `restored` and `erased`;
 -- leaves out the columns named, beside those that no object of the API has. A migration that adds a column calls it again: a new column
 -- is not in the trail before. An update that changes no member but version, updated_at and updated_by makes no entry.
-create or replace procedure audited(target regclass, aggregate text, variadic hidden text[] default '{}') language plpgsql as $$
+create procedure audited(target regclass, aggregate text, variadic hidden text[] default '{}') language plpgsql as $$
 declare
     home text := current_schema();
     bare text := (select relname from pg_class where oid = target);
@@ -57,10 +111,9 @@ begin
     from (
         select part, string_agg(format('%L, ', name) || value, ', ' order by number) as members
         from (
-            select attnum as number, attname as name, (row_number() over (order by attnum) - 1) / 20 as part,
-                case atttypid when 'timestamptz'::regtype then format('%I.rfc3339(ROW.%I)', home, attname) else format('ROW.%I', attname) end
-                    as value
-            from pg_attribute where attrelid = target and attnum > 0 and not attisdropped and attname <> all (unseen)
+            select number, name, (row_number() over (order by number) - 1) / 20 as part,
+                case base when 'timestamptz'::regtype then format('%I.rfc3339(ROW.%I)', home, name) else format('ROW.%I', name) end as value
+            from shown_columns(target, unseen)
         ) as shown
         group by part
     ) as parts;
@@ -69,17 +122,17 @@ begin
         string_agg(comparison, E'\n' order by number) filter (where name = any (bookkeeping))
     into comparisons, bookkept
     from (
-        select attnum as number, attname as name, format(
+        select number, name, format(
             'if old.%1$I is distinct from new.%1$I then'
             ' before := before || jsonb_build_object(%1$L, %2$s); after := after || jsonb_build_object(%1$L, %3$s); end if;',
-            attname,
-            case atttypid when 'timestamptz'::regtype then format('%I.rfc3339(old.%I)', home, attname)
-                when 'jsonb'::regtype then format('%1$I.changed_members(new.%2$I, old.%2$I)', home, attname)
-                else format('old.%I', attname) end,
-            case atttypid when 'timestamptz'::regtype then format('%I.rfc3339(new.%I)', home, attname)
-                when 'jsonb'::regtype then format('%1$I.changed_members(old.%2$I, new.%2$I)', home, attname)
-                else format('new.%I', attname) end) as comparison
-        from pg_attribute where attrelid = target and attnum > 0 and not attisdropped and attname <> all (unseen)
+            name,
+            case base when 'timestamptz'::regtype then format('%I.rfc3339(old.%I)', home, name)
+                when 'jsonb'::regtype then format('%1$I.changed_members(new.%2$I, old.%2$I)', home, name)
+                else format('old.%I', name) end,
+            case base when 'timestamptz'::regtype then format('%I.rfc3339(new.%I)', home, name)
+                when 'jsonb'::regtype then format('%1$I.changed_members(old.%2$I, new.%2$I)', home, name)
+                else format('new.%I', name) end) as comparison
+        from shown_columns(target, unseen)
     ) as compared;
     execute format($f$
         create or replace function %1$I.%2$I() returns trigger language plpgsql as $body$
@@ -103,11 +156,11 @@ begin
                 before := %4$s;
                 after := null;
             end if;
-            insert into %1$I.outbox (tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id)
+            insert into %1$I.outbox (tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, lane)
             values (
                 coalesce(new.tenant_id, old.tenant_id), %9$L, coalesce(new.id, old.id), %10$L || action, jsonb_build_object('before', before, 'after', after),
                 coalesce(nullif(current_setting('app.user', true), ''), 'system'),
-                coalesce(current_setting('app.request', true), ''));
+                coalesce(current_setting('app.request', true), ''), %1$I.outbox_lane(coalesce(new.tenant_id, old.tenant_id)));
             return null;
         end
         $body$
@@ -126,21 +179,6 @@ begin
         'create trigger keep before truncate on %1$I.%2$I for each statement execute function %1$I.refuse_truncate()', home, bare);
 end
 $$;
-
--- Tables that are recorded already.
-do $$
-declare
-    recorded record;
-begin
-    for recorded in
-        select tgrelid::regclass as target, string_to_array(encode(tgargs, 'escape'), '\000') as arguments
-        from pg_trigger where tgfoid = 'audit'::regproc
-    loop
-        call audited(recorded.target, recorded.arguments[1], variadic recorded.arguments[2:cardinality(recorded.arguments) - 1]);
-    end loop;
-end
-$$;
-drop function audit();
 
 create trigger keep before truncate on outbox for each statement execute function refuse_truncate();
 create trigger keep before truncate on outbox_dead_letter for each statement execute function refuse_truncate();

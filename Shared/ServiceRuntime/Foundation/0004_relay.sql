@@ -1,15 +1,6 @@
 -- How the outbox is handed over: in lanes by tenant, by one process at a time, past what is delivered, and what activity refuses leaves
 -- a gap (Shared/Decisions/0012 and 0005).
 
--- A tenant's events are all in one of 64 lanes, and each lane is read by itself: a tenant with many events delays those of no other lane.
--- The key leads with the lane, so that the oldest events of each are found past those that are deleted and still there for an open
--- snapshot.
-alter table outbox add column lane smallint not null generated always as ((uuid_hash(tenant_id) & 63)::smallint) stored;
-alter table outbox drop constraint outbox_pkey;
-alter table outbox add constraint outbox_pkey primary key (lane, id);
--- Rows live for moments, so a share of the table says nothing.
-alter table outbox set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
-
 -- Who hands over: one row. It is free when its time is over, or when the session that took it is gone. Each taking has the next fence;
 -- activity and the outbox's deletion take nothing from a holder of an earlier one.
 create table relay_lease (
@@ -28,12 +19,10 @@ do $$ begin
     execute format('grant select on sequence outbox_id_seq to %I', 'martlet_' || current_schema() || '_system');
 end $$;
 
--- Kept for 90 days: long enough to mend what was refused, and no longer than the erasure of a person's data may take.
-alter table outbox_dead_letter add column set_aside_at timestamptz(3) not null default now();
-
 do $do$ begin
     -- Moves a refused event out of the way of the others. In its place, under its id, comes an event `audit.gap` of the same record that
-    -- says what is missing, so that the trail shows the loss. A gap that is refused too leaves none. Returns the gap; nothing, and does nothing, when another has taken the relay's lease.
+    -- says what is missing, so that the trail shows the loss. A gap that is refused too leaves none. Returns the gap; nothing, and does
+    -- nothing, when another has taken the relay's lease.
     execute format($f$
         create function set_aside(holder bigint, refused_lane smallint, refused_id bigint, refusal text) returns setof %1$I.outbox
         language sql volatile as $$
@@ -47,13 +36,13 @@ do $do$ begin
                 select id, event_id, tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, occurred_at, refusal
                 from refused where type <> 'audit.gap'
             )
-            insert into %1$I.outbox (id, tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id)
+            insert into %1$I.outbox (id, tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, lane)
             overriding system value
             select id, tenant_id, aggregatetype, aggregateid, 'audit.gap', jsonb_build_object(
                     'event_id', event_id, 'action', type, 'resource', aggregatetype, 'resource_id', aggregateid, 'actor', actor,
                     'occurred_at', %1$I.rfc3339(occurred_at), 'reason', refusal,
                     'payload_sha256', encode(sha256(convert_to(payload::text, 'UTF8')), 'hex')),
-                actor, request_id
+                actor, request_id, lane
             from refused where type <> 'audit.gap'
             returning *
         $$
@@ -65,8 +54,9 @@ do $do$ begin
             with mended as (
                 delete from %1$I.outbox_dead_letter where event_id = event returning *
             )
-            insert into %1$I.outbox (event_id, tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, occurred_at)
-            select event_id, tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, occurred_at from mended
+            insert into %1$I.outbox (event_id, tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, occurred_at, lane)
+            select event_id, tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, occurred_at, %1$I.outbox_lane(tenant_id)
+            from mended
         $$
     $f$, current_schema());
 end $do$;

@@ -1,5 +1,45 @@
--- How a migration reads and changes the rows of tenants. The owner of a table is under forced row security as everybody else, so
--- without more a migration's update would find no row and say nothing, and a new foreign key would be taken for valid unchecked.
+-- What keeps tenants apart, and how a migration reads and changes their rows all the same. All files here run as martlet_<service>_owner
+-- with the service's schema first on the search path: they are what every service's schema has.
+
+-- Puts a table under tenant isolation: forced row security, so that a statement sees and writes only rows of the tenant in
+-- app.tenant, and rights for the runtime role. A missing tenant matches nothing (nullif), and the sub-select is evaluated
+-- once a statement. Every table with a tenant_id gets it; the service refuses to start when one lacks it. Without rights (an empty
+-- text) the table is reached through another one only.
+create procedure isolate(target regclass, rights text default 'select, insert, update') language plpgsql as $$
+declare
+    runtime text := 'martlet_' || current_schema();
+begin
+    execute format('alter table %s enable row level security', target);
+    execute format('alter table %s force row level security', target);
+    execute format(
+        'create policy tenant on %s to %I '
+        'using (tenant_id = (select nullif(current_setting(''app.tenant'', true), '''')::uuid)) '
+        'with check (tenant_id = (select nullif(current_setting(''app.tenant'', true), '''')::uuid))',
+        target, runtime);
+    if rights <> '' then execute format('grant %s on %s to %I', rights, target, runtime); end if;
+    call open_to_migrations(target);
+end
+$$;
+
+-- Opens a table to the system role: the one that acts for no tenant.
+create procedure open_to_system(target regclass, rights text) language plpgsql as $$
+declare
+    role text := 'martlet_' || current_schema() || '_system';
+begin
+    execute format('create policy system on %s to %I using (true) with check (true)', target, role);
+    execute format('grant %s on %s to %I', rights, target, role);
+end
+$$;
+
+-- The owner of a table is under forced row security as everybody else, so without more a migration's update would find no row and say
+-- nothing, and a new foreign key would be taken for valid unchecked. This is his policy, beside that of isolate.
+create procedure open_to_migrations(target regclass) language plpgsql as $$
+begin
+    execute format(
+        'create policy migration on %s to %s using ((select is_amending())) with check ((select is_amending()))',
+        target, (select relowner::regrole from pg_class where oid = target));
+end
+$$;
 
 -- Whether this transaction is one that changes rows of tenants, for the owner's policy; says what to do when it is not. So a migration
 -- that forgot it fails where there are rows; without any it has nothing to miss. A function that runs as the owner never is: who calls
@@ -60,48 +100,6 @@ begin
         end if;
         last_tenant := tenants[cardinality(tenants)];
         last_id := ids[cardinality(ids)];
-    end loop;
-end
-$$;
-
--- The owner's policy, beside that of isolate.
-create procedure open_to_migrations(target regclass) language plpgsql as $$
-begin
-    execute format(
-        'create policy migration on %s to %s using ((select is_amending())) with check ((select is_amending()))',
-        target, (select relowner::regrole from pg_class where oid = target));
-end
-$$;
-
--- Puts a table under tenant isolation: forced row security, so that a statement sees and writes only rows of the tenant in
--- app.tenant, and rights for the runtime role. A missing tenant matches nothing (nullif), and the sub-select is evaluated
--- once a statement. Every table with a tenant_id gets it; the service refuses to start when one lacks it. Without rights (an empty
--- text) the table is reached through another one only.
-create or replace procedure isolate(target regclass, rights text default 'select, insert, update') language plpgsql as $$
-declare
-    runtime text := 'martlet_' || current_schema();
-begin
-    execute format('alter table %s enable row level security', target);
-    execute format('alter table %s force row level security', target);
-    execute format(
-        'create policy tenant on %s to %I '
-        'using (tenant_id = (select nullif(current_setting(''app.tenant'', true), '''')::uuid)) '
-        'with check (tenant_id = (select nullif(current_setting(''app.tenant'', true), '''')::uuid))',
-        target, runtime);
-    if rights <> '' then execute format('grant %s on %s to %I', rights, target, runtime); end if;
-    call open_to_migrations(target);
-end
-$$;
-
--- Tables that were isolated before.
-do $$
-declare
-    target regclass;
-begin
-    for target in
-        select oid from pg_class where relnamespace = current_schema()::regnamespace and relkind in ('r', 'p') and relforcerowsecurity
-    loop
-        call open_to_migrations(target);
     end loop;
 end
 $$;

@@ -1,2 +1,0 @@
--- No plan limits tickets.
-drop trigger plan_limit on ticket;
