@@ -22,6 +22,9 @@ struct Filter: Sendable {
     /// For ``Index/words``: the `tsquery` that the condition compares with.
     var words: SQL?
 
+    /// Whether its index gives the usual order too.
+    var givesOrderOfCreation: Bool { if case .value(_, inOrderOfCreation: true) = index { true } else { false } }
+
     init(_ condition: SQL, _ index: Index) {
         self.condition = condition
         self.index = index

@@ -43,11 +43,12 @@ struct ListStatements: Sendable {
             default: conditions.others.append(filter)
             }
         }
-        // Of the deleted records there are no such indexes.
-        if conditions.others.count == 1, case .value(_, inOrderOfCreation: true) = conditions.others[0].index, sorted == "created_at",
-            !request.isDeleted
+        // Of the deleted records there are no such indexes. One index serves one value: of several the last in the declaration, where
+        // owners are, who have fewer records than a status has.
+        if sorted == "created_at", !request.isDeleted,
+            let place = conditions.others.lastIndex(where: \.givesOrderOfCreation)
         {
-            conditions.served.append(conditions.others.removeFirst())
+            conditions.served.append(conditions.others.remove(at: place))
         }
         return conditions
     }
@@ -117,7 +118,7 @@ struct ListStatements: Sendable {
             return "select * from (" + ordered(request, conditions.served, limit: maximum, as: context) + ") as \(unescaped: table)"
                 + Self.where(conditions.others.map(\.condition)) + tail
         case .all:
-            let found = matches(conditions.others, base(request, as: context) + (conditions.served + conditions.others).map(\.condition))
+            let found = matches(conditions.served + conditions.others, base(request, as: context))
             let rest = request.cursor.flatMap { behind($0, request.sort) }.map { Self.where([$0]) } ?? ""
             return "select * from (" + found + " offset 0) as \(unescaped: table)" + rest
                 + " \(unescaped: order(request.sort)) limit \(unescaped: String(limit))"
@@ -174,18 +175,22 @@ struct ListStatements: Sendable {
         return sort.isNullable && !sort.isDescending ? "(" + withValue + " or " + isNull + ")" : withValue
     }
 
-    /// All rows that the conditions hold for; words find them through their own index.
+    /// All rows that the conditions and the filters hold for; those for words are looked up together, in their own index.
     private func matches(_ filters: [Filter], _ conditions: [SQL], columns: String = "*") -> SQL {
         let words = filters.compactMap(\.words)
-        let found: [SQL] =
-            words.isEmpty ? [] : ["id in (select \(unescaped: table)_search((select " + SQL.joined(words, separator: " && ") + ")))"]
-        return "select \(unescaped: columns) from \(unescaped: table)" + Self.where(conditions + found)
+        let others = Self.where(conditions + filters.filter { $0.words == nil }.map(\.condition))
+        guard !words.isEmpty else { return "select \(unescaped: columns) from \(unescaped: table)" + others }
+        // Apart from the other conditions (`offset 0`), or an index of one of them might be read, and each of its rows compared with every
+        // place that was found.
+        let places: SQL = "select \(unescaped: table)_search((select " + SQL.joined(words, separator: " && ") + "))"
+        return "select \(unescaped: columns) from (select * from \(unescaped: table) where ctid = any(array(" + places
+            + ")) offset 0) as \(unescaped: table)" + others
     }
 
     /// Counts the rows of the whole list, at most up to the bound.
     func count(_ request: ListRequest, as context: RequestContext, bound: Int?) -> SQL {
         let filters = request.filters(of: definition, as: context)
-        let rows = matches(filters, base(request, as: context) + filters.map(\.condition), columns: bound == nil ? "count(*)" : "")
+        let rows = matches(filters, base(request, as: context), columns: bound == nil ? "count(*)" : "")
         guard let bound else { return rows.plannedForItsValues }
         return ("select count(*) from (" + rows + " limit \(unescaped: String(bound + 1))) as counted").plannedForItsValues
     }

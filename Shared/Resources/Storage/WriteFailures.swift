@@ -35,7 +35,8 @@ struct WriteFailures: Sendable {
     private func faults(of error: PostgresError, _ code: FaultCode, _ detail: String) -> [Problem.Fault] {
         guard let constraint = error.constraint else { return [] }
         let prefix = definition.table + "_"
-        let name = constraint.dropFirst(constraint.hasPrefix(prefix) ? prefix.count : 0).split(separator: "_").dropLast().joined(separator: "_")
+        let own = constraint.hasPrefix(prefix) ? constraint.dropFirst(prefix.count) : constraint[...]
+        let name = own.split(separator: "_").dropLast().joined(separator: "_")
         return definition.field(name).map { [.init(pointer: "/\($0.name)", code: code, detail: detail)] } ?? []
     }
 

@@ -404,8 +404,9 @@ begin
 end
 $$;
 
--- Makes the function `<table>_search(query tsquery) returns setof uuid`: the ids of the tenant's rows, deleted ones too, whose column
--- `search` matches. The operator @@ is not leakproof, so under row security it could not use the index. Therefore the function runs
+-- Makes the function `<table>_search(query tsquery) returns setof tid`: where the tenant's rows lie, deleted ones too, whose column `search`
+-- matches, for `ctid = any(array(select …))` in the same statement: that reads each row from its place, where ids took an index's
+-- walk each. The operator @@ is not leakproof, so under row security it could not use the index. Therefore the function runs
 -- as the search role, whose policy on this table is open, and names the tenant itself: nobody can ask it for another tenant, and
 -- without one it finds nothing. Called again after the column was made anew.
 create procedure searchable(target regclass) language plpgsql as $$
@@ -416,13 +417,13 @@ declare
 begin
     execute format('drop policy if exists search on %I.%I', home, bare);
     execute format('create policy search on %I.%I for select to %I using (true)', home, bare, searcher);
-    execute format('grant select (tenant_id, id, search) on %I.%I to %I', home, bare, searcher);
+    execute format('grant select (tenant_id, ctid, search) on %I.%I to %I', home, bare, searcher);
     execute format('drop function if exists %I.%I(tsquery)', home, bare || '_search');
     -- `is not distinct from`, since no other index may serve it: the planner does not know that a lexeme is one tenant's only, and would
     -- rather read all rows of a small tenant than the few that match.
     execute format(
-        'create function %1$I.%2$I(query tsquery) returns setof uuid language sql stable strict security definer set search_path = '''' as '
-        '$body$ select id from %1$I.%3$I where search operator(pg_catalog.@@) query '
+        'create function %1$I.%2$I(query tsquery) returns setof tid language sql stable strict security definer set search_path = '''' as '
+        '$body$ select ctid from %1$I.%3$I where search operator(pg_catalog.@@) query '
         'and tenant_id is not distinct from nullif(current_setting(''app.tenant'', true), '''')::uuid $body$',
         home, bare || '_search', bare);
     execute format('revoke all on function %I.%I(tsquery) from public', home, bare || '_search');
