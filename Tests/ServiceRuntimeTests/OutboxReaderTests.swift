@@ -30,11 +30,7 @@ import Testing
 
     private static func deliver(_ reader: inout OutboxReader, _ session: PostgresSession) async throws -> [QueuedEvent] {
         let events = try await reader.read()
-        _ = try await session.query(
-            """
-            delete from outbox using unnest(\(events.map(\.lane))::smallint[], \(events.map(\.id))::bigint[]) as delivered (lane, id)
-            where outbox.lane = delivered.lane and outbox.id = delivered.id
-            """)
+        _ = try await session.query(QueuedEvent.removal(of: events[...]))
         reader.delivered(events)
         return events
     }
@@ -91,6 +87,12 @@ import Testing
                 // Two or three for each lane of a look, and those of the deletion; 15,000 a look without the floor.
                 let looked = try await pages() - before
                 #expect(looked < 5000)
+                // The server believes from here on that the outbox is empty, and could join it by walking a whole index for each event.
+                try await session.query("analyze outbox")
+                let start = try await pages()
+                _ = try await client.batch(as: SystemContext(service: "test"), tenants.map { Self.insert($0, count: 250) })
+                #expect(try await Self.deliver(&reader, session).count == 1000)
+                #expect(try await pages() - start < 60_000)
                 try await dump.query("rollback")
             }
         }

@@ -21,7 +21,7 @@ extension SystemTests {
         static let unaudited = quoted(
             ["identity", "tenant", "crm", "activity", "support"].flatMap { schema in
                 ["outbox", "outbox_dead_letter", "idempotency_key", "limit_counter"].map { "\(schema).\($0)" }
-            } + ["activity.event", "activity.event_head", "activity.event_hour", "support.ticket_counter"])
+            } + ["activity.event", "activity.event_log", "activity.event_hour", "support.ticket_counter"])
 
         private static func quoted(_ names: [String]) -> String { names.map { "'\($0)'" }.joined(separator: ", ") }
 

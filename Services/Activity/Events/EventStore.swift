@@ -23,30 +23,34 @@ struct EventStore: Sendable {
         let parsed = try events.map { (event: $0, payload: try JSONParser.parse($0.payload).description) }
         if let fence { try await fences.raise(to: fence, as: context) }
         try await postgres.transaction(as: context) { transaction in
-            // The heads are locked in the order of their tenants, so two deliveries cannot wait for each other in a circle. What is
-            // known is read after the lock: whoever held it before has committed.
+            // The logs are locked in the order of their tenants, so two deliveries cannot wait for each other in a circle. Their ends and
+            // what is known are read after the lock: whoever held it before has committed.
             let results = try await transaction.batch(
                 (fence.map { [SourceFences.hold($0, as: context)] } ?? []) + [
-                    "insert into event_head (tenant_id) select unnest(\(tenants)::uuid[]) order by 1 on conflict do nothing",
-                    "select tenant_id, sequence, hash from event_head where tenant_id = any (\(tenants)::uuid[]) order by tenant_id for update",
+                    "insert into event_log (tenant_id) select unnest(\(tenants)::uuid[]) order by 1 on conflict do nothing",
+                    "select tenant_id from event_log where tenant_id = any (\(tenants)::uuid[]) order by tenant_id for update",
+                    """
+                    select tenant, sequence, hash from unnest(\(tenants)::uuid[]) as tenants (tenant) cross join lateral (
+                        select sequence, hash from event where tenant_id = tenant order by sequence desc limit 1
+                    ) as head
+                    """,
                     "select id from event where tenant_id = any (\(tenants)::uuid[]) and id = any (\(events.map(\.id))::uuid[])",
                 ])
             if fence != nil, results[0].isEmpty { throw Problem(.conflict, "Another relay of this service delivers now.") }
             let (headRows, knownRows) = (results[results.count - 2], results[results.count - 1])
             var heads: [TenantID: EventChain.Position] = [:]
             for row in headRows {
-                heads[try row.decode("tenant_id")] = .init(sequence: try row.decode("sequence"), hash: try row.decode("hash"))
+                heads[try row.decode("tenant")] = .init(sequence: try row.decode("sequence"), hash: try row.decode("hash"))
             }
             var known = Set(try knownRows.map { try $0.decode("id", as: EventID.self) })
             var entries: [Entry] = []
             for (event, payload) in parsed where known.insert(event.id).inserted {
-                guard let head = heads[event.tenant] else { throw Problem.internal("no head for a tenant of the delivery") }
-                let entry = Entry(event, payload: payload, after: head)
+                let entry = Entry(event, payload: payload, after: heads[event.tenant] ?? .init(sequence: 0, hash: ""))
                 heads[event.tenant] = .init(sequence: entry.header.sequence, hash: entry.hash)
                 entries.append(entry)
             }
             if entries.isEmpty { return }
-            _ = try await transaction.batch([Self.insertion(of: entries), Self.hours(of: entries), Self.newHeads(heads)])
+            _ = try await transaction.batch([Self.insertion(of: entries), Self.hours(of: entries)])
         }
     }
 
@@ -81,26 +85,18 @@ struct EventStore: Sendable {
             """
     }
 
-    /// Notes in which hours the entries' events happened.
+    /// Notes in which hours the entries' events happened. The last number is rounded up, as it is a bound and no more: a row that each
+    /// delivery changes has a version of it for each while a snapshot is open, and the next delivery walks over all of them.
     private static func hours(of entries: [Entry]) -> SQL {
         """
         insert into event_hour (tenant_id, hour, first_sequence, last_sequence)
-        select tenant, date_trunc('hour', occurred, 'UTC'), min(number), max(number)
+        select tenant, date_trunc('hour', occurred, 'UTC'), min(number), (max(number) + 999) / 1000 * 1000
         from unnest(\(entries.map(\.header.event.tenant))::uuid[], \(entries.map(\.header.event.occurredAt.description))::timestamptz[],
             \(entries.map(\.header.sequence))::bigint[]) as entry (tenant, occurred, number)
         group by 1, 2
         on conflict (tenant_id, hour) do update set first_sequence = least(event_hour.first_sequence, excluded.first_sequence),
             last_sequence = greatest(event_hour.last_sequence, excluded.last_sequence)
+        where event_hour.first_sequence > excluded.first_sequence or event_hour.last_sequence < excluded.last_sequence
         """
-    }
-
-    private static func newHeads(_ heads: [TenantID: EventChain.Position]) -> SQL {
-        let changed = heads.sorted { $0.key < $1.key }
-        return """
-            update event_head set sequence = new.sequence, hash = new.hash
-            from unnest(\(changed.map(\.key))::uuid[], \(changed.map(\.value.sequence))::bigint[],
-                \(changed.map(\.value.hash))::text[]) as new (tenant_id, sequence, hash)
-            where event_head.tenant_id = new.tenant_id
-            """
     }
 }

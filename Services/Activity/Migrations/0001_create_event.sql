@@ -36,16 +36,15 @@ create index event_resource on event (tenant_id, aggregate, sequence);
 create index event_actor on event (tenant_id, actor, sequence);
 create index event_kind on event (tenant_id, kind, sequence);
 
--- The last entry of each tenant's log; its row lock puts deliveries of one tenant one after another.
-create table event_head (
+-- The lock of each tenant's log, which puts deliveries of one tenant one after another. It never changes: under a snapshot that stays
+-- open for long (a dump) each delivery would walk over all its versions since.
+create table event_log (
     tenant_id uuid not null,
-    sequence bigint not null default 0,
-    hash text not null default '',
-    constraint event_head_pkey primary key (tenant_id)
+    constraint event_log_pkey primary key (tenant_id)
 );
 
 -- Between which sequence numbers the events of an hour are: a range of time becomes a range of the log, which every filter's index
--- ends with. An index of all times took 40 bytes an entry for it.
+-- ends with. An index of all times took 40 bytes an entry for it. The last number may be higher than any of the hour.
 create table event_hour (
     tenant_id uuid not null,
     hour timestamptz(0) not null,
@@ -81,7 +80,7 @@ create trigger keep before truncate on event for each statement execute function
 
 call isolate('event', 'select');
 call open_to_system('event', 'select, insert');
-call isolate('event_head', 'select');
-call open_to_system('event_head', 'select, insert, update');
+call isolate('event_log', 'select');
+call open_to_system('event_log', 'select, insert, update');
 call isolate('event_hour', 'select');
 call open_to_system('event_hour', 'select, insert, update');

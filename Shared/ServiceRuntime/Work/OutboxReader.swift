@@ -21,6 +21,19 @@ struct QueuedEvent: Sendable {
             actor: try row.decode("actor"), requestID: try row.decode("request_id"), occurredAt: try row.decode("occurred_at"),
             payload: try row.decode("payload"))
     }
+
+    /// Deletes the events from the outbox; may be followed by ` and` and a condition. Each is found by its key, apart from all else:
+    /// see ``OutboxReader``.
+    static func removal(of events: ArraySlice<QueuedEvent>) -> SQL {
+        """
+        delete from outbox where ctid = any (array(
+            select place from unnest(\(events.map(\.lane))::smallint[], \(events.map(\.id))::bigint[]) as delivered (lane, id)
+            cross join lateral (
+                select outbox.ctid as place from outbox where outbox.lane = delivered.lane and outbox.id = delivered.id offset 0
+            ) as found
+        ))
+        """
+    }
 }
 
 /// Finds the oldest events of each lane.
@@ -63,7 +76,9 @@ struct OutboxReader: Sendable {
         self.limit = limit
         self.bytes = bytes
         self.settling = settling
-        // A plan that was made while the outbox was empty, and kept, would read the whole table for each lane when it is full.
+        // A plan that was made while the outbox was empty, and kept, would read the whole table for each lane when it is full. For the
+        // same reason a statement finds each event by its key apart from all else (`offset 0`): a join of its own would be free to
+        // walk a whole index for each of them, and with it everything that is deleted and still there for a snapshot.
         try await session.query("select set_config('enable_seqscan', 'off', false), set_config('enable_bitmapscan', 'off', false)")
     }
 
@@ -83,10 +98,10 @@ struct OutboxReader: Sendable {
     private func oldest() async throws -> [QueuedEvent] {
         try await session.query(
             """
-            select \(unescaped: QueuedEvent.columns) from (
+            select waiting.* from (
                 select lane, id, place, sum(size) over (order by place, id) - size as bytes_before
                 from (
-                    select lane, id, place, octet_length(payload::text) as size
+                    select lane, id, place, size
                     from (
                         select oldest.lane, oldest.id, row_number() over (partition by oldest.lane order by oldest.id) as place
                         from unnest(\(floors)::bigint[]) with ordinality as from_floor (floor, number)
@@ -94,10 +109,16 @@ struct OutboxReader: Sendable {
                             select lane, id from outbox where lane = (number - 1)::smallint and id > floor order by id limit \(laneLimit)
                         ) as oldest
                         order by place, id limit \(limit)
-                    ) as first join outbox using (lane, id)
+                    ) as first
+                    cross join lateral (
+                        select octet_length(payload::text) as size from outbox where lane = first.lane and id = first.id offset 0
+                    ) as sized
                 ) as measured
-            ) as counted join outbox using (lane, id)
-            where bytes_before < \(bytes) order by place, id
+            ) as counted
+            cross join lateral (
+                select \(unescaped: QueuedEvent.columns) from outbox where lane = counted.lane and id = counted.id offset 0
+            ) as waiting
+            where bytes_before < \(bytes) order by place, waiting.id
             """
         ).map { try QueuedEvent(row: $0, source: source) }
     }

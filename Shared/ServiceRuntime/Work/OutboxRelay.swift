@@ -124,11 +124,7 @@ private struct RelayTurn: Sendable {
 
     private func remove(_ events: ArraySlice<QueuedEvent>) async throws {
         let result = try await session.query(
-            """
-            delete from outbox using unnest(\(events.map(\.lane))::smallint[], \(events.map(\.id))::bigint[]) as delivered (lane, id)
-            where outbox.lane = delivered.lane and outbox.id = delivered.id
-                and exists (select from relay_lease where fence = \(lease.fence) for share)
-            """)
+            QueuedEvent.removal(of: events) + " and exists (select from relay_lease where fence = \(lease.fence) for share)")
         guard result.affectedRows > 0 else { throw RelayLease.Lost() }
         relay.metrics.count(delivered: events.count)
     }
