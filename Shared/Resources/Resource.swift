@@ -23,7 +23,7 @@ public struct Resource: Sendable {
         self.references = references
         store = ResourceStore(definition, postgres: postgres)
         reader = BodyReader(definition: definition)
-        lists = ListReader(definition, signer: cursors)
+        lists = ListReader(definition, cursors: cursors)
         documents = ResourceDocuments(definition: definition)
     }
 

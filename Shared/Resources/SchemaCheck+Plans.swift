@@ -18,7 +18,7 @@ extension SchemaCheck {
         for order in definition.sortable {
             for isDescending in [false, true] {
                 for isDeleted in [false, true] {
-                    var request = ListRequest(sort: order, selection: definition.columns, binding: [])
+                    var request = ListRequest(sort: order, selection: definition.columns)
                     request.sort.isDescending = isDescending
                     request.isDeleted = isDeleted
                     check.add(request, named: "no filter", as: context)

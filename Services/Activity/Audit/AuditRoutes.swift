@@ -36,13 +36,16 @@ struct AuditRoutes: Sendable {
         )
     ]
 
-    private static let filterParameters: [Operation.Parameter] = [
+    private static let listParameters: [Operation.Parameter] = [
         .init("actor", in: .query, schema: ["type": "string"], "Only what this user did (an id, or system)."),
         .init("resource", in: .query, schema: ["type": "string"], "Only changes of this kind of record, such as lead."),
         .init("id", in: .query, schema: ["type": "string"], "Only changes of the record with this id."),
         .init("action", in: .query, schema: ["type": "string"], "Any of these, by commas, such as lead.created,lead.deleted."),
         .init("created_after", in: .query, schema: ["type": "string", "format": "date-time"], "Only what happened after."),
         .init("created_before", in: .query, schema: ["type": "string", "format": "date-time"], "Only what happened before."),
+        .init(
+            "sort", in: .query, schema: ["type": "string", "enum": ["sequence", "-sequence"], "default": "-sequence"],
+            "Oldest or newest first."),
     ]
 
     var routes: [Route] {
@@ -57,29 +60,8 @@ struct AuditRoutes: Sendable {
                         audit.gap in its place.
                         """,
                     tag: "audit",
-                    parameters: Self.filterParameters + [
-                        .init(
-                            "sort", in: .query, schema: ["type": "string", "enum": ["sequence", "-sequence"], "default": "-sequence"],
-                            "Oldest or newest first."),
-                        .init(
-                            "limit", in: .query, schema: ["type": "integer", "minimum": 1, "maximum": 200, "default": 50], "Entries a page."
-                        ),
-                        .init("after", in: .query, schema: ["type": "string"], "page.next of the page before."),
-                    ],
-                    responses: [
-                        .init(
-                            200, "A page of the trail",
-                            schema: [
-                                "type": "object", "required": ["data", "page"],
-                                "properties": [
-                                    "data": ["type": "array", "items": ["$ref": "#/components/schemas/AuditEntry"]],
-                                    "page": [
-                                        "type": "object",
-                                        "properties": ["next": ["type": ["string", "null"]], "limit": ["type": "integer"]],
-                                    ],
-                                ],
-                            ])
-                    ])
+                    parameters: Self.listParameters + Paging.parameters,
+                    responses: [.init(200, "A page of the trail", schema: Paging.schema(of: ["$ref": "#/components/schemas/AuditEntry"]))])
             ) { [self] call, context in try await list(call, context) },
             .permitted(
                 Permission(.audit, .export), .get, "/v1/audit/export",
@@ -102,7 +84,8 @@ struct AuditRoutes: Sendable {
 
     private func list(_ call: Call, _ context: RequestContext) async throws -> Reply {
         let query = call.query
-        try query.allowOnly(["actor", "resource", "id", "action", "created_after", "created_before", "sort", "limit", "after"])
+        let paging = try Paging(
+            call, of: ["audit", context.tenant.description], further: Self.listParameters.map(\.name), cursors: cursors)
         var filter = AuditFilter()
         filter.actor = query["actor"]
         filter.resource = query["resource"]
@@ -116,29 +99,18 @@ struct AuditRoutes: Sendable {
         case "sequence": filter.isNewestFirst = false
         default: throw Problem.invalidParameter("sort", "Sort by sequence or -sequence.")
         }
-        let limit = query["limit"].map { Int($0) ?? 0 } ?? 50
-        guard (1...200).contains(limit) else { throw Problem.invalidParameter("limit", "The limit is a number from 1 to 200.") }
-        // Everything but the position and the page's size makes the list what it is.
-        let items = query.items.filter { $0.name != "after" && $0.name != "limit" }.sorted { $0.name < $1.name }
-        let identity: JSON = [
-            "audit", .string(context.tenant.description), .array(items.map { [.string($0.name), .string($0.value)] }),
-        ]
-        let list = identity.bytes
-        let position = try query["after"].map { try cursors.open($0, list: list).integer ?? 0 }
-        let rows = try await store.page(filter, beyond: position, limit: limit, content: .change, as: context)
+        let position = try paging.position(\.integer)
+        let rows = try await store.page(filter, beyond: position, limit: paging.limit, content: .change, as: context)
+        let end = try rows.last.flatMap { try $0.decode("has_more") ? try $0.decode("sequence", as: Int64.self) : nil }
 
-        var writer = JSONWriter(capacity: 512 * limit)
+        var writer = JSONWriter(capacity: 512 * paging.limit)
         try writer.object { object in
             try object.member("data") { writer in
                 try writer.array { array in
                     for row in rows { try array.element { try Self.write(row, to: &$0) } }
                 }
             }
-            var next = JSON.null
-            if let last = rows.last, try last.decode("page_follows") {
-                next = .string(cursors.seal(.number(try last.decode("sequence", as: Int64.self)), list: list))
-            }
-            object.member("page", ["next": next, "limit": .number(limit)])
+            object.member("page", .object(paging.page(next: end.map { .number($0) })))
         }
         return .json(writer.bytes)
     }
@@ -186,7 +158,7 @@ struct AuditRoutes: Sendable {
                 guard let row = rows.last else { break }
                 last = .init(sequence: try row.decode("sequence"), hash: try row.decode("hash"))
                 count += rows.count
-                isWhole = try !row.decode("page_follows", as: Bool.self)
+                isWhole = try !row.decode("has_more", as: Bool.self)
                 try await write(try await Self.lines(of: rows))
             }
             try await write(EventChain.end(entries: count, after: start, at: last) + [UInt8(ascii: "\n")])

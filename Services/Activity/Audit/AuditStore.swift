@@ -31,7 +31,7 @@ struct AuditStore: Sendable {
 
     /// A page of up to `limit` entries beyond the position, in order; ``BoundedPage`` ends it earlier when they are large.
     ///
-    /// - Returns: the entries; the column `page_follows` of the last tells whether there are more.
+    /// - Returns: the entries; the column `has_more` of the last tells whether there are more.
     func page(
         _ filter: AuditFilter, beyond position: Int64?, limit: Int, content: Content, as context: RequestContext
     ) async throws -> PostgresResult {

@@ -24,11 +24,10 @@ struct SessionRoutes: Sendable {
                     .init(200, "The sessions.", schema: Paging.schema(of: ["$ref": "#/components/schemas/Session"]))
                 ])
         ) { call, member in
-            let paging = try Paging(call, cursors: cursors)
-            let name = "sessions of \(member.user)"
-            let before = try paging.cursor(in: name) { SessionID($0) }
+            let paging = try Paging(call, of: ["sessions", member.user.description], cursors: cursors)
+            let before = try paging.position { $0.string.flatMap { SessionID($0) } }
             let found = try await sessions.list(of: member.user, before: before, limit: paging.limit + 1, as: call.systemContext)
-            return paging.reply(found, in: name, cursor: \.id.description) { $0.json(isCurrent: $0.id == member.session) }
+            return paging.reply(found, position: { .string($0.id.description) }) { $0.json(isCurrent: $0.id == member.session) }
         }
     }
 

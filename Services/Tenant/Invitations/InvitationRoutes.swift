@@ -61,11 +61,10 @@ struct InvitationRoutes: Sendable {
                 parameters: Paging.parameters,
                 responses: [.init(200, "The invitations.", schema: Paging.schema(of: ["$ref": "#/components/schemas/Invitation"]))])
         ) { call, member in
-            let paging = try Paging(call, cursors: cursors)
-            let name = "invitations of \(member.tenant)"
-            let before = try paging.cursor(in: name) { RecordID($0) }
+            let paging = try Paging(call, of: ["invitations", member.tenant.description], cursors: cursors)
+            let before = try paging.position { $0.string.flatMap { RecordID($0) } }
             let found = try await invitations.list(before: before, limit: paging.limit + 1, as: member)
-            return paging.reply(found, in: name, cursor: \.id.description, json: \.json)
+            return paging.reply(found, position: { .string($0.id.description) }, json: \.json)
         }
     }
 

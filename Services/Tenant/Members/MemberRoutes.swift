@@ -24,16 +24,16 @@ struct MemberRoutes: Sendable {
                 ],
                 responses: [.init(200, "The members.", schema: Paging.schema(of: ["$ref": "#/components/schemas/Member"]))])
         ) { call, member in
-            let paging = try Paging(call, cursors: cursors, further: ["role", "status", "sort"])
+            let paging = try Paging(
+                call, of: ["members", member.tenant.description], further: ["role", "status", "sort"], cursors: cursors)
             let filter = try Self.filter(call.query)
-            let name = "members of \(member.tenant): \(filter.description)"
-            let cursor = try paging.cursor(in: name) { text -> (createdAt: Timestamp, id: UserID)? in
-                let halves = text.split(separator: ";")
-                guard halves.count == 2, let milliseconds = Int64(halves[0]), let id = UserID(halves[1]) else { return nil }
+            let position = try paging.position { json -> (createdAt: Timestamp, id: UserID)? in
+                guard let milliseconds = json[0]?.integer, let id = json[1]?.string.flatMap({ UserID($0) }) else { return nil }
                 return (Timestamp(milliseconds: milliseconds), id)
             }
-            let found = try await members.list(filter, after: cursor, limit: paging.limit + 1, as: member)
-            return paging.reply(found, in: name, cursor: { "\($0.createdAt.milliseconds);\($0.id)" }, json: \.json)
+            let found = try await members.list(filter, after: position, limit: paging.limit + 1, as: member)
+            return paging.reply(
+                found, position: { [.number($0.createdAt.milliseconds), .string($0.id.description)] }, json: \.json)
         }
     }
 

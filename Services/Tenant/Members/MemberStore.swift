@@ -29,9 +29,6 @@ struct MemberStore: Sendable {
         var role: BuiltInRole?
         var isActive: Bool?
         var isDescending = false
-
-        /// Differs for each filter: a cursor serves the list that it was made in.
-        var description: String { "\(role?.rawValue ?? "*")/\(isActive.map(String.init) ?? "*")/\(isDescending)" }
     }
 
     /// Members by the time they joined, from behind the cursor.

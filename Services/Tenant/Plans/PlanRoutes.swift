@@ -17,9 +17,7 @@ struct PlanRoutes: Sendable {
                 responses: [.init(200, "All plans.", schema: Paging.schema(of: ["$ref": "#/components/schemas/Plan"]))])
         ) { call, _ in
             try call.query.allowOnly([String]())
-            return .json([
-                "data": .array(plans.plans.map(\.json)), "page": ["next": .null, "limit": .number(Paging.maximumLimit)],
-            ])
+            return Paging.reply(whole: plans.plans.map(\.json))
         }
     }
 

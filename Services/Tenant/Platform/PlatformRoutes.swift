@@ -38,14 +38,13 @@ struct PlatformRoutes: Sendable {
                 parameters: Paging.parameters + [.init("q", in: .query, schema: ["type": "string"], "A part of the slug.")],
                 responses: [.init(200, "The tenants.", schema: Paging.schema(of: ["$ref": "#/components/schemas/PlatformTenant"]))])
         ) { call, member in
-            let paging = try Paging(call, cursors: cursors, further: ["q"])
+            let paging = try Paging(call, of: ["tenants"], further: ["q"], cursors: cursors)
             let search = call.query["q"]
             if let search, search.utf8.count > 40 { throw Problem.invalidParameter("q", "'q' has at most 40 characters.") }
-            let name = "tenants: \(search ?? "")"
-            let cursor = try paging.cursor(in: name) { TenantID($0) }
+            let cursor = try paging.position { $0.string.flatMap { TenantID($0) } }
             let found = try await tenants.list(
                 after: cursor, search: search, limit: paging.limit, shownTo: member.user, as: Self.system(member))
-            return paging.reply(found, in: name, cursor: \.id.description, json: \.platformJSON)
+            return paging.reply(found, position: { .string($0.id.description) }, json: \.platformJSON)
         }
     }
 

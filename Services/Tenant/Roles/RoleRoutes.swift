@@ -9,10 +9,6 @@ struct RoleRoutes: Sendable {
 
     var routes: [Route] { [roles, permissions, explain] }
 
-    private static func page(_ elements: [JSON]) -> Reply {
-        .json(["data": .array(elements), "page": ["next": .null, "limit": .number(Paging.maximumLimit)]])
-    }
-
     private var roles: Route {
         .permitted(
             Permission(.roles, .read), .get, "/v1/roles",
@@ -21,7 +17,7 @@ struct RoleRoutes: Sendable {
                 responses: [.init(200, "All roles.", schema: Paging.schema(of: ["$ref": "#/components/schemas/Role"]))])
         ) { call, _ in
             try call.query.allowOnly([String]())
-            return Self.page(BuiltInRole.allCases.map(\.json))
+            return Paging.reply(whole: BuiltInRole.allCases.map(\.json))
         }
     }
 
@@ -42,8 +38,8 @@ struct RoleRoutes: Sendable {
                 ])
         ) { call, _ in
             try call.query.allowOnly([String]())
-            return Self.page(
-                Permission.catalogue.map {
+            return Paging.reply(
+                whole: Permission.catalogue.map {
                     [
                         "name": .string($0.description), "resource": .string($0.resource.rawValue),
                         "action": .string($0.action.rawValue),

@@ -27,8 +27,12 @@ public struct CursorSigner: Sendable {
                 return try JSONParser.parse(payload)
             }
         }
+        throw Self.refusal
+    }
+
+    static var refusal: Problem {
         let detail = "The cursor is not one of this list; take page.next of the page before, with the same filter and sort."
-        throw Problem(.invalidCursor, detail, faults: [.init(pointer: "?after", code: .invalidCursor, detail: detail)])
+        return Problem(.invalidCursor, detail, faults: [.init(pointer: "?after", code: .invalidCursor, detail: detail)])
     }
 
     private static func mac(_ payload: [UInt8], _ list: [UInt8], _ key: SymmetricKey) -> [UInt8] {

@@ -6,7 +6,7 @@ public enum BoundedPage {
     /// Bytes of the rows' text after which a page ends. The first row is there however large it is.
     public static let bytes = 1 << 20
 
-    /// The statement for the page's rows, in their order. A last column `page_follows` tells whether another row comes after each.
+    /// The statement for the page's rows, in their order. A last column `has_more` tells whether another row comes after each.
     ///
     /// - Parameters:
     ///   - columns: what to select from `rows`, of the rows that have room only.
@@ -18,9 +18,9 @@ public enum BoundedPage {
         -> SQL
     {
         """
-        select \(unescaped: columns), page_follows from (
+        select \(unescaped: columns), has_more from (
             select page_row.*, \(unescaped: size) as page_size, sum(\(unescaped: size)) over page_order as page_total,
-                coalesce(lead(true) over page_order, false) as page_follows
+                coalesce(lead(true) over page_order, false) as has_more
             from (\(rows)) as page_row window page_order as (order by \(unescaped: order) rows unbounded preceding)
         ) as page_sized
         where page_total - page_size < \(unescaped: String(bytes)) order by \(unescaped: order) limit \(unescaped: String(limit))

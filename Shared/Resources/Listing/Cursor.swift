@@ -7,7 +7,7 @@ struct Cursor: Sendable, Hashable {
     var value: String?
     var id: RecordID?
 
-    /// What ``CursorSigner`` seals.
+    /// What ``Paging`` seals.
     var json: JSON { [id.map { .string($0.description) } ?? .null, value.map(JSON.string) ?? .null] }
 
     init(value: String?, id: RecordID?) {
@@ -15,12 +15,9 @@ struct Cursor: Sendable, Hashable {
         self.id = id
     }
 
-    /// - Throws: ``Problem`` `invalid_cursor` when a cursor of this list holds something else, as one of another release may.
-    init(_ json: JSON) throws(Problem) {
+    init?(_ json: JSON) {
         let id = json[0]?.string.flatMap { RecordID($0) }
-        guard id != nil || json[0] == .null, let value = json[1], value == .null || value.string != nil else {
-            throw Problem(.invalidCursor, "The cursor does not belong to this list. Start again without 'after'.")
-        }
+        guard id != nil || json[0] == .null, let value = json[1], value == .null || value.string != nil else { return nil }
         self.init(value: value.string, id: id)
     }
 }

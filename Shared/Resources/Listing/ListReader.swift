@@ -4,11 +4,10 @@ import Postgres
 /// Checks the parameters of a list against a declaration.
 struct ListReader: Sendable {
     let definition: ResourceDefinition
-    let signer: CursorSigner
+    let cursors: CursorSigner
     /// Every parameter that the list knows, but for `custom.<key>`.
     let parameterNames: [String]
 
-    static let limits = 1...200
     /// The most values of one filter.
     static let maximumValues = 100
 
@@ -17,24 +16,24 @@ struct ListReader: Sendable {
     private let tagsField: Field?
     private let hasCustom: Bool
 
-    init(_ definition: ResourceDefinition, signer: CursorSigner) {
+    init(_ definition: ResourceDefinition, cursors: CursorSigner) {
         self.definition = definition
-        self.signer = signer
+        self.cursors = cursors
         columns = definition.columns
         tagsField = definition.fields.first { if case .tags = $0.kind { true } else { false } }
         hasCustom = definition.fields.contains { if case .custom = $0.kind { true } else { false } }
         filterable = definition.fields.filter { $0.traits.contains(.filterable) }
         parameterNames =
-            ["limit", "after", "sort", "fields", "count", "deleted"] + (definition.isSearchable ? ["q"] : [])
+            Paging.parameters.map(\.name) + ["sort", "fields", "count", "deleted"] + (definition.isSearchable ? ["q"] : [])
             + ["created_after", "created_before", "updated_after", "updated_before"] + (tagsField == nil ? [] : ["tag"])
             + filterable.map(\.name)
     }
 
     /// - Throws: ``Problem`` `unknown_parameter`, `invalid_parameter` with every fault, or `invalid_cursor`.
-    func read(_ query: Query, as context: RequestContext) throws(Problem) -> ListRequest {
+    func read(_ query: Query, as context: RequestContext) throws(Problem) -> (ListRequest, Paging) {
         try refuseUnknown(query)
         var request = ListRequest(
-            sort: SortOrder(column: "created_at", isDescending: true, isNullable: false), selection: columns, binding: [])
+            sort: SortOrder(column: "created_at", isDescending: true, isNullable: false), selection: columns)
         var faults: [Problem.Fault] = []
         for item in query.items where item.name != "after" {
             do throws(ValueFault) {
@@ -44,9 +43,12 @@ struct ListReader: Sendable {
             }
         }
         if let first = faults.first { throw Problem(.invalidParameter, first.detail, faults: faults) }
-        request.binding = binding(of: query, as: context)
-        if let after = query["after"] { request.cursor = try Cursor(try signer.open(after, list: request.binding)) }
-        return request
+        let isRestricted = context.scopes[definition.permissions] != .all
+        let paging = Paging(
+            query, of: [context.tenant.description, definition.name, isRestricted ? context.user.description : "-"], limit: request.limit,
+            shape: ["fields", "count"], cursors: cursors)
+        request.cursor = try paging.position(Cursor.init)
+        return (request, paging)
     }
 
     /// The columns of `?fields=`, for a single record.
@@ -68,24 +70,10 @@ struct ListReader: Sendable {
         try query.allowOnly(names)
     }
 
-    /// Tenant, resource, whose rows, and every parameter that decides which rows there are and in which order.
-    private func binding(of query: Query, as context: RequestContext) -> [UInt8] {
-        let isRestricted = context.scopes[definition.permissions] != .all
-        let parts =
-            [context.tenant.description, definition.name, isRestricted ? context.user.description : "-"]
-            + query.items.filter { !["after", "limit", "fields", "count"].contains($0.name) }.sorted { $0.name < $1.name }
-            .flatMap { [$0.name, $0.value] }
-        return parts.flatMap { Array("\($0.utf8.count):\($0)".utf8) }
-    }
-
     private func apply(_ item: Query.Item, to request: inout ListRequest, as context: RequestContext) throws(ValueFault) {
         let (name, value) = (item.name, item.value)
         switch name {
-        case "limit":
-            guard let limit = Int(value), Self.limits.contains(limit) else {
-                throw ValueFault(.outOfRange, "Expected 1 to 200.")
-            }
-            request.limit = limit
+        case "limit": request.limit = try Paging.limit(value)
         case "sort": request.sort = try sort(value)
         case "fields": request.selection = try selection(value)
         case "count":

@@ -5,8 +5,8 @@ import Postgres
 struct ListRequest: Sendable {
     enum Count: String, Sendable, CaseIterable { case exact, estimate }
 
-    /// Rows on a page, 1…200.
-    var limit = 50
+    /// Rows on the page.
+    var limit = Paging.defaultLimit
     var sort: SortOrder
     var cursor: Cursor?
     var count: Count?
@@ -21,8 +21,6 @@ struct ListRequest: Sendable {
     /// The record that came first is left out of the rows in order.
     var isWithoutNumber = false
     var isDeleted = false
-    /// What a cursor of this list belongs to.
-    var binding: [UInt8]
 }
 
 /// The order of a list: a column, then the id, both in one direction. Null comes last going up and first going down, which is

@@ -3,8 +3,8 @@ import Core
 extension Resource {
     var list: Route {
         .permitted(permission(.read), .get, definition.path, documents.list(parameters: lists)) { call, context in
-            let request = try lists.read(call.query, as: context)
-            return .json(try await store.list(request, signer: lists.signer, as: context))
+            let (request, paging) = try lists.read(call.query, as: context)
+            return .json(try await store.list(request, paging, as: context))
         }
     }
 

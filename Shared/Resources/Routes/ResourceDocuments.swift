@@ -52,24 +52,13 @@ struct ResourceDocuments: Sendable {
     }
 
     private var page: JSON {
-        [
-            "type": "object", "required": ["data", "page"],
-            "properties": [
-                "data": ["type": "array", "items": reference()],
-                "page": [
-                    "type": "object", "required": ["next", "limit"],
-                    "properties": [
-                        "next": ["type": ["string", "null"], "description": "The cursor for after=; null on the last page."],
-                        "limit": ["type": "integer"],
-                        "total": ["type": "integer", "description": "Only with count=: how many records the whole list has."],
-                        "total_relation": [
-                            "type": "string", "enum": ["exact", "at_least"],
-                            "description": "Only with count=estimate: whether total is the number, or the list has more than it.",
-                        ],
-                    ],
-                ],
-            ],
+        var counts = JSONObject()
+        counts["total"] = ["type": "integer", "description": "Only with count=: how many records the whole list has."]
+        counts["total_relation"] = [
+            "type": "string", "enum": ["exact", "at_least"],
+            "description": "Only with count=estimate: whether total is the number, or the list has more than it.",
         ]
+        return Paging.schema(of: reference(), further: counts)
     }
 
     private var batchInput: JSON {
@@ -163,9 +152,8 @@ struct ResourceDocuments: Sendable {
 
     private func parameter(_ name: String) -> Operation.Parameter {
         func make(_ schema: JSON, _ description: String) -> Operation.Parameter { .init(name, in: .query, schema: schema, description) }
+        if let parameter = Paging.parameters.first(where: { $0.name == name }) { return parameter }
         switch name {
-        case "limit": return make(["type": "integer", "minimum": 1, "maximum": 200, "default": 50], "Records on a page.")
-        case "after": return make(["type": "string"], "The cursor `next` of the page before.")
         case "sort":
             let names = definition.sortable.flatMap { [JSON.string($0.column), .string("-\($0.column)")] }
             return make(

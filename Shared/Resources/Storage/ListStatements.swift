@@ -6,7 +6,7 @@ import Postgres
 ///
 /// Each list is read along the index of its order, and the filters that this index does not serve are applied on the way. That is
 /// cheap where they hold often; where they hold seldom, their own indexes find the few rows, which are then sorted. Which it is shows
-/// on the first some hundred rows (``ResourceStore/list(_:signer:as:)``).
+/// on the first some hundred rows (``ResourceStore/list(_:_:as:)``).
 struct ListStatements: Sendable {
     /// How the rows of a page are found.
     enum Reading: Sendable, Hashable {

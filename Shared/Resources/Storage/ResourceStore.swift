@@ -51,7 +51,7 @@ struct ResourceStore: Sendable {
     }
 
     /// The page as JSON, made from the rows without an object between.
-    func list(_ request: ListRequest, signer: CursorSigner, as context: RequestContext) async throws -> [UInt8] {
+    func list(_ request: ListRequest, _ paging: Paging, as context: RequestContext) async throws -> [UInt8] {
         try await answering {
             let total = try await total(request, as: context)
             let first = try await ofNumber(request, as: context)
@@ -60,18 +60,21 @@ struct ResourceStore: Sendable {
             rest.limit = max(1, request.limit - (first == nil ? 0 : 1))
             var (rows, reading) = try await find(rest, as: context)
             let last = request.selection.count + 2
-            var follows = rows.count > rest.limit
+            var hasMore = rows.count > rest.limit
             if try rows.contains(where: { try $0.decode(last) }) {
                 let bounded = lists.boundedPage(rest, reading, as: context)
                 rows = try await postgres.batch(as: context, pace: reading == .inOrder ? .short : .long, [bounded])[0]
-                follows = try rows.last?.decode(last) ?? false
+                hasMore = try rows.last?.decode(last) ?? false
             }
             var shown = Array(rows.prefix(rest.limit))
             if let first {
-                if request.limit == 1 { (follows, shown) = (!shown.isEmpty, []) }
+                if request.limit == 1 { (hasMore, shown) = (!shown.isEmpty, []) }
                 shown.insert(first, at: 0)
             }
-            return try page(shown, isFirstOutOfOrder: first != nil, follows: follows, total: total, of: request, signer: signer)
+            // Without a row in order the next page goes on at the order's beginning.
+            let end = shown.count > 1 || first == nil ? shown.last : nil
+            let cursor = try hasMore ? Cursor(value: end?.text(last - 1), id: end?.decode(last - 2)) : nil
+            return page(shown, of: request, paging.page(next: cursor?.json), total: total)
         }
     }
 
@@ -119,9 +122,7 @@ struct ResourceStore: Sendable {
         return try await postgres.batch(as: context, pace: .long, [counting])[0][0].decode(0)
     }
 
-    private func page(
-        _ rows: [PostgresRow], isFirstOutOfOrder: Bool, follows: Bool, total: Int?, of request: ListRequest, signer: CursorSigner
-    ) throws -> [UInt8] {
+    private func page(_ rows: [PostgresRow], of request: ListRequest, _ page: JSONObject, total: Int?) -> [UInt8] {
         let renderer = request.selection.count == definition.columns.count ? renderer : RowRenderer(columns: request.selection)
         var output: [UInt8] = []
         output.reserveCapacity(64 + rows.count * (48 * request.selection.count))
@@ -130,23 +131,15 @@ struct ResourceStore: Sendable {
             if index > 0 { output.append(UInt8(ascii: ",")) }
             renderer.append(row, to: &output)
         }
-        output.append(contentsOf: #"],"page":{"next":"#.utf8)
-        if follows, let end = rows.last {
-            let isInOrder = rows.count > 1 || !isFirstOutOfOrder
-            let cursor = Cursor(
-                value: isInOrder ? end.text(request.selection.count + 1) : nil,
-                id: isInOrder ? try end.decode(request.selection.count) : nil)
-            output.append(contentsOf: "\"\(signer.seal(cursor.json, list: request.binding))\"".utf8)
-        } else {
-            output.append(contentsOf: "null".utf8)
-        }
-        output.append(contentsOf: ",\"limit\":\(request.limit)".utf8)
+        output.append(contentsOf: #"],"page":"#.utf8)
+        var page = page
         if let count = request.count, let total {
             let isBounded = count == .estimate && total > Self.estimateBound
-            output.append(contentsOf: ",\"total\":\(isBounded ? Self.estimateBound : total)".utf8)
-            if count == .estimate { output.append(contentsOf: ",\"total_relation\":\"\(isBounded ? "at_least" : "exact")\"".utf8) }
+            page["total"] = .number(isBounded ? Self.estimateBound : total)
+            if count == .estimate { page["total_relation"] = isBounded ? "at_least" : "exact" }
         }
-        output.append(contentsOf: "}}".utf8)
+        output.append(contentsOf: JSON.object(page).bytes)
+        output.append(UInt8(ascii: "}"))
         return output
     }
 
