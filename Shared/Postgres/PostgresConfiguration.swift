@@ -23,7 +23,7 @@ public struct PostgresConfiguration: Sendable {
     /// Connections of the fast lane, shared by all callers. Default 8, at least 1. One tenant is on half of a thread's
     /// share at a time, on three quarters while it is the only one.
     public var fastConnections = 8
-    /// Connections of the bulk lane, leased to one transaction, session or long batch at a time. Default 4; with 0 there are none of
+    /// Connections of the bulk lane, checked out by one transaction, session or long batch at a time. Default 4; with 0 there are none of
     /// those. One tenant has at most half of a thread's share at a time, and a quarter for batches that run long, rounded down but at
     /// least 1; its others wait.
     public var bulkConnections = 4

@@ -14,7 +14,7 @@ struct StartGate: Sendable {
     let systemPostgres: PostgresClient
     let migrations: [MigrationSet]
     let logger: Logger
-    private let told = Told()
+    private let once = OnceLog()
 
     init(
         definition: ServiceDefinition, postgres: PostgresClient, systemPostgres: PostgresClient, migrations: [MigrationSet], logger: Logger
@@ -39,20 +39,20 @@ struct StartGate: Sendable {
                     return try await IsolationCheck(postgres, schema: definition.name.rawValue)
                         .run(as: SystemContext(service: definition.name.rawValue))
                 }
-                if told.isFirst("migrations") {
+                if once.isFirst("migrations") {
                     logger.notice(
                         "waiting for migrations; run the subcommand migrate",
                         metadata: [LogKey.migration: .string(pending.map(\.description).joined(separator: ", "))])
                 }
             } catch let error as PostgresError where error.isOutage && !Task.isCancelled {
-                if told.isFirst("database") { logger.notice("waiting for the database") }
+                if once.isFirst("database") { logger.notice("waiting for the database") }
             }
             try await Task.sleep(for: .milliseconds(250))
         }
     }
 
     /// What has been said already: several parts of a process wait at one gate, and one line is enough.
-    private final class Told: Sendable {
+    private final class OnceLog: Sendable {
         private let what = Mutex<Set<String>>([])
 
         func isFirst(_ text: String) -> Bool { what.withLock { $0.insert(text).inserted } }
@@ -72,7 +72,7 @@ extension StartGate {
 }
 
 /// A service that begins once the gate is open.
-struct Gated<Inner: Service>: Service {
+struct AfterStart<Inner: Service>: Service {
     let gate: StartGate
     let service: Inner
 
@@ -89,7 +89,7 @@ struct Gated<Inner: Service>: Service {
 
 /// A service whose tasks run where the database's connections are: a request is read, sent to Postgres and answered without another
 /// thread to wake up on the way (Shared/Decisions/0006).
-struct Preferring<Inner: Service>: Service {
+struct OnReactor<Inner: Service>: Service {
     let executor: any TaskExecutor
     let service: Inner
 

@@ -103,23 +103,23 @@ public struct ServiceHost: Sendable {
             let relay = OutboxRelay(
                 postgres: dependencies.systemPostgres, services: dependencies.services, service: definition.name, metrics: relayMetrics,
                 logger: logger)
-            services.append(Gated(gate: gate, service: relay))
+            services.append(AfterStart(gate: gate, service: relay))
             for worker in workers {
-                services.append(Gated(gate: gate, service: WorkerLoop(worker: worker, logger: logger)))
+                services.append(AfterStart(gate: gate, service: WorkerLoop(worker: worker, logger: logger)))
             }
         }
         if mode == .serve {
             let responder = ServiceResponder(
                 parts: parts, signer: configuration.signer, metrics: routeMetrics, readiness: readiness, logger: logger)
             services.append(
-                Gated(
+                AfterStart(
                     gate: gate,
-                    service: Preferring(
+                    service: OnReactor(
                         executor: dependencies.postgres.executor,
                         service: application(
                             responder, host: configuration.host, port: configuration.port, opened: { ports.opened(api: $0) }))))
         }
-        if mode == .worker { services.append(Gated(gate: gate, service: ReadyWhenOpen(readiness: readiness, logger: logger))) }
+        if mode == .worker { services.append(AfterStart(gate: gate, service: ReadyWhenOpen(readiness: readiness, logger: logger))) }
         services.append(Drain(readiness: readiness, delay: configuration.drain, logger: logger))
         var group = ServiceGroupConfiguration(services: services, gracefulShutdownSignals: signals, logger: logger)
         group.maximumGracefulShutdownDuration = configuration.drain + configuration.grace

@@ -22,13 +22,13 @@ import Testing
                 let waiting = try await client.transaction(as: context) { transaction in
                     try await transaction.query(lock)
                     let waiting = Task { try await client.batch(as: context, [lock, insert(context, "a")]) }
-                    try await eventually("the batch waits on a connection of its own") { client.statistics.leases == 2 }
+                    try await eventually("the batch waits on a connection of its own") { client.statistics.checkouts == 2 }
                     for number in 0..<20 { _ = try await client.batch(as: other, [insert(other, "item \(number)")]) }
                     return waiting
                 }
                 _ = try await waiting.value
                 #expect(try await client.batch(as: context, ["select from item"])[0].count == 1)
-                try await eventually("the connection is given back") { client.statistics.leases == 0 }
+                try await eventually("the connection is given back") { client.statistics.checkouts == 0 }
                 #expect(client.statistics.reconnects == 0)
             }
         }
@@ -90,7 +90,7 @@ import Testing
                     for _ in 0..<6 {
                         group.addTask { try await client.transaction(as: context) { _ in for await _ in end {} } }
                     }
-                    try await eventually("the tenant has its half") { client.statistics.leases == 2 && client.statistics.waiting == 4 }
+                    try await eventually("the tenant has its half") { client.statistics.checkouts == 2 && client.statistics.waiting == 4 }
                     for _ in 0..<8 { try await client.transaction(as: other) { _ = try await $0.query("select 1") } }
                     ending.finish()
                     try await group.waitForAll()

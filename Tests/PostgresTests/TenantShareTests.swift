@@ -88,10 +88,10 @@ import Testing
                     for _ in 0..<5 {
                         group.addTask { _ = try? await client.batch(as: context, pace: .long, ["select pg_sleep(30)"]) }
                     }
-                    try await eventually("one runs") { client.statistics.leases == 1 && client.statistics.waiting == 4 }
+                    try await eventually("one runs") { client.statistics.checkouts == 1 && client.statistics.waiting == 4 }
                     _ = try await client.batch(as: other, pace: .long, ["select 1"])
                     try await client.transaction(as: context) { _ = try await $0.query("select 1") }
-                    try await eventually("the one goes on") { client.statistics.leases == 1 && client.statistics.waiting == 4 }
+                    try await eventually("the one goes on") { client.statistics.checkouts == 1 && client.statistics.waiting == 4 }
                     group.cancelAll()
                 }
                 try await eventually("the server has stopped what nobody waits for") {

@@ -105,7 +105,7 @@ import Testing
                     try await group.waitForAll()
                 }
                 #expect(try await names(client, context).count == 20)
-                #expect(client.statistics.leases == 0)
+                #expect(client.statistics.checkouts == 0)
             }
         }
     }

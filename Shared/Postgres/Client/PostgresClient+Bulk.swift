@@ -24,19 +24,19 @@ extension PostgresClient {
         _ settings: SQL, tenant: TenantID?, until deadline: Timestamp, isolation: isolated (any Actor)? = #isolation,
         _ body: (PostgresTransaction) async throws -> T
     ) async throws -> T {
-        let leased = LeasedConnection(lease: Lease(tenant: tenant), reactor: nextBulkReactor)
+        let connection = CheckedOutConnection(checkout: Checkout(tenant: tenant), reactor: nextBulkReactor)
         var isClean = false
-        defer { leased.release(isClean: isClean) }
-        _ = try await leased.acquire(["begin", settings], until: deadline, commits: false)
+        defer { connection.release(isClean: isClean) }
+        _ = try await connection.checkOut(["begin", settings], until: deadline, commits: false)
         let value: T
         do {
-            value = try await body(PostgresTransaction(lease: leased, deadline: deadline))
+            value = try await body(PostgresTransaction(connection: connection, deadline: deadline))
         } catch {
             // When even this fails, for one because the task is cancelled, the connection is closed and the server rolls back.
-            isClean = (try? await leased.run(["rollback"], until: deadline, commits: false)) != nil
+            isClean = (try? await connection.run(["rollback"], until: deadline, commits: false)) != nil
             throw error
         }
-        let committed = try await leased.run(["commit"], until: deadline, commits: true)
+        let committed = try await connection.run(["commit"], until: deadline, commits: true)
         isClean = true
         // Postgres answers so when a statement had failed and the closure did not pass the failure on.
         guard committed[0].commandTag == "COMMIT" else {
@@ -45,7 +45,7 @@ extension PostgresClient {
         return value
     }
 
-    /// Leases a connection of the bulk lane without opening a transaction: for advisory locks that elect a leader, and for
+    /// Checks out a connection of the bulk lane without opening a transaction: for advisory locks that elect a leader, and for
     /// statements that Postgres runs outside transactions only. The connection is closed afterwards, so locks and settings end.
     ///
     /// The context's deadline bounds the wait for the connection, not what is done with it.
@@ -53,19 +53,20 @@ extension PostgresClient {
     public func session<T: Sendable>(
         as context: SystemContext, isolation: isolated (any Actor)? = #isolation, _ body: (PostgresSession) async throws -> T
     ) async throws -> T {
-        let leased = LeasedConnection(lease: Lease(tenant: nil), reactor: nextBulkReactor)
-        defer { leased.release(isClean: false) }
+        let connection = CheckedOutConnection(checkout: Checkout(tenant: nil), reactor: nextBulkReactor)
+        defer { connection.release(isClean: false) }
         let request: SQL = "select set_config('app.request', \(context.requestID), false)"
-        _ = try await leased.acquire([request], until: context.deadline, commits: true)
-        return try await body(PostgresSession(lease: leased))
+        _ = try await connection.checkOut([request], until: context.deadline, commits: true)
+        return try await body(PostgresSession(connection: connection))
     }
 }
 
-extension LeasedConnection {
+extension CheckedOutConnection {
     /// Waits for a free connection and runs the statements on it.
-    func acquire(_ statements: [SQL], until deadline: Timestamp, commits: Bool) async throws -> [PostgresResult] {
+    func checkOut(_ statements: [SQL], until deadline: Timestamp, commits: Bool) async throws -> [PostgresResult] {
         try await reactor.run(
             Request(
-                settings: nil, statements: statements, deadline: deadline.monotonic, lease: lease, isAcquiring: true, commits: commits))
+                settings: nil, statements: statements, deadline: deadline.monotonic, checkout: checkout, isCheckingOut: true,
+                commits: commits))
     }
 }

@@ -6,7 +6,7 @@ import Synchronization
 /// A client of one Postgres database for many callers at once.
 ///
 /// The fast lane sends each batch over one of a few shared connections in pipeline mode, so that hundreds of callers need no
-/// connection of their own. The bulk lane leases a connection to one caller, for transactions that must think between
+/// connection of their own. A connection of the bulk lane is checked out by one caller, for transactions that must think between
 /// statements. Threads and connections start with ``run()`` or the first use.
 public final class PostgresClient: Service, Sendable {
     private let reactors: [Reactor]
@@ -102,12 +102,12 @@ public final class PostgresClient: Service, Sendable {
                 if case .mustRunAlone(isLong: true) = error.kind { isLong = true }
             }
         }
-        let leased = LeasedConnection(lease: Lease(tenant: tenant, isLong: isLong), reactor: bulkReactor)
-        // The one transaction has ended by then, or the lease is spoilt and the connection closed.
-        defer { leased.release(isClean: true) }
+        let connection = CheckedOutConnection(checkout: Checkout(tenant: tenant, isLong: isLong), reactor: bulkReactor)
+        // The one transaction has ended by then, or the checkout is spoilt and the connection closed.
+        defer { connection.release(isClean: true) }
         return try await bulkReactor.run(
             Request(
-                settings: settings, statements: statements, deadline: deadline, lease: leased.lease, isAcquiring: true,
+                settings: settings, statements: statements, deadline: deadline, checkout: connection.checkout, isCheckingOut: true,
                 hasLeft: presence?.hasLeft))
     }
 

@@ -2,10 +2,10 @@
 public struct PostgresStatistics: Sendable, Equatable {
     /// Connections of the fast lane that are up.
     public var fastConnections = 0
-    /// Connections of the bulk lane that are up, leased or not.
+    /// Connections of the bulk lane that are up, checked out or not.
     public var bulkConnections = 0
     /// Transactions and sessions that hold a connection.
-    public var leases = 0
+    public var checkouts = 0
     /// Batches sent and not yet answered in full.
     public var inFlight = 0
     /// Batches on the most loaded connection.
@@ -26,7 +26,7 @@ public struct PostgresStatistics: Sendable, Equatable {
     static func + (left: Self, right: Self) -> Self {
         Self(
             fastConnections: left.fastConnections + right.fastConnections, bulkConnections: left.bulkConnections + right.bulkConnections,
-            leases: left.leases + right.leases, inFlight: left.inFlight + right.inFlight,
+            checkouts: left.checkouts + right.checkouts, inFlight: left.inFlight + right.inFlight,
             greatestDepth: max(left.greatestDepth, right.greatestDepth), waiting: left.waiting + right.waiting,
             batches: left.batches + right.batches, statements: left.statements + right.statements,
             reconnects: left.reconnects + right.reconnects, overloads: left.overloads + right.overloads,

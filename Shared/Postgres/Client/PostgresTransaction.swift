@@ -2,7 +2,7 @@ import Core
 
 /// A transaction that is open on a connection of the bulk lane; of use only inside the closure that it is given to.
 public struct PostgresTransaction: Sendable {
-    let lease: LeasedConnection
+    let connection: CheckedOutConnection
     let deadline: Timestamp
 
     /// Runs one statement.
@@ -18,14 +18,14 @@ public struct PostgresTransaction: Sendable {
     /// - Throws: ``PostgresError``, as ``query(_:)``.
     @discardableResult
     public func batch(_ statements: [SQL]) async throws -> [PostgresResult] {
-        try await lease.run(statements, until: deadline, commits: false)
+        try await connection.run(statements, until: deadline, commits: false)
     }
 }
 
 /// A connection of the bulk lane without a transaction: each call commits. Locks and settings of the session last until the end
 /// of the closure that it is given to; of use only inside that.
 public struct PostgresSession: Sendable {
-    let lease: LeasedConnection
+    let connection: CheckedOutConnection
 
     /// Runs one statement within the given time, 30 s by default.
     ///
@@ -40,20 +40,20 @@ public struct PostgresSession: Sendable {
     /// - Throws: ``PostgresError``.
     @discardableResult
     public func batch(_ statements: [SQL], timeout: Duration = .seconds(30)) async throws -> [PostgresResult] {
-        try await lease.run(statements, until: Timestamp.now.advanced(by: timeout), commits: true)
+        try await connection.run(statements, until: Timestamp.now.advanced(by: timeout), commits: true)
     }
 }
 
-/// A lease with the reactor that it was taken from.
-struct LeasedConnection: Sendable {
-    let lease: Lease
+/// A checkout with the reactor whose connection it is of.
+struct CheckedOutConnection: Sendable {
+    let checkout: Checkout
     let reactor: Reactor
 
     func run(_ statements: [SQL], until deadline: Timestamp, commits: Bool) async throws -> [PostgresResult] {
         for statement in statements { try statement.validate() }
         return try await reactor.run(
-            Request(settings: nil, statements: statements, deadline: deadline.monotonic, lease: lease, commits: commits))
+            Request(settings: nil, statements: statements, deadline: deadline.monotonic, checkout: checkout, commits: commits))
     }
 
-    func release(isClean: Bool) { reactor.push(.release(lease, isClean: isClean)) }
+    func release(isClean: Bool) { reactor.push(.release(checkout, isClean: isClean)) }
 }

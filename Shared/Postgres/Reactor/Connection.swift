@@ -14,8 +14,8 @@ final class Connection {
     private var prepared: [Int: Statement] = [:]
     /// Since when the oldest batch is the oldest, nanoseconds of the monotonic clock.
     private var headSince: Int64 = 0
-    /// Who has leased it; bulk lane only.
-    var lease: Lease?
+    /// Who has checked it out; bulk lane only.
+    var checkout: Checkout?
     /// Takes no more work and is replaced once what is on its way has been answered.
     private(set) var isRetiring = false
     /// The poller is asked to tell when the socket takes bytes again.
@@ -217,7 +217,7 @@ final class Connection {
                 continue
             }
             // A failure that comes instead of the sync's answer, or of `commit`'s, may come after the commit.
-            let isKnownRolledBack = isFailed && !request.failedAtSync && request.lease == nil
+            let isKnownRolledBack = isFailed && !request.failedAtSync && request.checkout == nil
             let mayHaveCommitted = request.hasSync && request.commits && !isKnownRolledBack
             request.finish(throwing: PostgresError(.connectionLost(mayHaveCommitted: mayHaveCommitted)))
         }
@@ -228,9 +228,9 @@ final class Connection {
         }
         outgoing.removeAll()
         prepared.removeAll()
-        lease?.isSpoilt = true
-        lease?.connection = nil
-        lease = nil
+        checkout?.isSpoilt = true
+        checkout?.connection = nil
+        checkout = nil
         isRetiring = false
         isAwaitingWrite = false
         isDirty = false

@@ -17,7 +17,7 @@ final class Reactor: Sendable {
     enum Command {
         case submit(Request, Request.Continuation)
         case cancel(Request)
-        case release(Lease, isClean: Bool)
+        case release(Checkout, isClean: Bool)
         /// A batch of the tenant kept others waiting on a shared connection.
         case learn(SharingFault, TenantID)
         case connected(Int, ConnectionHandle)

@@ -86,7 +86,7 @@ final class ReactorLoop {
     private var isAnyoneWaiting: Bool { !waitingFast.isEmpty || !waitingBulk.isEmpty || !waitingLong.isEmpty }
 
     private var isOccupied: Bool {
-        isAnyoneWaiting || connections.contains { $0.depth > 0 || $0.lease != nil }
+        isAnyoneWaiting || connections.contains { $0.depth > 0 || $0.checkout != nil }
     }
 
     private var waitTime: Int32 {
@@ -101,7 +101,7 @@ final class ReactorLoop {
             request.continuation = continuation
             start(request)
         case .cancel(let request): abandon(request, .cancelled)
-        case .release(let lease, let isClean): release(lease, isClean: isClean)
+        case .release(let checkout, let isClean): release(checkout, isClean: isClean)
         case .learn(let fault, let tenant): learn(fault, of: tenant)
         case .connected(let index, let handle): open(connections[index], handle)
         case .shutDown(let drain):
@@ -115,17 +115,17 @@ final class ReactorLoop {
 
     private func start(_ request: Request) {
         if request.deadline <= now { return abandon(request, .deadlineExceeded) }
-        if let lease = request.lease, !request.isAcquiring {
-            guard let connection = lease.connection, !lease.isSpoilt else {
+        if let checkout = request.checkout, !request.isCheckingOut {
+            guard let connection = checkout.connection, !checkout.isSpoilt else {
                 return request.finish(throwing: PostgresError(.connectionLost(mayHaveCommitted: false)))
             }
             guard connection.depth < configuration.maximumDepth else { return request.finish(throwing: PostgresError(.overloaded)) }
             return send(request, over: connection)
         }
-        if stopAt != nil || (request.isAcquiring && bulk.isEmpty) {
+        if stopAt != nil || (request.isCheckingOut && bulk.isEmpty) {
             return request.finish(throwing: PostgresError(.notConnected))
         }
-        if request.isAcquiring {
+        if request.isCheckingOut {
             if place(request) == .started { return }
         } else {
             if let isLong = isLongAlone(request) { return request.finish(throwing: PostgresError(.mustRunAlone(isLong: isLong))) }
@@ -146,8 +146,8 @@ final class ReactorLoop {
             }
             queue.append(request)
         }
-        if !request.isAcquiring { return add(to: &waitingFast) }
-        if request.lease?.isLong == true { add(to: &waitingLong) } else { add(to: &waitingBulk) }
+        if !request.isCheckingOut { return add(to: &waitingFast) }
+        if request.checkout?.isLong == true { add(to: &waitingLong) } else { add(to: &waitingBulk) }
     }
 
     // MARK: Shares
@@ -198,20 +198,22 @@ final class ReactorLoop {
         return .started
     }
 
-    /// Gives a lease its connection. One tenant has half of the lane, so that its transactions, when they wait for each other, leave
+    /// Gives a checkout its connection. One tenant has half of the lane, so that its transactions, when they wait for each other, leave
     /// room for those of others; and a quarter for what runs long, since that takes the server's processors.
     private func place(_ request: Request) -> FairQueue.Outcome {
-        guard let lease = request.lease, let connection = bulk.first(where: { $0.isUsable && $0.lease == nil }) else { return .allMustWait }
+        guard let checkout = request.checkout, let connection = bulk.first(where: { $0.isUsable && $0.checkout == nil }) else {
+            return .allMustWait
+        }
         if let tenant = request.tenant {
             let load = load(of: tenant)
-            if load.leases >= max(1, bulk.count / 2) { return .tenantMustWait }
-            if lease.isLong, load.longLeases >= max(1, bulk.count / 4) { return .tenantMustWait }
-            load.leases += 1
-            if lease.isLong { load.longLeases += 1 }
-            lease.load = load
+            if load.checkouts >= max(1, bulk.count / 2) { return .tenantMustWait }
+            if checkout.isLong, load.longCheckouts >= max(1, bulk.count / 4) { return .tenantMustWait }
+            load.checkouts += 1
+            if checkout.isLong { load.longCheckouts += 1 }
+            checkout.load = load
         }
-        lease.connection = connection
-        connection.lease = lease
+        checkout.connection = connection
+        connection.checkout = checkout
         send(request, over: connection)
         return .started
     }
@@ -226,7 +228,7 @@ final class ReactorLoop {
     /// Answers a caller who does not wait any longer. What was sent for it is drained and dropped.
     private func abandon(_ request: Request, _ kind: PostgresError.Kind) {
         guard request.state != .finished else { return }
-        if request.state == .sent { request.lease?.isSpoilt = true }
+        if request.state == .sent { request.checkout?.isSpoilt = true }
         if kind == .deadlineExceeded { statistics.timeouts += 1 }
         request.finish(throwing: PostgresError(kind))
     }
@@ -238,17 +240,17 @@ final class ReactorLoop {
         waitingLong.dispatch(place)
     }
 
-    /// Ends a lease. A connection that is not as it was before the lease is replaced, so that nothing of it stays behind:
+    /// Ends a checkout. A connection that is not as it was before the checkout is replaced, so that nothing of it stays behind:
     /// no open transaction, no setting, no lock, no answer.
-    private func release(_ lease: Lease, isClean: Bool) {
-        if let load = lease.load.take() {
-            load.leases -= 1
-            if lease.isLong { load.longLeases -= 1 }
+    private func release(_ checkout: Checkout, isClean: Bool) {
+        if let load = checkout.load.take() {
+            load.checkouts -= 1
+            if checkout.isLong { load.longCheckouts -= 1 }
         }
-        guard let connection = lease.connection else { return dispatch() }
-        lease.connection = nil
-        connection.lease = nil
-        if isClean, !lease.isSpoilt, connection.depth == 0 { return dispatch() }
+        guard let connection = checkout.connection else { return dispatch() }
+        checkout.connection = nil
+        connection.checkout = nil
+        if isClean, !checkout.isSpoilt, connection.depth == 0 { return dispatch() }
         if connection.depth > 0, let cancellation = connection.handle?.cancellation() { connector.cancel(cancellation) }
         lose(connection)
     }
@@ -339,14 +341,14 @@ final class ReactorLoop {
     private func publish() {
         statistics.fastConnections = 0
         statistics.bulkConnections = 0
-        statistics.leases = 0
+        statistics.checkouts = 0
         statistics.inFlight = 0
         statistics.greatestDepth = 0
         for connection in connections {
             if connection.isUsable {
                 if connection.lane == .fast { statistics.fastConnections += 1 } else { statistics.bulkConnections += 1 }
             }
-            if connection.lease != nil { statistics.leases += 1 }
+            if connection.checkout != nil { statistics.checkouts += 1 }
             statistics.inFlight += connection.depth
             statistics.greatestDepth = max(statistics.greatestDepth, connection.depth)
         }

@@ -28,10 +28,10 @@ final class Request: @unchecked Sendable {
     let deadline: Int64
     /// In whose name; `nil` for the service's own work, which no share binds.
     let tenant: TenantID?
-    /// The lease whose connection is to be used; `nil` in the fast lane.
-    let lease: Lease?
-    /// The request takes a free connection of the bulk lane for its lease.
-    let isAcquiring: Bool
+    /// The checkout whose connection is to be used; `nil` in the fast lane.
+    let checkout: Checkout?
+    /// The request takes a free connection of the bulk lane for its checkout.
+    let isCheckingOut: Bool
     /// Whether the caller's own client has gone, so that nobody waits for the answer. Asked of the bulk lane's requests only.
     let hasLeft: (@Sendable () -> Bool)?
     /// Whether the sync makes the statements last: not so inside a transaction that is still open.
@@ -51,15 +51,15 @@ final class Request: @unchecked Sendable {
     var failedAtSync = false
 
     init(
-        settings: SQL?, statements: [SQL], deadline: Int64, tenant: TenantID? = nil, lease: Lease? = nil, isAcquiring: Bool = false,
+        settings: SQL?, statements: [SQL], deadline: Int64, tenant: TenantID? = nil, checkout: Checkout? = nil, isCheckingOut: Bool = false,
         hasLeft: (@Sendable () -> Bool)? = nil, commits: Bool = true
     ) {
         self.settings = settings
         self.statements = statements
         self.deadline = deadline
-        self.tenant = lease?.tenant ?? tenant
-        self.lease = lease
-        self.isAcquiring = isAcquiring
+        self.tenant = checkout?.tenant ?? tenant
+        self.checkout = checkout
+        self.isCheckingOut = isCheckingOut
         self.hasLeft = hasLeft
         self.commits = commits
     }
@@ -85,14 +85,14 @@ final class Request: @unchecked Sendable {
 
 /// The claim of one transaction or session to a connection of the bulk lane.
 // Unchecked: nobody but the reactor's thread touches the variables.
-final class Lease: @unchecked Sendable {
-    /// In whose name; of one tenant's leases only so many get a connection. `nil` for the service's own work.
+final class Checkout: @unchecked Sendable {
+    /// In whose name; of one tenant's checkouts only so many get a connection. `nil` for the service's own work.
     let tenant: TenantID?
     /// It is taken for a batch that runs long, of which a tenant has fewer at a time.
     let isLong: Bool
-    /// What its tenant has under way, while the lease has a connection.
+    /// What its tenant has under way, while the checkout has a connection.
     var load: TenantLoad?
-    /// The connection while the lease lasts.
+    /// The connection while the checkout lasts.
     var connection: Connection?
     /// A request was given up while its answer was still to come, or the connection was lost: it must not be used again.
     var isSpoilt = false

@@ -12,9 +12,9 @@ final class TenantLoad {
     /// Connections of the fast lane with at least one of its batches.
     private(set) var connections = 0
     /// Transactions and batches that have a connection of the bulk lane.
-    var leases = 0
+    var checkouts = 0
     /// Those of them that are there because they run long.
-    var longLeases = 0
+    var longCheckouts = 0
     /// Until then its writes have connections of their own, since one has just waited too long for a lock. Nanoseconds of the
     /// monotonic clock.
     var contendedUntil: Int64 = 0
@@ -64,6 +64,6 @@ final class TenantLoad {
 
     /// Nothing would be lost with it.
     func isForgettable(at now: Int64) -> Bool {
-        connections == 0 && leases == 0 && contendedUntil <= now && longTexts.allSatisfy { $0.value <= now }
+        connections == 0 && checkouts == 0 && contendedUntil <= now && longTexts.allSatisfy { $0.value <= now }
     }
 }
