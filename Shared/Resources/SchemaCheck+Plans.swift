@@ -62,9 +62,9 @@ extension SchemaCheck {
             case .tags: break
             default: guard field.traits.contains(.filterable) else { continue }
             }
-            let value = try field.kind.scalar(text: values[field.name] ?? "any")
+            let value = try field.type.scalar(text: values[field.name] ?? "any")
             filters.append((name, definition.filter(field, [value], of: context.tenant)))
-            if !field.kind.isText {
+            if !field.type.isText {
                 filters.append(
                     ("\(name) of several", definition.filter(field, [value, try other(than: value, of: field)], of: context.tenant)))
             }
@@ -76,7 +76,7 @@ extension SchemaCheck {
     /// Two values that are the same would count twice in what the server expects.
     private static func other(than value: SQLValue, of field: Field) throws -> SQLValue {
         switch field.kind {
-        case .enumeration(let values, _): try values.map { try field.kind.scalar(text: $0) }.last { $0 != value } ?? value
+        case .enumeration(let values, _): try values.map { try field.type.scalar(text: $0) }.last { $0 != value } ?? value
         case .integer(let range): range.upperBound.sqlValue
         default: RecordID().sqlValue
         }

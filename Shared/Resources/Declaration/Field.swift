@@ -31,6 +31,7 @@ public struct Field: Sendable {
 
     public let name: String
     public let kind: FieldKind
+    let type: FieldType
     public let traits: Traits
     public let defaultValue: Default
     /// For the public document: one sentence.
@@ -45,6 +46,7 @@ public struct Field: Sendable {
     ) {
         self.name = name
         self.kind = kind
+        type = kind.type
         self.traits = traits
         self.defaultValue = defaultValue
         self.description = description
@@ -56,7 +58,7 @@ public struct Field: Sendable {
 
     /// Whether a record may be without a value. A field with a value from the start never loses it, it is only changed.
     public var isNullable: Bool {
-        if isRequired || kind.isCollection { return false }
+        if isRequired || type.isCollection { return false }
         if case .value = defaultValue { return false }
         return true
     }

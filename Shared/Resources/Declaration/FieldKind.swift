@@ -47,46 +47,17 @@ public enum FieldKind: Sendable {
     /// The most Unicode scalars of one custom text.
     public static let maximumCustomText = 1000
 
-    /// How values look in Postgres' text format, and so how they become JSON.
-    var format: CellFormat {
-        switch self {
-        case .text, .longText, .email, .phone, .url: .text
-        case .integer: .raw
-        case .enumeration, .date, .reference: .plain
-        case .timestamp: .timestamp
-        case .boolean: .boolean
-        case .tags: .textArray
-        case .object, .custom: .raw
-        }
-    }
+    /// The names of the column types that fit.
+    var columnTypes: [String] { type.columnTypes }
 
-    /// Whether a value may be larger than a few kilobytes.
-    var isWide: Bool {
-        switch self {
-        case .longText, .custom: true
-        default: false
-        }
-    }
-
-    /// Whether a record without a value has an empty one and never null.
-    var isCollection: Bool {
-        switch self {
-        case .tags, .custom: true
-        default: false
-        }
-    }
-
-    /// The names of the column types that fit, as `format_type` prints them.
-    var columnTypes: [String] {
-        switch self {
-        case .text, .longText, .email, .phone, .url, .enumeration: ["text"]
-        case .integer: ["integer", "bigint", "smallint"]
-        case .timestamp: ["timestamp(3) with time zone"]
-        case .date: ["date"]
-        case .boolean: ["boolean"]
-        case .tags: ["text[]"]
-        case .object, .custom: ["jsonb"]
-        case .reference: ["uuid"]
-        }
+    /// Whether the name is one that a tenant's own field can have: `[a-z0-9_]{1,64}`.
+    static func isCustomKey(_ key: String) -> Bool {
+        (1...64).contains(key.utf8.count)
+            && key.utf8.allSatisfy {
+                switch $0 {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"): true
+                default: false
+                }
+            }
     }
 }

@@ -29,7 +29,7 @@ public struct ResourceDefinition: Sendable {
         self.planLimit = planLimit
         columns =
             [Column(name: "id", format: .plain), Column(name: "version", format: .raw)]
-            + fields.map { Column(name: $0.name, format: $0.kind.format, isWide: $0.kind.isWide) } + [
+            + fields.map { Column(name: $0.name, format: $0.type.format, isWide: $0.type.isWide) } + [
                 Column(name: "created_at", format: .timestamp), Column(name: "updated_at", format: .timestamp),
                 Column(name: "created_by", format: .plain), Column(name: "updated_by", format: .plain),
             ]
@@ -65,7 +65,7 @@ public struct ResourceDefinition: Sendable {
     var sortable: [SortOrder] {
         [SortOrder(column: "created_at", isNullable: false), SortOrder(column: "updated_at", isNullable: false)]
             + fields.filter { $0.traits.contains(.sortable) }.map {
-                SortOrder(column: $0.name, isNullable: $0.isNullable, isText: $0.kind.isText)
+                SortOrder(column: $0.name, isNullable: $0.isNullable, isText: $0.type.isText)
             }
     }
 }

@@ -59,11 +59,11 @@ private struct Reading {
         }
         switch (field.kind, json) {
         case (_, .null):
-            if field.kind.isCollection { return .set(Self.emptyCollection) }
+            if field.type.isCollection { return .set(Self.emptyCollection) }
             try requireNullable(field)
             return .set(.null)
         case (.tags(let maximumCount, _), _):
-            return .set(try tags(json, of: field.kind, maximumCount: maximumCount, at: pointer).sqlValue)
+            return .set(try tags(json, of: field.type, maximumCount: maximumCount, at: pointer).sqlValue)
         case (.object(let fields), _):
             return object(json, fields, at: pointer).map { whole($0, emptyIsNull: true) }
         case (.custom, _):
@@ -71,7 +71,7 @@ private struct Reading {
         case (.enumeration(let values, let settable), .string(let text)) where values.contains(text) && !settable.contains(text):
             throw ValueFault(.notAllowed, "'\(text)' cannot be set directly. Expected one of \(settable.joined(separator: ", ")).")
         default:
-            let value = try field.kind.checked(json)
+            let value = try field.type.checked(json)
             // A text that shows nothing is no text.
             if value == .null { try requireNullable(field) }
             if case .reference(.member) = field.kind, let user = value.string.flatMap({ UserID($0) }), user != caller {
@@ -91,8 +91,8 @@ private struct Reading {
         case (.caller, _): caller.sqlValue
         case (.value(let json), .tags): (json.array?.compactMap(\.string) ?? []).sqlValue
         case (.value(let json), .custom), (.value(let json), .object): .text(json.description)
-        case (.value(let json), _): SQLValue(scalar: try field.kind.checked(json))
-        case (.null, let kind): kind.isCollection ? Self.emptyCollection : .null
+        case (.value(let json), _): SQLValue(scalar: try field.type.checked(json))
+        case (.null, _): field.type.isCollection ? Self.emptyCollection : .null
         }
     }
 
@@ -109,7 +109,7 @@ private struct Reading {
 
     /// Labels that are one to people are kept once, as the first is spelt.
     private mutating func tags(
-        _ json: JSON, of kind: FieldKind, maximumCount: Int, at pointer: String
+        _ json: JSON, of type: FieldType, maximumCount: Int, at pointer: String
     ) throws(ValueFault) -> [String] {
         guard let elements = json.array else { throw .type("an array of strings", json) }
         if elements.count > maximumCount {
@@ -119,7 +119,7 @@ private struct Reading {
         var labels = Set<String>()
         for (index, element) in elements.enumerated() {
             do throws(ValueFault) {
-                guard let tag = try kind.checked(element).string else { throw ValueFault(.tooShort, "A tag cannot be empty.") }
+                guard let tag = try type.checked(element).string else { throw ValueFault(.tooShort, "A tag cannot be empty.") }
                 // A comma separates the values of a filter, so a tag with one could never be asked for.
                 if tag.utf8.contains(UInt8(ascii: ",")) { throw ValueFault(.invalidText, "A tag cannot contain a comma.") }
                 if labels.insert(PlainText.label(tag)).inserted { tags.append(tag) }
@@ -136,7 +136,7 @@ private struct Reading {
         for field in fields {
             guard let value = given[field.name] else { continue }
             do throws(ValueFault) {
-                object[field.name] = value == .null ? .null : try field.kind.checked(value)
+                object[field.name] = value == .null ? .null : try field.type.checked(value)
             } catch {
                 faults.add(error, at: pointer + JSONPointer.segment(field.name))
             }
@@ -159,5 +159,16 @@ private struct Reading {
             }
         }
         return object
+    }
+}
+
+extension SQLValue {
+    /// A checked scalar: its text, which is the same in JSON and in Postgres' text format.
+    init(scalar: JSON) {
+        switch scalar {
+        case .null: self = .null
+        case .string(let text), .number(let text): self = .text(text)
+        case .bool, .array, .object: self = .text(scalar.description)
+        }
     }
 }

@@ -50,7 +50,7 @@ extension ResourceDefinition {
     /// and together; any other kind through a tree of its own.
     func filter(_ field: Field, _ values: [SQLValue], of tenant: TenantID) -> Filter {
         let name = field.name
-        if field.kind.isText { return Filter(exactly: field.parameter, values, of: tenant) }
+        if field.type.isText { return Filter(exactly: field.parameter, values, of: tenant) }
         // The owner's index is on whose record it is.
         let columns = name == owner && ownerKey != owner ? [ownerKey, name] : [name]
         let isOne = values.count == 1
@@ -68,15 +68,5 @@ extension Field {
 
     /// Whether a filter by one value has an index of its own that is also in the order of creation. A text has none, and a field that
     /// is sorted by has that order's instead.
-    var givesOrder: Bool { traits.contains(.filterable) && !traits.contains(.sortable) && !kind.isText }
-}
-
-extension FieldKind {
-    /// Whether its values are texts of any kind.
-    var isText: Bool {
-        switch self {
-        case .text, .longText, .email, .phone, .url, .tags: true
-        case .integer, .enumeration, .timestamp, .date, .boolean, .object, .custom, .reference: false
-        }
-    }
+    var givesOrder: Bool { traits.contains(.filterable) && !traits.contains(.sortable) && !type.isText }
 }

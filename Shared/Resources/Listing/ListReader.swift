@@ -90,17 +90,17 @@ struct ListReader: Sendable {
             if definition.number != nil { request.number = Self.number(words) }
         case "created_after", "created_before", "updated_after", "updated_before":
             let (column, sign) = name.hasSuffix("after") ? (String(name.dropLast(6)) + "_at", ">") : (String(name.dropLast(7)) + "_at", "<")
-            let instant = try FieldKind.timestamp.scalar(text: value)
+            let instant = try FieldKind.timestamp.type.scalar(text: value)
             request.filters.append(Filter("\(unescaped: column) \(unescaped: sign) \(instant)", .range(of: column)))
         case "tag":
             guard let tagsField else { return }
-            request.filters.append(definition.filter(tagsField, try values(Self.parts(value), of: tagsField.kind), of: context.tenant))
+            request.filters.append(definition.filter(tagsField, try values(Self.parts(value), of: tagsField.type), of: context.tenant))
         case let name where name.hasPrefix("custom."):
-            let values = try values(Self.parts(value), of: .longText(max: FieldKind.maximumCustomText))
+            let values = try values(Self.parts(value), of: FieldKind.longText(max: FieldKind.maximumCustomText).type)
             request.filters.append(Filter(exactly: name, values, of: context.tenant))
         case let name:
             guard let field = definition.field(name) else { return }
-            request.filters.append(definition.filter(field, try values(Self.parts(value), of: field.kind), of: context.tenant))
+            request.filters.append(definition.filter(field, try values(Self.parts(value), of: field.type), of: context.tenant))
         }
     }
 
@@ -128,13 +128,13 @@ struct ListReader: Sendable {
     }
 
     /// The values that the parts spell, any of which may match.
-    private func values(_ parts: [String], of kind: FieldKind) throws(ValueFault) -> [SQLValue] {
+    private func values(_ parts: [String], of type: FieldType) throws(ValueFault) -> [SQLValue] {
         guard parts.count <= Self.maximumValues else {
             throw ValueFault(.tooMany, "Expected at most \(Self.maximumValues) values.")
         }
         var values: [SQLValue] = []
         for part in parts {
-            values.append(try kind.scalar(text: part))
+            values.append(try type.scalar(text: part))
         }
         return values
     }

@@ -39,7 +39,7 @@ struct ResourceDocuments: Sendable {
             var schema = field.schema(allValues: false).object ?? JSONObject()
             // A patch leaves out what it does not name; it fills nothing in.
             if purpose == .patch { schema["default"] = nil }
-            if field.kind.isCollection { schema["type"] = schema["type"].map { .array([$0, "null"]) } }
+            if field.type.isCollection { schema["type"] = schema["type"].map { .array([$0, "null"]) } }
             properties[field.name] = .object(schema)
         }
         var schema: JSONObject = JSONObject()

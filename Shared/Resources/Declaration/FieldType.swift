@@ -1,0 +1,176 @@
+import Core
+import Postgres
+
+/// What the values of one kind are: how they are given, kept and answered, and what the public document says of them.
+struct FieldType: Sendable {
+    /// The names of the column types that fit, as `format_type` prints them.
+    let columnTypes: [String]
+    /// How values look in Postgres' text format, and so how they become JSON.
+    let format: CellFormat
+    /// Whether values are texts of any kind.
+    var isText = false
+    /// Whether a value may be larger than a few kilobytes.
+    var isWide = false
+    /// Whether a record without a value has an empty one and never null.
+    var isCollection = false
+    /// JSON Schema; an enumeration lists all values, or those that a body may give.
+    let schema: @Sendable (_ isRequired: Bool, _ allValues: Bool) -> JSON
+    /// What the schema's words cannot say.
+    var rule = ""
+    /// What the form alone suggests.
+    var example: JSON?
+    /// A scalar of a body that is no string, as it is kept.
+    var checkedJSON: (@Sendable (JSON) throws(ValueFault) -> JSON)?
+    /// The value as it is kept and as Postgres reads it; empty for a text that shows nothing.
+    var checkedText: @Sendable (String) throws(ValueFault) -> String = { _ throws(ValueFault) in throw .format("an object") }
+
+    /// Checks a scalar of a body and gives it as it is kept: null for a text that shows nothing. Objects, tags and custom fields have
+    /// checks of their own (``BodyReader``).
+    ///
+    /// - Throws: ``ValueFault`` naming what was expected.
+    func checked(_ json: JSON) throws(ValueFault) -> JSON {
+        if let checkedJSON { return try checkedJSON(json) }
+        guard let given = json.string else { throw .type("a string", json) }
+        let text = try checkedText(given)
+        return text.isEmpty ? .null : .string(text)
+    }
+
+    /// Checks a scalar given as text, as a filter has it.
+    ///
+    /// - Throws: ``ValueFault``, also for a text that shows nothing: no record has such a value.
+    func scalar(text given: String) throws(ValueFault) -> SQLValue {
+        let text = try checkedText(given)
+        if text.isEmpty { throw ValueFault(.tooShort, "Expected a value, or several joined by commas.") }
+        return .text(text)
+    }
+}
+
+extension FieldKind {
+    /// The only place where a kind that is one value is told from others; what is made of several is ``BodyReader``'s too.
+    var type: FieldType {
+        switch self {
+        case .text(let maximum): .lines(.line, maximum: maximum)
+        case .longText(let maximum): .lines(.lines, maximum: maximum)
+        case .email:
+            FieldType(
+                columnTypes: ["text"], format: .text, isText: true,
+                schema: { isRequired, _ in isRequired ? BodySchema.email : BodySchema.optionalEmail }, example: "n.okafor@kestrel.example",
+                checkedText: { text throws(ValueFault) in try EmailAddress.checked(text)?.text ?? "" })
+        case .phone:
+            FieldType(
+                columnTypes: ["text"], format: .text, isText: true,
+                schema: { _, _ in FieldType.schema(PhoneNumber.pattern, maximum: PhoneNumber.maximumLength) },
+                rule: "As people write it, with three digits at least; a pause, an extension or letters may be in it.",
+                example: "+49 40 5550101", checkedText: PhoneNumber.checked)
+        case .url:
+            FieldType(
+                columnTypes: ["text"], format: .text, isText: true,
+                schema: { _, _ in FieldType.schema(WebAddress.pattern, maximum: WebAddress.maximumLength) },
+                rule: "An absolute http or https address.", example: "https://kestrel.example", checkedText: WebAddress.checked)
+        case .integer(let range): .integer(range)
+        case .enumeration(let values, let settable):
+            FieldType(
+                columnTypes: ["text"], format: .plain,
+                schema: { ["type": "string", "enum": .array(($1 ? values : settable).map { .string($0) })] },
+                checkedText: { text throws(ValueFault) in
+                    if values.contains(text) { return text }
+                    throw ValueFault(
+                        .notAllowed, "Expected one of \(values.joined(separator: ", ")).\(Suggestion.hint(for: text, among: values))")
+                })
+        case .timestamp:
+            FieldType(
+                columnTypes: ["timestamp(3) with time zone"], format: .timestamp,
+                schema: { _, _ in ["type": "string", "format": "date-time"] },
+                checkedText: { text throws(ValueFault) in
+                    guard let instant = Timestamp(text) else { throw .format("a time such as 2026-01-31T09:30:00.000Z") }
+                    return instant.description
+                })
+        case .date:
+            FieldType(
+                columnTypes: ["date"], format: .plain, schema: { _, _ in ["type": "string", "format": "date"] },
+                checkedText: { text throws(ValueFault) in
+                    guard Timestamp.isDate(text) else { throw .format("a date such as 2026-01-31") }
+                    return text
+                })
+        case .boolean:
+            FieldType(
+                columnTypes: ["boolean"], format: .boolean, schema: { _, _ in ["type": "boolean"] },
+                checkedJSON: { json throws(ValueFault) in
+                    guard json.bool != nil else { throw .type("a boolean", json) }
+                    return json
+                },
+                checkedText: { text throws(ValueFault) in
+                    guard text == "true" || text == "false" else { throw .format("true or false") }
+                    return text
+                })
+        case .tags(let maximumCount, let maximumLength):
+            FieldType(
+                columnTypes: ["text[]"], format: .textArray, isText: true, isCollection: true,
+                schema: { _, _ in
+                    let items = FieldType.schema(PlainText.pattern(.line, isRequired: true, without: ","), maximum: maximumLength)
+                    return ["type": "array", "maxItems": .number(maximumCount), "items": items]
+                },
+                rule: "Labels that differ only in case or in blanks around them are one; a label has no comma.",
+                example: ["emea", "priority"],
+                checkedText: FieldType.lines(.line, maximum: maximumLength).checkedText)
+        case .object(let fields):
+            FieldType(
+                columnTypes: ["jsonb"], format: .raw,
+                schema: { _, allValues in
+                    let properties = fields.reduce(into: JSONObject()) { $0[$1.name] = $1.schema(allValues: allValues) }
+                    return ["type": "object", "additionalProperties": false, "properties": .object(properties)]
+                })
+        case .custom:
+            FieldType(
+                columnTypes: ["jsonb"], format: .raw, isWide: true, isCollection: true,
+                schema: { _, _ in
+                    [
+                        "type": "object", "maxProperties": .number(Self.maximumCustomKeys),
+                        "propertyNames": ["type": "string", "pattern": "^[a-z0-9_]{1,64}$"],
+                        "additionalProperties": BodySchema.scalar(maximum: Self.maximumCustomText),
+                    ]
+                },
+                rule: "A null or an empty text removes a field; a number is zero or of a size from 1e-308 to 1e308.",
+                example: ["industry": "logistics"])
+        case .reference:
+            FieldType(
+                columnTypes: ["uuid"], format: .plain, schema: { _, _ in ["type": "string", "format": "uuid"] },
+                checkedText: { text throws(ValueFault) in
+                    guard let id = RecordID(text) else { throw .format("an id (UUID)") }
+                    return id.description
+                })
+        }
+    }
+}
+
+extension FieldType {
+    fileprivate static func schema(_ pattern: String, maximum: Int) -> JSON {
+        ["type": "string", "maxLength": .number(maximum), "pattern": .string(pattern)]
+    }
+
+    fileprivate static func lines(_ form: PlainText.Form, maximum: Int) -> FieldType {
+        FieldType(
+            columnTypes: ["text"], format: .text, isText: true, isWide: form == .lines,
+            schema: { isRequired, _ in schema(PlainText.pattern(form, isRequired: isRequired), maximum: maximum) },
+            checkedText: { text throws(ValueFault) in try PlainText.checked(text, as: form, maximum: maximum) })
+    }
+
+    fileprivate static func integer(_ range: ClosedRange<Int64>) -> FieldType {
+        /// - Parameter value: `nil` for a whole number of more than 64 bits.
+        @Sendable func checked(_ value: Int64?) throws(ValueFault) -> Int64 {
+            if let value, range.contains(value) { return value }
+            throw ValueFault(.outOfRange, "Expected \(range.lowerBound) to \(range.upperBound).")
+        }
+        return FieldType(
+            columnTypes: ["integer", "bigint", "smallint"], format: .raw,
+            schema: { _, _ in ["type": "integer", "minimum": .number(range.lowerBound), "maximum": .number(range.upperBound)] },
+            checkedJSON: { json throws(ValueFault) in
+                guard json.isWholeNumber else { throw .type("a whole number", json) }
+                return .number(try checked(json.integer))
+            },
+            checkedText: { text throws(ValueFault) in
+                guard let value = Int64(text) else { throw .format("a whole number") }
+                return String(try checked(value))
+            })
+    }
+}
