@@ -30,4 +30,3 @@ select tenant, uuid_v7(),
 from numbered;
 
 select indexdef from dropped \gexec
-vacuum analyze crm.lead;

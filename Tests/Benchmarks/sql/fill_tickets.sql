@@ -26,4 +26,3 @@ select tenant, uuid_v7(), row_number() over (partition by tenant order by n) + 1
 from numbered;
 
 select indexdef from dropped \gexec
-vacuum analyze support.ticket;
