@@ -122,7 +122,7 @@ private struct TableCheck {
     }
 
     private mutating func field(_ field: Field) {
-        column(field.name, field.kind.columnTypes, isRequired: !field.isNullable)
+        column(field.name, field.type.columnTypes, isRequired: !field.isNullable)
         switch field.kind {
         case .enumeration(let values, _): enumeration(field.name, values)
         case .integer(let range):

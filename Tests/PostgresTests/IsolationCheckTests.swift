@@ -94,20 +94,22 @@ import Testing
         }
     }
 
+    private func asSuperuser(_ statements: [SQL]) async throws {
+        try await TestPostgres.withClient(TestPostgres.superuser()) { client in
+            _ = try await client.batch(as: SystemContext(service: "test"), statements)
+        }
+    }
+
     /// The service works as these roles too.
     @Test(arguments: ["system", "search"])
     func anUnsafeRoleBesideItIsNamed(suffix: String) async throws {
         try await TestPostgres.run { database in
             try await database.makeTable()
             let role = "martlet_\(database.schema)_\(suffix)"
-            try await TestPostgres.withClient(TestPostgres.superuser()) { client in
-                _ = try await client.batch(
-                    as: SystemContext(service: "test"),
-                    [
-                        "alter role \(unescaped: role) bypassrls",
-                        "alter table \(unescaped: database.schema).item owner to \(unescaped: role)",
-                    ])
-            }
+            try await asSuperuser([
+                "alter role \(unescaped: role) bypassrls",
+                "alter table \(unescaped: database.schema).item owner to \(unescaped: role)",
+            ])
             let faults = try await faults(database)
             #expect(faults.contains { $0.contains("role \(role) bypasses row security") }, "\(faults)")
             #expect(faults.contains { $0.contains("role \(role) owns \(database.schema).item or may become its owner") }, "\(faults)")
@@ -119,14 +121,10 @@ import Testing
             try await database.makeTable()
             let role = "martlet_\(database.schema)"
             let function = "\(database.schema).one()"
-            try await TestPostgres.withClient(TestPostgres.superuser()) { client in
-                _ = try await client.batch(
-                    as: SystemContext(service: "test"),
-                    [
-                        "create function \(unescaped: function) returns int language sql security definer set search_path = '' as 'select 1'",
-                        "grant \(unescaped: role)_system to \(unescaped: role)",
-                    ])
-            }
+            try await asSuperuser([
+                "create function \(unescaped: function) returns int language sql security definer set search_path = '' as 'select 1'",
+                "grant \(unescaped: role)_system to \(unescaped: role)",
+            ])
             let faults = try await faults(database)
             #expect(faults.contains { $0.contains("one() runs as") }, "\(faults)")
             #expect(faults.contains("role \(role) may act as \(role)_system"), "\(faults)")

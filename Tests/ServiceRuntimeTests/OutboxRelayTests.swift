@@ -81,8 +81,8 @@ import Testing
                 [
                     """
                     insert into outbox_dead_letter
-                        (id, event_id, tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, occurred_at, reason, set_aside_at)
-                    select n, gen_random_uuid(), \(TenantID()), 'lead', n::text, 'lead.updated', '{}', '', '', now(), '', now() - n * interval '1 day'
+                        (id, event_id, tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, occurred_at, lane, reason, set_aside_at)
+                    select n, gen_random_uuid(), \(TenantID()), 'lead', n::text, 'lead.updated', '{}', '', '', now(), 0, '', now() - n * interval '1 day'
                     from unnest(array[1, 89, 91, 400]) as n
                     """
                 ])

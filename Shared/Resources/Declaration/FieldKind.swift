@@ -47,9 +47,6 @@ public enum FieldKind: Sendable {
     /// The most Unicode scalars of one custom text.
     public static let maximumCustomText = 1000
 
-    /// The names of the column types that fit.
-    var columnTypes: [String] { type.columnTypes }
-
     /// Whether the name is one that a tenant's own field can have: `[a-z0-9_]{1,64}`.
     static func isCustomKey(_ key: String) -> Bool {
         (1...64).contains(key.utf8.count)

@@ -14,7 +14,8 @@ struct ListStatements: Sendable {
         case inOrder
         /// In the list's order among the next so many rows of it.
         case among(Int)
-        /// All that the conditions hold for, sorted. Which index finds them best depends on the values.
+        /// All that the conditions hold for, sorted: looked up by words and exact values of texts where there are any, or else by the index
+        /// that is best for the values.
         case all
     }
 
@@ -64,7 +65,8 @@ struct ListStatements: Sendable {
     /// ``steps``, some more. The columns of the selection come first, then the id and the value that the list is sorted by, then whether
     /// the row has values that are too large to be here: those are null, and ``boundedPage(_:_:as:)`` is to be asked.
     func page(_ request: ListRequest, _ reading: Reading, as context: RequestContext) -> SQL {
-        reading == .all ? selected(request, reading, as: context).plannedForItsValues : selected(request, reading, as: context)
+        let query = selected(request, reading, as: context)
+        return reading == .all ? planned(query, conditions(of: request, as: context).others) : query
     }
 
     private func selected(_ request: ListRequest, _ reading: Reading, as context: RequestContext) -> SQL {
@@ -99,7 +101,7 @@ struct ListStatements: Sendable {
         let value = request.sort.key(of: "cursor_value")
         let query = BoundedPage.query(
             "\(names), cursor_id, cursor_value", from: rows, order: "\(value) \(direction), cursor_id \(direction)", limit: request.limit)
-        return reading == .all ? query.plannedForItsValues : query
+        return reading == .all ? planned(query, conditions(of: request, as: context).others) : query
     }
 
     /// How many of the rows that ``Reading/among(_:)`` looks at there are.
@@ -187,12 +189,17 @@ struct ListStatements: Sendable {
             + ")) offset 0) as \(unescaped: table)" + others
     }
 
+    /// Only without words does it depend on the values how the rows are found best.
+    private func planned(_ query: SQL, _ filters: [Filter]) -> SQL {
+        filters.contains { $0.words != nil } ? query : query.plannedForItsValues
+    }
+
     /// Counts the rows of the whole list, at most up to the bound.
     func count(_ request: ListRequest, as context: RequestContext, bound: Int?) -> SQL {
         let filters = request.filters(of: definition, as: context)
         let rows = matches(filters, base(request, as: context), columns: bound == nil ? "count(*)" : "")
-        guard let bound else { return rows.plannedForItsValues }
-        return ("select count(*) from (" + rows + " limit \(unescaped: String(bound + 1))) as counted").plannedForItsValues
+        guard let bound else { return planned(rows, filters) }
+        return planned("select count(*) from (" + rows + " limit \(unescaped: String(bound + 1))) as counted", filters)
     }
 
     private func base(_ request: ListRequest, as context: RequestContext) -> [SQL] {

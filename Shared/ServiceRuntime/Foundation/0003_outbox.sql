@@ -32,16 +32,7 @@ $$;
 -- Events that activity refused, with its reason: for a person to look at. Kept for 90 days: long enough to mend what was refused, and
 -- no longer than the erasure of a person's data may take.
 create table outbox_dead_letter (
-    id bigint not null,
-    event_id uuid not null,
-    tenant_id uuid not null,
-    aggregatetype text not null,
-    aggregateid text not null,
-    type text not null,
-    payload jsonb not null,
-    actor text not null,
-    request_id text not null,
-    occurred_at timestamptz(3) not null,
+    like outbox,
     reason text not null,
     set_aside_at timestamptz(3) not null default now(),
     constraint outbox_dead_letter_pkey primary key (tenant_id, id)

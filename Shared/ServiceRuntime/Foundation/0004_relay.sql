@@ -32,8 +32,8 @@ do $do$ begin
                 returning *
             ), kept as (
                 insert into %1$I.outbox_dead_letter
-                    (id, event_id, tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, occurred_at, reason)
-                select id, event_id, tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, occurred_at, refusal
+                    (id, event_id, tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, occurred_at, lane, reason)
+                select id, event_id, tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, occurred_at, lane, refusal
                 from refused where type <> 'audit.gap'
             )
             insert into %1$I.outbox (id, tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, lane)
@@ -55,8 +55,7 @@ do $do$ begin
                 delete from %1$I.outbox_dead_letter where event_id = event returning *
             )
             insert into %1$I.outbox (event_id, tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, occurred_at, lane)
-            select event_id, tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, occurred_at, %1$I.outbox_lane(tenant_id)
-            from mended
+            select event_id, tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, occurred_at, lane from mended
         $$
     $f$, current_schema());
 end $do$;

@@ -68,7 +68,7 @@ struct AdminResponder: HTTPResponder {
             let statistics = client.statistics
             let values = [
                 ("connections", statistics.fastConnections), ("bulk_connections", statistics.bulkConnections),
-                ("leases", statistics.checkouts),
+                ("checkouts", statistics.checkouts),
                 ("in_flight", statistics.inFlight), ("depth", statistics.greatestDepth), ("waiting", statistics.waiting),
                 ("batches_total", statistics.batches), ("statements_total", statistics.statements),
                 ("reconnects_total", statistics.reconnects), ("overloads_total", statistics.overloads),

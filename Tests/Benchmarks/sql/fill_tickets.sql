@@ -1,18 +1,7 @@
 -- Fills support.ticket for the tenant :tenant with :count rows, and where :beside is true as many rows of tenants with 200 each beside it.
--- Run by the superuser, with triggers off: these rows are no changes that anyone audits. Indexes are made after the rows.
-\set ON_ERROR_STOP on
-set session_replication_role = replica;
-set maintenance_work_mem = '512MB';
-create temporary table dropped as
-    select schemaname, indexname, indexdef from pg_indexes
-    where schemaname = 'support' and tablename = 'ticket' and indexname !~ '(_pkey|_key)$' and :count >= 10000;
-select format('drop index %I.%I', schemaname, indexname) from dropped \gexec
-
--- The tenant of each row, and the row's number.
-create temporary table numbered as
-    select :'tenant'::uuid as tenant, n from generate_series(1, :count) as n
-    union all
-    select md5('neighbour ' || n % greatest(:count / 200, 1))::uuid, n from generate_series(1, case when :beside then :count else 0 end) as n;
+\set schema support
+\set table ticket
+\ir fill_begin.sql
 
 set search_path = support, extensions;
 insert into ticket (tenant_id, id, number, subject, description, status, priority, channel, assignee_id, tags, custom, created_at, updated_at, created_by, updated_by)
