@@ -15,7 +15,7 @@ extension SystemTests {
                 // A slug names one tenant of the platform.
                 "tenant.tenant_slug_unique",
                 // The gateways' poll for what was revoked, and sign-in's question which tenants a person is in.
-                "tenant.tenant_epoch_changed", "tenant.member_epoch_changed", "tenant.member_of_user",
+                "tenant.tenant_epoch_changed", "tenant.member_epoch_changed", "tenant.custom_role_epoch_changed", "tenant.member_of_user",
             ])
         /// Tables that the trail itself is made of, or that repeat what it has (a counter, its tickets).
         static let unaudited = quoted(

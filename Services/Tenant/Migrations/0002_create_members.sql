@@ -1,3 +1,6 @@
+-- The name of a role: one of those that every tenant has, or of a custom_role.
+create domain role_name as text constraint role_name_form check (value ~ '^[a-z0-9_]{1,64}$');
+
 -- Who belongs to a tenant, and as what. A member is known by its user's id.
 create table member (
     tenant_id uuid not null,
@@ -6,7 +9,9 @@ create table member (
     -- Copies of what identity holds, as of joining: a list of members is one query.
     email text not null,
     name text not null,
-    role text not null,
+    role role_name not null,
+    -- Ids of teams: the other side of team.member_ids. Whoever changes one of them holds the tenant's row and changes both.
+    teams uuid[] not null default '{}',
     status text not null default 'active',
     -- Raised when tokens made before must not be used any longer: another role, disabled, removed.
     epoch bigint not null default 1,
@@ -19,7 +24,6 @@ create table member (
     deleted_at timestamptz(3),
     constraint member_pkey primary key (tenant_id, user_id),
     constraint member_tenant_fkey foreign key (tenant_id) references tenant (tenant_id),
-    constraint member_role_known check (role in ('super_admin', 'tenant_admin', 'manager', 'sales', 'support', 'read_only')),
     constraint member_status_known check (status in ('active', 'disabled'))
 );
 -- To sign somebody in, before a tenant is known.

@@ -4,7 +4,7 @@ create table invitation (
     id uuid not null default uuid_v7(),
     email text not null,
     email_key text not null,
-    role text not null,
+    role role_name not null,
     token_hash text not null,
     expires_at timestamptz(3) not null,
     accepted_at timestamptz(3),
@@ -18,7 +18,6 @@ create table invitation (
     constraint invitation_pkey primary key (tenant_id, id),
     constraint invitation_token_unique unique (tenant_id, token_hash),
     constraint invitation_tenant_fkey foreign key (tenant_id) references tenant (tenant_id),
-    constraint invitation_role_known check (role in ('super_admin', 'tenant_admin', 'manager', 'sales', 'support', 'read_only')),
     constraint invitation_acceptance_whole check ((accepted_at is null) = (accepted_by is null))
 );
 -- One open offer an address.
