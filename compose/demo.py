@@ -173,7 +173,10 @@ def load(url):
             person = nobody.registered(email, name, invitation_token=invite(admins["acme"], email, role))
         if role in ("manager", "sales"):
             owners.append(person.user["id"])
-    say("3 tenants, 8 people")
+    teams = {team["name"] for team in admins["acme"].call("GET", "/v1/teams?limit=200")["data"]}
+    if "Sales" not in teams:
+        admins["acme"].call("POST", "/v1/teams", {"name": "Sales", "member_ids": owners})
+    say("3 tenants, 8 people, a team")
 
     for slug, name, _, leads, tickets in TENANTS:
         of_tenant = owners if slug == "acme" else []

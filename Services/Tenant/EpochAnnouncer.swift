@@ -17,6 +17,10 @@ struct EpochAnnouncer: Sendable {
         send(.tenant(tenant.id, epoch: tenant.epoch, isActive: tenant.isActive))
     }
 
+    func announce(_ role: CustomRole, in tenant: TenantID) {
+        send(.role(tenant: tenant, name: role.name, epoch: role.epoch))
+    }
+
     private func send(_ revocation: Revocation) {
         let logger = logger
         redis.send(["PUBLISH", Revocation.channel, revocation.json.description]).whenFailure { error in

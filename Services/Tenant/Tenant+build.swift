@@ -20,21 +20,24 @@ public enum TenantService {
         let system = dependencies.systemPostgres
         let tenants = TenantStore(postgres: postgres, system: system)
         let members = MemberStore(postgres: postgres, system: system)
+        let roles = RoleStore(postgres: postgres, system: system)
         let memberships = MembershipStore(system: system, plans: plans)
         let announcer = EpochAnnouncer(redis: dependencies.redis, logger: dependencies.logger)
         let cursors = CursorSigner(signer: dependencies.signer)
         let acceptance = InvitationAcceptance(postgres: postgres, plans: plans, announcer: announcer)
         let routes = [
             TenantRoutes(tenants: tenants, announcer: announcer).routes,
-            MemberRoutes(members: members, announcer: announcer, cursors: cursors).routes,
+            MemberRoutes(members: members, roles: roles, announcer: announcer, cursors: cursors).routes,
             InvitationRoutes(
-                invitations: InvitationStore(postgres: postgres), members: members, acceptance: acceptance, cursors: cursors
+                invitations: InvitationStore(postgres: postgres), members: members, roles: roles, acceptance: acceptance, cursors: cursors
             ).routes,
-            RoleRoutes(postgres: postgres).routes,
+            RoleRoutes(roles: roles, announcer: announcer).routes,
+            TeamRoutes(teams: TeamStore(postgres: postgres), cursors: cursors).routes,
+            AuthorizationRoutes(postgres: postgres).routes,
             PlanRoutes(plans: plans, tenants: tenants, members: members).routes,
             PlatformRoutes(tenants: tenants, plans: plans, announcer: announcer, cursors: cursors).routes,
             InternalRoutes(
-                tenants: tenants, members: members, memberships: memberships, acceptance: acceptance,
+                tenants: tenants, members: members, memberships: memberships, roles: roles, acceptance: acceptance,
                 platform: PlatformOperators(tenants: tenants, announcer: announcer)
             ).routes,
         ]
@@ -42,7 +45,7 @@ public enum TenantService {
             routes: routes.flatMap { $0 },
             schemas: [
                 ("Tenant", Tenant.schema), ("PlatformTenant", Tenant.platformSchema), ("Member", Member.schema),
-                ("Invitation", Invitation.schema), ("Role", BuiltInRole.roleSchema), ("Plan", Plan.schema),
+                ("Invitation", Invitation.schema), ("Role", Role.schema), ("Team", Team.schema), ("Plan", Plan.schema),
             ])
     }
 }

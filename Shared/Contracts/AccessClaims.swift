@@ -30,7 +30,7 @@ public struct AccessClaims: Codable, Sendable, Equatable {
     /// What the plan limits, by name; what is absent is unlimited.
     public var limits: [String: Int]
     public var rate: RateLimits
-    /// The epoch of the tenant, then of the member.
+    /// The epoch of the tenant, then of the member, then of the role when it is one that the tenant has made.
     public var epoch: [Int64]
     /// Seconds since 1970.
     public var iat: Int64
@@ -51,7 +51,7 @@ public struct AccessClaims: Codable, Sendable, Equatable {
         plan = membership.tenant.plan
         limits = membership.limits
         rate = membership.rate
-        epoch = [membership.tenant.epoch, membership.epoch]
+        epoch = [membership.tenant.epoch, membership.epoch] + (membership.roleEpoch.map { [$0] } ?? [])
         iat = now.milliseconds / 1000
         exp = iat + Int64(Self.lifetime)
     }

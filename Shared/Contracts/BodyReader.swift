@@ -19,13 +19,20 @@ public final class BodyReader {
     private let faults: Faults
 
     /// Takes the body, noting each member that is not among those named.
-    public convenience init(_ body: JSON, members: [String]) { self.init(body, at: "", members: members, faults: Faults()) }
+    ///
+    /// - Parameter readOnly: members that the object has and a body cannot set.
+    public convenience init(_ body: JSON, members: [String], readOnly: [String] = []) {
+        self.init(body, at: "", members: members, readOnly: readOnly, faults: Faults())
+    }
 
-    private init(_ value: JSON, at pointer: String, members: [String], faults: Faults) {
+    private init(_ value: JSON, at pointer: String, members: [String], readOnly: [String] = [], faults: Faults) {
         self.pointer = pointer
         self.faults = faults
-        object = faults.list.members(of: value, at: pointer, known: members) ?? JSONObject()
+        object = faults.list.members(of: value, at: pointer, known: members, readOnly: readOnly) ?? JSONObject()
     }
+
+    /// The names of the members that were given.
+    public var names: [String] { object.names }
 
     /// Whether the member is there, be it null.
     public func has(_ name: String) -> Bool { object[name] != nil }
@@ -70,6 +77,66 @@ public final class BodyReader {
         checked(name, isRequired: isRequired) { given throws(ValueFault) in
             let text = try PlainText.checked(given, as: .line, maximum: maximum)
             return text.isEmpty ? nil : text
+        }
+    }
+
+    /// A line of text that may be cleared: null, and a text that shows nothing, are given as null.
+    public func clearableText(_ name: String, maximum: Int) -> Clearable? {
+        guard let value = object[name] else { return nil }
+        guard let given = value.string else {
+            if value == .null { return .cleared }
+            fault(name, .type("a string", value))
+            return nil
+        }
+        do {
+            let text = try PlainText.checked(given, as: .line, maximum: maximum)
+            return text.isEmpty ? .cleared : .text(text)
+        } catch {
+            fault(name, error)
+            return nil
+        }
+    }
+
+    /// What a body says of a text that may be null.
+    public enum Clearable: Sendable, Hashable {
+        case text(String)
+        case cleared
+
+        public var text: String? { if case .text(let text) = self { text } else { nil } }
+    }
+
+    /// The elements of a list, each as it was read; every fault is noted at its element's place.
+    public func list<Element>(
+        _ name: String, maximum: Int, isRequired: Bool = true, of read: (JSON) throws(ValueFault) -> Element
+    ) -> [Element]? {
+        guard let value = value(name, isRequired: isRequired) else { return nil }
+        guard let given = value.array else {
+            fault(name, .type("an array", value))
+            return nil
+        }
+        guard given.count <= maximum else {
+            fault(name, .tooMany, "Expected at most \(maximum) elements, found \(given.count).")
+            return nil
+        }
+        var elements: [Element] = []
+        for (index, element) in given.enumerated() {
+            do {
+                elements.append(try read(element))
+            } catch {
+                faults.list.add(error, at: "\(pointer)\(JSONPointer.segment(name))/\(index)")
+            }
+        }
+        return elements
+    }
+
+    /// A list of ids, as given.
+    public func ids<Kind>(
+        _ name: String, of kind: Identifier<Kind>.Type = Identifier<Kind>.self, maximum: Int, isRequired: Bool = true
+    ) -> [Identifier<Kind>]? {
+        list(name, maximum: maximum, isRequired: isRequired) { json throws(ValueFault) in
+            guard let text = json.string else { throw .type("a string", json) }
+            guard let id = Identifier<Kind>(text) else { throw .format("an id (UUID)") }
+            return id
         }
     }
 

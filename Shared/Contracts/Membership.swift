@@ -24,27 +24,51 @@ public struct Membership: Hashable, Sendable {
         }
     }
 
+    /// A team that he is in.
+    public struct Team: Hashable, Sendable {
+        public var id: RecordID
+        public var name: String
+
+        public init(id: RecordID, name: String) {
+            self.id = id
+            self.name = name
+        }
+
+        public var json: JSON { ["id": .string(id.description), "name": .string(name)] }
+
+        init?(json: JSON) {
+            guard let id = json["id"]?.string.flatMap({ RecordID($0) }), let name = json["name"]?.string else { return nil }
+            self.init(id: id, name: name)
+        }
+    }
+
     public var tenant: Tenant
     public var role: String
     public var permissions: PermissionSet
     public var scopes: RowScopes
+    /// By name.
+    public var teams: [Team]
     /// What the plan limits, by name (`leads`, `users`); what is absent is unlimited.
     public var limits: [String: Int]
     public var rate: RateLimits
     /// Tokens of this member made under a lower number are stale.
     public var epoch: Int64
+    /// Tokens with this role made under a lower number are stale; `nil` for a role that every tenant has, which never changes.
+    public var roleEpoch: Int64?
 
     public init(
-        tenant: Tenant, role: String, permissions: PermissionSet, scopes: RowScopes, limits: [String: Int], rate: RateLimits,
-        epoch: Int64
+        tenant: Tenant, role: String, permissions: PermissionSet, scopes: RowScopes, teams: [Team] = [], limits: [String: Int],
+        rate: RateLimits, epoch: Int64, roleEpoch: Int64? = nil
     ) {
         self.tenant = tenant
         self.role = role
         self.permissions = permissions
         self.scopes = scopes
+        self.teams = teams
         self.limits = limits
         self.rate = rate
         self.epoch = epoch
+        self.roleEpoch = roleEpoch
     }
 }
 
@@ -59,7 +83,8 @@ extension Membership {
                 "status": tenant.isActive ? "active" : "suspended", "plan": .string(tenant.plan), "epoch": .number(tenant.epoch),
             ],
             "role": .string(role), "permissions": .string(permissions.encoded), "scopes": .string(scopes.encoded),
-            "limits": .object(numbers), "rate": rate.json, "epoch": .number(epoch),
+            "teams": .array(teams.map(\.json)), "limits": .object(numbers), "rate": rate.json, "epoch": .number(epoch),
+            "role_epoch": roleEpoch.map { .number($0) } ?? .null,
         ]
     }
 
@@ -79,6 +104,7 @@ extension Membership {
         }
         self.init(
             tenant: Tenant(id: id, slug: slug, name: name, isActive: status == "active", plan: plan, epoch: tenantEpoch), role: role,
-            permissions: permissions, scopes: scopes, limits: numbers, rate: rate, epoch: epoch)
+            permissions: permissions, scopes: scopes, teams: (json["teams"]?.array ?? []).compactMap(Team.init), limits: numbers,
+            rate: rate, epoch: epoch, roleEpoch: json["role_epoch"]?.integer)
     }
 }

@@ -8,6 +8,8 @@ public enum Revocation: Hashable, Sendable {
     case session(SessionID)
     case member(tenant: TenantID, user: UserID, epoch: Int64)
     case tenant(TenantID, epoch: Int64, isActive: Bool)
+    /// A role that a tenant has made was changed: tokens of all its members are stale.
+    case role(tenant: TenantID, name: String, epoch: Int64)
 
     public var json: JSON {
         switch self {
@@ -21,6 +23,8 @@ public enum Revocation: Hashable, Sendable {
             [
                 "kind": "tenant", "id": .string(id.description), "epoch": .number(epoch), "status": isActive ? "active" : "suspended",
             ]
+        case .role(let tenant, let name, let epoch):
+            ["kind": "role", "tenant": .string(tenant.description), "name": .string(name), "epoch": .number(epoch)]
         }
     }
 
@@ -40,6 +44,11 @@ public enum Revocation: Hashable, Sendable {
                 let status = json["status"]?.string
             else { return nil }
             self = .tenant(id, epoch: epoch, isActive: status == "active")
+        case "role":
+            guard let tenant = json["tenant"]?.string.flatMap({ TenantID($0) }), let name = json["name"]?.string,
+                let epoch = json["epoch"]?.integer
+            else { return nil }
+            self = .role(tenant: tenant, name: name, epoch: epoch)
         default:
             return nil
         }

@@ -32,6 +32,11 @@ import Testing
         for role in BuiltInRole.allCases {
             #expect(PermissionSet(encoded: role.permissions.encoded + "ff01") == role.permissions)
             #expect(RowScopes(encoded: role.scopes.encoded + "39") == role.scopes)
+            // A ninth action, one of a fifth plane, and something behind the scopes.
+            let older = try #require(PermissionSet(encoded: role.permissions.encoded + ".01"))
+            #expect(older.permissions == role.permissions.permissions)
+            #expect(PermissionSet(encoded: role.permissions.encoded + "ff....80")?.permissions == role.permissions.permissions)
+            #expect(RowScopes(encoded: role.scopes.encoded + "3.anything") == role.scopes)
         }
         // A scope that is not known reaches nothing.
         #expect(RowScopes(encoded: "43")?[.leads] == RowScope.none)
@@ -41,6 +46,40 @@ import Testing
     @Test func aSetFromAnOlderReleaseLacksWhatIsNewer() throws {
         let older = try #require(PermissionSet(encoded: "01"))
         #expect(older.permissions == [Permission(.leads, .read)])
+        #expect(older.encoded == "01" + String(repeating: "00", count: PermissionResource.allCases.count - 1))
+        #expect(PermissionSet(encoded: "")?.permissions == [])
+        for broken in ["0", "01.0", "01.x", "01,02"] { #expect(PermissionSet(encoded: broken) == nil, "\(broken)") }
+    }
+
+    /// What a newer release's set has that is not known here stays in it as it is handed on, in places of its own.
+    @Test func furtherActionsHaveRoomBehindTheFirstEight() throws {
+        let newer = try #require(PermissionSet(encoded: "01.0003"))
+        #expect(newer.permissions == [Permission(.leads, .read)])
+        #expect(newer.encoded.hasSuffix(".0003" + String(repeating: "00", count: PermissionResource.allCases.count - 2)))
+        #expect(PermissionSet(encoded: newer.encoded) == newer)
+        #expect(newer.concerns(.contacts))
+        #expect(!newer.concerns(.accounts))
+    }
+
+    @Test func rightsIncludeThoseWithFewerPermissionsOnFewerRecords() {
+        let read = Permission(.leads, .read)
+        func rights(_ permissions: [Permission], _ scope: RowScope) -> Rights {
+            var scopes = RowScopes()
+            scopes[.leads] = scope
+            return Rights(permissions: PermissionSet(permissions), scopes: scopes)
+        }
+        let team = rights([read, Permission(.leads, .update)], .team)
+        #expect(team.include(team))
+        #expect(team.include(rights([read], .own)))
+        #expect(team.include(rights([], .all)), "a scope without a permission gives nothing")
+        #expect(!team.include(rights([read], .all)))
+        #expect(!team.include(rights([read, Permission(.leads, .delete)], .own)))
+        #expect(!rights([read], .all).include(team))
+        for role in BuiltInRole.allCases {
+            #expect(BuiltInRole.superAdmin.rights.include(role.rights))
+            #expect(BuiltInRole.tenantAdmin.rights.include(role.rights) == (role != .superAdmin))
+        }
+        #expect(!BuiltInRole.sales.rights.include(BuiltInRole.readOnly.rights))
     }
 
     @Test func everyCodeIsInTheGoldenList() throws {

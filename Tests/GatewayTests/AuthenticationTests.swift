@@ -197,6 +197,46 @@ import Testing
         }
     }
 
+    /// A role that the tenant has made was changed: all tokens that name it are stale, and no others.
+    @Test func aRaisedEpochOfARoleActsForAllWhoHaveItAndForNobodyElse() async throws {
+        try await TestGateway.with { gateway async throws in
+            func token(_ member: TestMember, _ role: String, _ epoch: JSON) -> String {
+                gateway.key.token(for: member) { claims in
+                    claims["role"] = .string(role)
+                    claims["epoch"] = epoch
+                }
+            }
+            let first = TestMember()
+            var second = TestMember()
+            second.tenant = first.tenant
+            let stale = [token(first, "scout", [1, 1, 1]), token(second, "scout", [1, 1, 2])]
+            let others = [
+                token(first, "scout", [1, 1, 3]), token(first, "other", [1, 1, 1]), token(TestMember(), "scout", [1, 1, 1]),
+                gateway.key.token(for: second),
+            ]
+            for token in stale + others { #expect(try await gateway.get("/v1/leads", token: token).status == 200) }
+            let role: JSON = ["kind": "role", "tenant": .string(first.tenant.description), "name": "scout", "epoch": 3]
+            let redis = RedisClient(configuration: TestGateway.redis, eventLoop: MultiThreadedEventLoopGroup.singleton.next())
+            _ = try await redis.command(["PUBLISH", "martlet.revocations", role.description])
+            for token in stale {
+                try await eventually("the token is stale", within: .seconds(1)) {
+                    try code(try await gateway.get("/v1/leads", token: token)) == "token_stale"
+                }
+            }
+            // A poll that says less does not undo it while it is fresh; one that says more is heeded.
+            let newer = TestMember()
+            let newerToken = token(newer, "scout", [1, 1, 1])
+            gateway.upstream.state.withLock {
+                $0.roles = [["tenant": .string(newer.tenant.description), "name": "scout", "epoch": 2]]
+            }
+            try await eventually("the poll has found the role changed", within: .seconds(5)) {
+                try await gateway.get("/v1/leads", token: newerToken).status == 401
+            }
+            for token in stale { #expect(try await gateway.get("/v1/leads", token: token).status == 401) }
+            for token in others { #expect(try await gateway.get("/v1/leads", token: token).status == 200) }
+        }
+    }
+
     @Test func aLostMessageIsMadeUpForByPolling() async throws {
         try await TestGateway.with { gateway async throws in
             let member = TestMember()

@@ -43,8 +43,17 @@ extension SystemTests {
             GET /v1/platform/tenants/{id} platform.read
             PATCH /v1/platform/tenants/{id} platform.update
             GET /v1/roles roles.read
+            POST /v1/roles roles.create
+            DELETE /v1/roles/{name} roles.delete
+            GET /v1/roles/{name} roles.read
+            PATCH /v1/roles/{name} roles.update
             GET /v1/sessions a member
             DELETE /v1/sessions/{id} a member
+            GET /v1/teams teams.read
+            POST /v1/teams teams.create
+            DELETE /v1/teams/{id} teams.delete
+            GET /v1/teams/{id} teams.read
+            PATCH /v1/teams/{id} teams.update
             GET /v1/tenant tenant.read
             PATCH /v1/tenant tenant.update
             GET /v1/tickets tickets.read
@@ -74,7 +83,7 @@ extension SystemTests {
         }
 
         /// And what a route does not know it refuses, whoever wrote the route.
-        @Test(arguments: ["super_admin", "tenant_admin", "manager", "sales", "support", "read_only"])
+        @Test(arguments: ["super_admin", "tenant_admin", "manager", "sales", "support", "read_only", "lead_reader"])
         func aRoleReachesTheRoutesOfItsPermissionsAndNoOthers(_ role: String) async throws {
             let world = try World.get()
             let client = role == "super_admin" ? world.operatorClient : try #require(world.people[role])

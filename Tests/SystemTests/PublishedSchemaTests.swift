@@ -5,7 +5,7 @@ import Testing
 extension SystemTests {
     /// The bodies that are read by hand: what their published schemas allow is accepted, and what they forbid is refused.
     @Suite struct PublishedSchemas {
-        /// A body, and the members that a rule no schema can say decides on: names that are taken, zones that exist.
+        /// A body, and the members that a rule no schema can say decides on: names that are taken, zones and roles that exist.
         struct Body: Sendable, CustomStringConvertible {
             var method: Core.Method
             var path: String
@@ -17,7 +17,11 @@ extension SystemTests {
         static let bodies = [
             Body(method: .patch, path: "/v1/tenant", base: ["name": "Kestrel"], leaving: ["slug", "time_zone", "currency"]),
             Body(method: .patch, path: "/v1/me", base: ["name": "Anna"]),
-            Body(method: .post, path: "/v1/invitations", base: ["email": "ben@kestrel.example", "role": "sales"]),
+            Body(method: .post, path: "/v1/invitations", base: ["email": "ben@kestrel.example", "role": "sales"], leaving: ["role"]),
+            Body(method: .post, path: "/v1/teams", base: ["name": "Inside"], leaving: ["member_ids"]),
+            Body(
+                method: .post, path: "/v1/roles", base: ["name": "scout", "description": "Looks", "permissions": ["leads.read"]],
+                leaving: ["scopes"]),
         ]
 
         @Test(arguments: bodies)

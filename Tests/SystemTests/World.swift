@@ -27,7 +27,12 @@ struct World: Sendable {
         acme = try await Organization(name: "acme", plan: "enterprise", platform: platform, operatorClient: operatorClient)
         globex = try await Organization(name: "globex", plan: "enterprise", platform: platform, operatorClient: operatorClient)
         var people = ["tenant_admin": acme.admin]
-        for role in ["manager", "sales", "support", "read_only"] { people[role] = try await acme.invite("\(role)@acme.test", role: role) }
+        // One of acme's own: who has it reads his own leads and nothing else.
+        try await acme.admin.send(
+            .post, "/v1/roles", ["name": "lead_reader", "permissions": ["leads.read"], "scopes": ["leads": "own"]], expecting: 201)
+        for role in ["manager", "sales", "support", "read_only", "lead_reader"] {
+            people[role] = try await acme.invite("\(role)@acme.test", role: role)
+        }
         self.people = people
     }
 
@@ -54,8 +59,8 @@ struct DocumentedOperation: CustomStringConvertible {
         document["x-permission"]?.string ?? (document["security"]?.array?.isEmpty == true ? "anybody" : "a member")
     }
 
-    /// The path with an id in its place; one that never was, unless given.
-    func target(id: String = RecordID().description) -> String { path.replacing("{id}", with: id) }
+    /// The path with an id, or the name that is one, in its place; one that never was, unless given.
+    func target(id: String = RecordID().description) -> String { path.replacing("{id}", with: id).replacing("{name}", with: id) }
 
     static func all(of world: World) async throws -> [DocumentedOperation] {
         let document = try await world.platform.api.send(.get, "/openapi.json", expecting: 200).json

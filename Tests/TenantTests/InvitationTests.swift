@@ -267,21 +267,3 @@ import Testing
         }
     }
 }
-
-extension TenantPlatform {
-    fileprivate func accept(_ invitation: APIAnswer, _ email: String, user: UserID = UserID()) async throws -> APIAnswer {
-        try await service.send(
-            .post, "/internal/invitations/accept",
-            ["token": invitation.json["token"] ?? .null, "user": Person(id: user, email: email, name: "Somebody").json], as: .anotherService
-        )
-    }
-}
-
-extension APIAnswer {
-    /// Status and body without what differs for each request.
-    fileprivate var comparable: [JSON] {
-        var object = json.object ?? JSONObject()
-        object["request_id"] = nil
-        return [.number(status), .object(object)]
-    }
-}

@@ -60,6 +60,17 @@ import Testing
             let unknown = try await explain("lead.delete")
             #expect(unknown.status == 422)
             #expect(unknown.text.contains("leads.delete"))
+            #expect(allowed["built_in"] == true)
+            #expect(
+                allowed["reason"]
+                    == "The role sales has leads.update on your own records and those of everybody who shares a team with you.")
+            try await platform.role("scout", ["leads.read"], ["leads": "own"], by: admin)
+            let scout = try await platform.join("scout", role: "scout", by: admin)
+            let own = try await platform.service.send(
+                .post, "/v1/authorize/explain", ["permission": "leads.read"], as: scout.caller, expecting: 200
+            ).json
+            #expect(own["built_in"] == false && own["scope"] == "own" && own["allowed"] == true)
+            #expect(own["reason"] == "The role scout of your tenant's own has leads.read on your own records.")
         }
     }
 

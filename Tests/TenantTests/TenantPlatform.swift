@@ -53,6 +53,31 @@ struct TenantPlatform: Sendable {
         return try await member(person, in: admin.membership.tenant.id)
     }
 
+    /// Accepts an invitation for whoever has the address.
+    func accept(_ invitation: APIAnswer, _ email: String, user: UserID = UserID()) async throws -> APIAnswer {
+        try await service.send(
+            .post, "/internal/invitations/accept",
+            ["token": invitation.json["token"] ?? .null, "user": Person(id: user, email: email, name: "Somebody").json], as: .anotherService
+        )
+    }
+
+    /// Makes a team and gives its id.
+    func team(_ name: String, _ members: [TestMember], by admin: TestMember) async throws -> String {
+        let ids = members.map { JSON.string($0.person.id.description) }
+        let answer = try await service.send(
+            .post, "/v1/teams", ["name": .string(name), "member_ids": .array(ids)], as: admin.caller, expecting: 201)
+        return try #require(answer.json["id"]?.string)
+    }
+
+    /// Makes a role of the tenant's own.
+    @discardableResult
+    func role(_ name: String, _ permissions: [String], _ scopes: JSON = [:], by admin: TestMember) async throws -> APIAnswer {
+        try await service.send(
+            .post, "/v1/roles",
+            ["name": .string(name), "permissions": .array(permissions.map { .string($0) }), "scopes": scopes], as: admin.caller,
+            expecting: 201)
+    }
+
     /// Somebody with the role super_admin.
     func platformOperator() async throws -> TestMember {
         let person = Person(id: UserID(), email: "operator@martlet.test", name: "Operator")
@@ -65,6 +90,15 @@ struct TenantPlatform: Sendable {
     func events(in tenant: TenantID) async throws -> [String] {
         let rows = try await database.query(in: .tenant, ["select type from outbox where tenant_id = \(tenant) order by id"])
         return try rows[0].map { try $0.decode("type") }
+    }
+}
+
+extension APIAnswer {
+    /// Status and body without what differs for each request.
+    var comparable: [JSON] {
+        var object = json.object ?? JSONObject()
+        object["request_id"] = nil
+        return [.number(status), .object(object)]
     }
 }
 

@@ -16,11 +16,18 @@ final class Directory: Sendable {
         var user: UserID
     }
 
+    /// A role that a tenant has made.
+    struct Role: Hashable, Sendable {
+        var tenant: TenantID
+        var name: String
+    }
+
     /// One message over Redis.
     enum Change: Sendable {
         case session(SessionID)
         case tenant(TenantID, TenantState)
         case member(Member, epoch: Int64)
+        case role(Role, epoch: Int64)
 
         /// `nil` for a message of a form that is not known here, such as one of a later release.
         init?(_ json: JSON) {
@@ -34,6 +41,9 @@ final class Directory: Sendable {
             case "member":
                 guard let member = Directory.member(json) else { return nil }
                 self = .member(member.member, epoch: member.epoch)
+            case "role":
+                guard let role = Directory.role(json) else { return nil }
+                self = .role(role.role, epoch: role.epoch)
             default: return nil
             }
         }
@@ -53,12 +63,20 @@ final class Directory: Sendable {
         return (Member(tenant: tenant, user: user), epoch)
     }
 
+    static func role(_ json: JSON) -> (role: Role, epoch: Int64)? {
+        guard let tenant = json["tenant"]?.string.flatMap({ TenantID($0) }), let name = json["name"]?.string,
+            let epoch = json["epoch"]?.integer
+        else { return nil }
+        return (Role(tenant: tenant, name: name), epoch)
+    }
+
     private struct State {
         var keys = SigningKeys()
         var keysAreKnown = false
         var sessions: Set<SessionID>?
         var tenants: [TenantID: TenantState]?
         var members: [Member: Int64] = [:]
+        var roles: [Role: Int64] = [:]
         /// Messages of the last seconds: a poll that was under way when they came does not undo them.
         var recent: [(change: Change, at: Timestamp)] = []
     }
@@ -104,10 +122,11 @@ final class Directory: Sendable {
         }
     }
 
-    func setTenants(_ tenants: [TenantID: TenantState], members: [Member: Int64]) {
+    func setTenants(_ tenants: [TenantID: TenantState], members: [Member: Int64], roles: [Role: Int64]) {
         update { state in
             state.tenants = tenants
             state.members = members
+            state.roles = roles
             for (change, _) in Self.pruned(&state) { Self.apply(change, to: &state) }
         }
     }
@@ -134,6 +153,7 @@ final class Directory: Sendable {
             if let known = state.tenants?[id], known.epoch > tenant.epoch { return }
             state.tenants?[id] = tenant
         case .member(let member, let epoch): state.members[member] = max(epoch, state.members[member] ?? epoch)
+        case .role(let role, let epoch): state.roles[role] = max(epoch, state.roles[role] ?? epoch)
         }
     }
 
@@ -147,6 +167,11 @@ final class Directory: Sendable {
                 if tenant.epoch > claims.tenantEpoch { return .stale }
             }
             if let epoch = state.members[Member(tenant: claims.tenant, user: claims.user)], epoch > claims.memberEpoch { return .stale }
+            if let roleEpoch = claims.roleEpoch, let epoch = state.roles[Role(tenant: claims.tenant, name: claims.role)],
+                epoch > roleEpoch
+            {
+                return .stale
+            }
             return .current
         }
     }

@@ -89,9 +89,12 @@ struct StateFeed: Sendable {
         guard let tenants = json["tenants"]?.array, let members = json["members"]?.array else {
             throw Problem.internal("tenants or members is missing")
         }
+        // A tenant service of the release before knows none.
+        let roles = json["roles"]?.array ?? []
         directory.setTenants(
             Dictionary(tenants.compactMap(Directory.tenant), uniquingKeysWith: { $1 }),
-            members: Dictionary(members.compactMap(Directory.member), uniquingKeysWith: max))
+            members: Dictionary(members.compactMap(Directory.member), uniquingKeysWith: max),
+            roles: Dictionary(roles.compactMap(Directory.role), uniquingKeysWith: max))
     }
 
     private func fetchKeys() async throws {

@@ -19,6 +19,9 @@ struct TokenClaims: Sendable {
     var slug: String
     var tenantEpoch: Int64
     var memberEpoch: Int64
+    var role: String
+    /// `nil` for a role that every tenant has.
+    var roleEpoch: Int64?
     /// Milliseconds since 1970.
     var expiresAt: Int64
     var tenantRate: RatePolicy?
@@ -86,7 +89,8 @@ struct TokenVerifier: Sendable {
             edge: EdgeContext(requestID: "", deadline: now))
         return TokenClaims(
             keyID: keyID, tenant: tenant, user: user, session: session, slug: slug, tenantEpoch: tenantEpoch, memberEpoch: memberEpoch,
-            expiresAt: expires * 1000, tenantRate: tenantRate, userRate: userRate, contextClaims: ContextSigner.claims(of: context))
+            role: role, roleEpoch: epoch.count > 2 ? epoch[2].integer : nil, expiresAt: expires * 1000, tenantRate: tenantRate,
+            userRate: userRate, contextClaims: ContextSigner.claims(of: context))
     }
 
     private static func policy(_ json: JSON?) throws(TokenFault) -> RatePolicy? {

@@ -14,9 +14,10 @@ struct Me: Sendable {
         .member(
             .get, "/v1/me",
             Operation(
-                id: "getMe", summary: "The user who asks, with tenant, role and permissions",
+                id: "getMe", summary: "The user who asks, with tenant, role, teams and permissions",
                 description: """
-                    permissions are those of your role in the tenant of the token; memberships are all tenants that you can switch to.
+                    permissions are those of your role in the tenant of the token, teams those that you are in there; memberships are \
+                    all tenants that you can switch to.
                     """,
                 tag: "me", parameters: [.ifNoneMatch],
                 responses: [.init(200, "The user.", schema: ["$ref": "#/components/schemas/Me"])])
@@ -69,7 +70,7 @@ struct Me: Sendable {
         return memberships
     }
 
-    /// The body shows the role and the memberships too, so its tag is more than the user's version.
+    /// The body shows the role, the teams and the memberships too, so its tag is more than the user's version.
     private static func answer(
         _ user: User, member: RequestContext, _ memberships: [Membership]
     ) -> (body: [UInt8], etag: String) {
@@ -78,19 +79,29 @@ struct Me: Sendable {
     }
 
     private static func json(of user: User, member: RequestContext, _ memberships: [Membership]) -> JSON {
-        [
-            "user": user.json, "tenant": memberships.first { $0.tenant.id == member.tenant }?.tenantJSON ?? .null,
+        let present = memberships.first { $0.tenant.id == member.tenant }
+        return [
+            "user": user.json, "tenant": present?.tenantJSON ?? .null,
             "role": .string(member.role),
+            "teams": .array((present?.teams ?? []).map(\.json)),
             "permissions": .array(member.permissions.permissions.map { .string($0.description) }),
             "memberships": .array(memberships.map { ["tenant": $0.tenantJSON, "role": .string($0.role)] }),
         ]
     }
 
     static let schema: JSON = [
-        "type": "object", "required": ["user", "tenant", "role", "permissions", "memberships"],
+        "type": "object", "required": ["user", "tenant", "role", "teams", "permissions", "memberships"],
         "properties": [
             "user": ["$ref": "#/components/schemas/User"], "tenant": ["$ref": "#/components/schemas/TenantSummary"],
-            "role": ["type": "string"], "permissions": ["type": "array", "items": ["type": "string"]],
+            "role": ["type": "string"],
+            "teams": [
+                "type": "array",
+                "items": [
+                    "type": "object", "required": ["id", "name"],
+                    "properties": ["id": ["type": "string", "format": "uuid"], "name": ["type": "string"]],
+                ],
+            ],
+            "permissions": ["type": "array", "items": ["type": "string"]],
             "memberships": [
                 "type": "array",
                 "items": [

@@ -6,6 +6,7 @@ struct InternalRoutes: Sendable {
     let tenants: TenantStore
     let members: MemberStore
     let memberships: MembershipStore
+    let roles: RoleStore
     let acceptance: InvitationAcceptance
     let platform: PlatformOperators
 
@@ -74,6 +75,7 @@ struct InternalRoutes: Sendable {
         .service(.get, "/internal/gateway-state") { _, context in
             let tenantEpochs = try await tenants.epochs(changedWithin: AccessClaims.longestValidity, as: context)
             let memberEpochs = try await members.epochs(changedWithin: AccessClaims.longestValidity, as: context)
+            let roleEpochs = try await roles.epochs(changedWithin: AccessClaims.longestValidity, as: context)
             return .json([
                 "tenants": .array(
                     tenantEpochs.map {
@@ -86,6 +88,10 @@ struct InternalRoutes: Sendable {
                         [
                             "tenant": .string($0.tenant.description), "user": .string($0.user.description), "epoch": .number($0.epoch),
                         ]
+                    }),
+                "roles": .array(
+                    roleEpochs.map {
+                        ["tenant": .string($0.tenant.description), "name": .string($0.name), "epoch": .number($0.epoch)]
                     }),
             ])
         }

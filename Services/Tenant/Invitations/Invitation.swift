@@ -12,7 +12,8 @@ struct Invitation: Sendable {
     let id: RecordID
     let email: String
     let emailKey: String
-    let role: BuiltInRole
+    /// The role's name.
+    let role: String
     let expiresAt: Timestamp
     let acceptedAt: Timestamp?
     let acceptedBy: UserID?
@@ -24,9 +25,9 @@ struct Invitation: Sendable {
 
     var status: String { acceptedAt != nil ? "accepted" : expiresAt <= .now ? "expired" : "open" }
 
-    /// Whether a member with the role could make this invitation.
-    func isWithinRights(of inviter: BuiltInRole) -> Bool {
-        inviter.permissions.contains(Self.permission) && inviter.permissions.canGrant(role)
+    /// Whether a member with the rights could make this invitation; the role's are those that it has now.
+    func isWithinRights(_ inviter: Rights, granting role: Rights) -> Bool {
+        inviter.permissions.contains(Self.permission) && inviter.include(role)
     }
 
     var object: JSONObject {
@@ -34,7 +35,7 @@ struct Invitation: Sendable {
         object["id"] = .string(id.description)
         object["version"] = .number(version)
         object["email"] = .string(email)
-        object["role"] = .string(role.rawValue)
+        object["role"] = .string(role)
         object["status"] = .string(status)
         object["expires_at"] = .string(expiresAt.description)
         object["accepted_at"] = acceptedAt.map { .string($0.description) } ?? .null
@@ -55,7 +56,7 @@ struct Invitation: Sendable {
         ],
         "properties": [
             "id": ["type": "string", "format": "uuid"], "version": ["type": "integer"],
-            "email": ["type": "string", "format": "idn-email"], "role": BuiltInRole.schema,
+            "email": ["type": "string", "format": "idn-email"], "role": Role.nameSchema,
             "status": ["enum": ["open", "accepted", "expired"]], "expires_at": ["type": "string", "format": "date-time"],
             "accepted_at": ["type": ["string", "null"], "format": "date-time"],
             "created_at": ["type": "string", "format": "date-time"], "updated_at": ["type": "string", "format": "date-time"],
@@ -74,9 +75,7 @@ struct Invitation: Sendable {
         id = try row.decode("id")
         email = try row.decode("email")
         emailKey = try row.decode("email_key")
-        let roleName = try row.decode("role", as: String.self)
-        guard let role = BuiltInRole(rawValue: roleName) else { throw Problem.internal("no role \(roleName)") }
-        self.role = role
+        role = try row.decode("role")
         expiresAt = try row.decode("expires_at")
         acceptedAt = try row.decode("accepted_at")
         acceptedBy = try row.decode("accepted_by")

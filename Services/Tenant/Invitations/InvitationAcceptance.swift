@@ -74,6 +74,14 @@ struct InvitationAcceptance: Sendable {
               and invitation.deleted_at is null and inviter.status = 'active' and inviter.deleted_at is null
             for share of inviter
             """,
+            // So does this one for the role: it is deleted before, or finds that it is needed.
+            """
+            select from custom_role
+            where tenant_id = \(context.tenant) and deleted_at is null
+              and name = (select role from invitation where tenant_id = \(context.tenant) and token_hash = \(token.hash))
+            for share
+            """,
+            TenantRoles.query(as: context),
         ])
         guard let invitationRow = found[0].first, let tenantRow = found[1].first else { throw Problem.notFound }
         let invitation = try Invitation(row: invitationRow)
@@ -84,8 +92,9 @@ struct InvitationAcceptance: Sendable {
             }
             return (member, isNew: false)
         }
-        guard invitation.expiresAt > .now, let inviter = try found[2].first.flatMap({ BuiltInRole(rawValue: try $0.decode("role")) }),
-            invitation.isWithinRights(of: inviter)
+        let roles = try TenantRoles(found[4])
+        guard invitation.expiresAt > .now, let inviter = try found[2].first.map({ roles.rights(of: try $0.decode("role")) }),
+            let role = roles[invitation.role], invitation.isWithinRights(inviter, granting: role.rights)
         else { throw Problem.notFound }
         guard invitation.emailKey == email.key else { throw Problem(.forbidden, "The invitation is for another e-mail address.") }
         guard tenant.isActive else { throw Problem(.tenantSuspended, "The tenant '\(tenant.slug)' is suspended.") }

@@ -9,6 +9,7 @@ import Resources
 struct InvitationRoutes: Sendable {
     let invitations: InvitationStore
     let members: MemberStore
+    let roles: RoleStore
     let acceptance: InvitationAcceptance
     let cursors: CursorSigner
 
@@ -27,7 +28,7 @@ struct InvitationRoutes: Sendable {
                 tag: "invitations",
                 body: [
                     "type": "object", "required": ["email", "role"], "additionalProperties": false,
-                    "properties": ["email": BodySchema.email, "role": BuiltInRole.schema],
+                    "properties": ["email": BodySchema.email, "role": Role.nameSchema],
                 ],
                 bodyExample: ["email": "b.moretti@kestrel.example", "role": "sales"],
                 responses: [.init(201, "The invitation with its token.", schema: ["$ref": "#/components/schemas/Invitation"])],
@@ -37,11 +38,12 @@ struct InvitationRoutes: Sendable {
             try call.refuseIdempotencyKey()
             let body = BodyReader(try call.json(), members: ["email", "role"])
             let email = body.email("email")
-            let role = body.choice("role", of: BuiltInRole.allCases.map(\.rawValue)).flatMap(BuiltInRole.init)
-            let (address, invitedRole) = (try body.require(email), try body.require(role))
-            try member.requireCanGrant(invitedRole)
+            let name = body.string("role")
+            let (address, roleName) = (try body.require(email), try body.require(name))
+            let role = try await roles.require(roleName, as: member)
+            try member.requireCanGrant(role)
             let token = InvitationToken(tenant: member.tenant)
-            let invitation = try await invitations.create(address, role: invitedRole, token: token, as: member)
+            let invitation = try await invitations.create(address, role: role, token: token, as: member)
             var object = invitation.object
             object["token"] = .string(token.text)
             return .json(

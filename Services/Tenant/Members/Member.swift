@@ -9,7 +9,9 @@ struct Member: Sendable {
     let tenant: TenantID
     let email: String
     let name: String
-    let role: BuiltInRole
+    /// The name of his role.
+    let role: String
+    let teams: [RecordID]
     /// A disabled member keeps his seat and his records, and cannot sign in.
     let isActive: Bool
     let epoch: Int64
@@ -22,7 +24,8 @@ struct Member: Sendable {
     var json: JSON {
         [
             "id": .string(id.description), "version": .number(version), "email": .string(email), "name": .string(name),
-            "role": .string(role.rawValue), "status": isActive ? "active" : "disabled", "created_at": .string(createdAt.description),
+            "role": .string(role), "teams": .array(teams.map { .string($0.description) }),
+            "status": isActive ? "active" : "disabled", "created_at": .string(createdAt.description),
             "updated_at": .string(updatedAt.description), "created_by": .string(createdBy.description),
             "updated_by": .string(updatedBy.description),
         ]
@@ -31,11 +34,15 @@ struct Member: Sendable {
     static let schema: JSON = [
         "type": "object",
         "required": [
-            "id", "version", "email", "name", "role", "status", "created_at", "updated_at", "created_by", "updated_by",
+            "id", "version", "email", "name", "role", "teams", "status", "created_at", "updated_at", "created_by", "updated_by",
         ],
         "properties": [
             "id": ["type": "string", "format": "uuid", "description": "The user's id."], "version": ["type": "integer"],
-            "email": ["type": "string", "format": "idn-email"], "name": ["type": "string"], "role": BuiltInRole.schema,
+            "email": ["type": "string", "format": "idn-email"], "name": ["type": "string"], "role": Role.nameSchema,
+            "teams": [
+                "type": "array", "items": ["type": "string", "format": "uuid"],
+                "description": "The ids of the teams that the member is in.",
+            ],
             "status": ["enum": ["active", "disabled"]], "created_at": ["type": "string", "format": "date-time"],
             "updated_at": ["type": "string", "format": "date-time"], "created_by": ["type": "string", "format": "uuid"],
             "updated_by": ["type": "string", "format": "uuid"],
@@ -43,7 +50,7 @@ struct Member: Sendable {
     ]
 
     static let columns: SQL = """
-        member.id, member.tenant_id, member.email, member.name, member.role, member.status, member.epoch, member.version,
+        member.id, member.tenant_id, member.email, member.name, member.role, member.teams, member.status, member.epoch, member.version,
         member.created_at, member.created_by, member.updated_at, member.updated_by
         """
 
@@ -52,9 +59,8 @@ struct Member: Sendable {
         tenant = try row.decode("tenant_id")
         email = try row.decode("email")
         name = try row.decode("name")
-        let roleName = try row.decode("role", as: String.self)
-        guard let role = BuiltInRole(rawValue: roleName) else { throw Problem.internal("no role \(roleName)") }
-        self.role = role
+        role = try row.decode("role")
+        teams = try row.decode("teams")
         isActive = try row.decode("status", as: String.self) == "active"
         epoch = try row.decode("epoch")
         version = try row.decode("version")

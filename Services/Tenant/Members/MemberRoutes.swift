@@ -5,6 +5,7 @@ import Resources
 /// `/v1/members`: who belongs to the tenant, and as what.
 struct MemberRoutes: Sendable {
     let members: MemberStore
+    let roles: RoleStore
     let announcer: EpochAnnouncer
     let cursors: CursorSigner
 
@@ -16,7 +17,7 @@ struct MemberRoutes: Sendable {
             Operation(
                 id: "listMembers", summary: "The members of your tenant", tag: "members",
                 parameters: Paging.parameters + [
-                    .init("role", in: .query, schema: BuiltInRole.schema, "Only members with this role."),
+                    .init("role", in: .query, schema: Role.nameSchema, "Only members with this role."),
                     .init("status", in: .query, schema: ["enum": ["active", "disabled"]], "Only members with this status."),
                     .init(
                         "sort", in: .query, schema: ["enum": ["created_at", "-created_at"], "default": "created_at"],
@@ -26,7 +27,7 @@ struct MemberRoutes: Sendable {
         ) { call, member in
             let paging = try Paging(
                 call, of: ["members", member.tenant.description], further: ["role", "status", "sort"], cursors: cursors)
-            let filter = try Self.filter(call.query)
+            let filter = try await filter(call.query, as: member)
             let position = try paging.position { json -> (createdAt: Timestamp, id: UserID)? in
                 guard let milliseconds = json[0]?.integer, let id = json[1]?.string.flatMap({ UserID($0) }) else { return nil }
                 return (Timestamp(milliseconds: milliseconds), id)
@@ -37,25 +38,23 @@ struct MemberRoutes: Sendable {
         }
     }
 
-    private static func filter(_ query: Query) throws(Problem) -> MemberStore.Filter {
+    private func filter(_ query: Query, as context: RequestContext) async throws -> MemberStore.Filter {
         var filter = MemberStore.Filter()
-        if let name = query["role"] {
-            guard let role = BuiltInRole(rawValue: name) else {
-                let names = BuiltInRole.allCases.map(\.rawValue)
-                throw .invalidParameter("role", "There is no such role.\(Suggestion.hint(for: name, among: names))")
-            }
-            filter.role = role
+        if let name = query["role"], BuiltInRole(rawValue: name) == nil {
+            let roles = try await roles.all(as: context)
+            if roles[name] == nil { throw Problem.invalidParameter("role", roles.detail(ofUnknown: name)) }
         }
+        filter.role = query["role"]
         switch query["status"] {
         case nil: break
         case "active": filter.isActive = true
         case "disabled": filter.isActive = false
-        default: throw .invalidParameter("status", "'status' is active or disabled.")
+        default: throw Problem.invalidParameter("status", "'status' is active or disabled.")
         }
         switch query["sort"] {
         case nil, "created_at": break
         case "-created_at": filter.isDescending = true
-        default: throw .invalidParameter("sort", "'sort' is created_at or -created_at.")
+        default: throw Problem.invalidParameter("sort", "'sort' is created_at or -created_at.")
         }
         return filter
     }
@@ -77,28 +76,33 @@ struct MemberRoutes: Sendable {
         .permitted(
             Permission(.members, .update), .patch, "/v1/members/{id}",
             Operation(
-                id: "updateMember", summary: "Change a member's role or status",
+                id: "updateMember", summary: "Change a member's role, teams or status",
                 description: """
-                    The member's access tokens become stale at once. Nobody can give or change a role with more rights than their own, and \
-                    the last administrator stays one.
+                    With another role or status the member's access tokens become stale at once. Nobody can give or take a role that allows \
+                    more than their own, neither in permissions nor in whose records they reach, and the last administrator stays one. teams \
+                    replaces the list of teams and needs the permission teams.update too; a member is in at most \(Team.maximumPerMember).
                     """,
                 tag: "members",
                 parameters: [.ifMatch, .idempotencyKey],
                 body: [
                     "type": "object", "additionalProperties": false,
-                    "properties": ["role": BuiltInRole.schema, "status": ["enum": ["active", "disabled"]]],
+                    "properties": [
+                        "role": Role.nameSchema, "teams": Team.idsSchema(maximum: Team.maximumPerMember),
+                        "status": ["enum": ["active", "disabled"]],
+                    ],
                 ],
                 bodyExample: ["role": "manager"],
                 responses: [.init(200, "The member.", schema: ["$ref": "#/components/schemas/Member"])],
-                errors: [.conflict])
+                errors: [.conflict, .referenceNotFound])
         ) { call, context in
             try call.query.allowOnly([String]())
-            let body = BodyReader(try call.json(), members: ["role", "status"])
+            let body = BodyReader(try call.json(), members: ["role", "teams", "status"])
             var change = MemberStore.Change()
-            change.role = body.choice("role", of: BuiltInRole.allCases.map(\.rawValue), isRequired: false)
-                .flatMap(BuiltInRole.init)
+            change.role = body.string("role", isRequired: false)
+            change.teams = body.ids("teams", of: RecordID.self, maximum: Team.maximumPerMember, isRequired: false)
             change.isActive = body.choice("status", of: ["active", "disabled"], isRequired: false).map { $0 == "active" }
             try body.finish()
+            if change.teams != nil { try context.require(Permission(.teams, .update)) }
             return try await write(change, call, as: context) { EntityTag.reply(to: call, $0.json, version: $0.version) }
         }
     }
@@ -109,8 +113,8 @@ struct MemberRoutes: Sendable {
             Operation(
                 id: "deleteMember", summary: "Remove a member, whose records stay",
                 description: """
-                    The member can no longer sign in to this tenant, and access tokens become stale at once. A new invitation brings \
-                    the same person back under the same id. The last administrator cannot be removed.
+                    The member can no longer sign in to this tenant, has left all teams, and access tokens become stale at once. A new \
+                    invitation brings the same person back under the same id. The last administrator cannot be removed.
                     """,
                 tag: "members", parameters: [.ifMatch, .idempotencyKey],
                 responses: [.init(204, "Removed.")],
@@ -132,7 +136,7 @@ struct MemberRoutes: Sendable {
         let key = try IdempotencyKey(call)
         return try await IdempotencyKey.guarding(key, as: context, on: members.postgres) {
             let member = try await members.change(id, change, if: precondition, key: key, as: context)
-            if !change.isEmpty { announcer.announce(member) }
+            if change.makesTokensStale { announcer.announce(member) }
             return reply(member)
         }
     }

@@ -26,7 +26,8 @@ struct MemberStore: Sendable {
 
     /// Which members, and in what order.
     struct Filter: Sendable {
-        var role: BuiltInRole?
+        /// A role's name.
+        var role: String?
         var isActive: Bool?
         var isDescending = false
     }
@@ -36,7 +37,7 @@ struct MemberStore: Sendable {
         _ filter: Filter, after cursor: (createdAt: Timestamp, id: UserID)?, limit: Int, as context: RequestContext
     ) async throws -> [Member] {
         var conditions: [SQL] = ["tenant_id = \(context.tenant)", "deleted_at is null"]
-        if let role = filter.role { conditions.append("role = \(role.rawValue)") }
+        if let role = filter.role { conditions.append("role = \(role)") }
         if let isActive = filter.isActive { conditions.append("status = \(isActive ? "active" : "disabled")") }
         if let cursor {
             let order = filter.isDescending ? "<" : ">"
@@ -57,18 +58,24 @@ struct MemberStore: Sendable {
 
     /// What is done to a member.
     struct Change: Sendable {
-        var role: BuiltInRole?
+        /// The name of another role.
+        var role: String?
         var isActive: Bool?
+        /// The ids of all teams that he is to be in.
+        var teams: [RecordID]?
         var isRemoval = false
 
-        var isEmpty: Bool { role == nil && isActive == nil && !isRemoval }
+        var isEmpty: Bool { !makesTokensStale && teams == nil }
+
+        /// Teams are in no token: whose records they open is looked up where the records are.
+        var makesTokensStale: Bool { role != nil || isActive != nil || isRemoval }
     }
 
-    /// Changes or removes a member. The tenant's row is locked first, so of two changes at once the second sees the first:
-    /// two administrators cannot remove each other.
+    /// Changes or removes a member; who is removed leaves all teams. The tenant's row is locked first, so of two changes at once the
+    /// second sees the first: two administrators cannot remove each other.
     ///
     /// - Throws: ``Problem`` `not_found`, `version_mismatch`, `forbidden` when a role beyond the caller's is involved, `conflict`
-    ///   when no administrator would be left.
+    ///   when no administrator would be left, `validation_failed` for a role that is not there, and what ``TeamPlaces`` throws.
     func change(
         _ id: UserID, _ change: Change, if precondition: Precondition, key: IdempotencyKey?, as context: RequestContext
     ) async throws -> Member {
@@ -79,14 +86,15 @@ struct MemberStore: Sendable {
                 select \(Member.columns) from member
                 where tenant_id = \(context.tenant) and user_id = \(id) and deleted_at is null for no key update
                 """,
+                TenantRoles.query(as: context),
             ])
             guard let row = results[1].first else { throw Problem.notFound }
             var member = try Member(row: row)
             try precondition.check(member.version)
             if !change.isEmpty {
-                try context.requireCanGrant(member.role)
-                if let role = change.role { try context.requireCanGrant(role) }
-                try await Self.requireAdministrator(besides: member, after: change, in: transaction, as: context)
+                let roles = try TenantRoles(results[2])
+                try Self.requireCanGrant(change, to: member, roles, as: context)
+                try await Self.requireAdministrator(besides: member, after: change, roles, in: transaction, as: context)
                 member = try await Self.apply(change, to: member, in: transaction, as: context)
             }
             if let key {
@@ -100,20 +108,21 @@ struct MemberStore: Sendable {
         }
     }
 
+    private static func requireCanGrant(
+        _ change: Change, to member: Member, _ roles: TenantRoles, as context: RequestContext
+    ) throws(Problem) {
+        let role = try change.role.map { name throws(Problem) in try roles.require(name) }
+        if change.makesTokensStale { try context.requireCanGrant(member.role, roles.rights(of: member.role)) }
+        if let role { try context.requireCanGrant(role) }
+    }
+
     private static func requireAdministrator(
-        besides member: Member, after change: Change, in transaction: PostgresTransaction, as context: RequestContext
+        besides member: Member, after change: Change, _ roles: TenantRoles, in transaction: PostgresTransaction, as context: RequestContext
     ) async throws {
-        let stays = !change.isRemoval && change.isActive ?? member.isActive && (change.role ?? member.role).isAdministrator
-        guard member.isActive, member.role.isAdministrator, !stays else { return }
-        let others = try await transaction.query(
-            """
-            select from member
-            where tenant_id = \(context.tenant) and user_id <> \(member.id) and status = 'active' and deleted_at is null
-              and role = any (\(BuiltInRole.administrators.map(\.rawValue))) limit 1
-            """)
-        guard !others.isEmpty else {
-            throw Problem(.conflict, "The last administrator of a tenant cannot be removed, disabled or given another role.")
-        }
+        let administrators = roles.administrators
+        let stays = !change.isRemoval && change.isActive ?? member.isActive && administrators.contains(change.role ?? member.role)
+        guard member.isActive, administrators.contains(member.role), !stays else { return }
+        try await TenantRoles.requireAdministrator(among: administrators, besides: member.id, in: transaction, as: context)
     }
 
     private static func apply(
@@ -121,10 +130,16 @@ struct MemberStore: Sendable {
     ) async throws -> Member {
         let status = (change.isActive ?? member.isActive) ? "active" : "disabled"
         let removal: SQL = change.isRemoval ? ", deleted_at = now()" : ""
+        let epoch: SQL = change.makesTokensStale ? "epoch = epoch + 1, epoch_changed_at = now()," : ""
+        var teams = member.teams
+        if let wanted = change.isRemoval ? [] : change.teams {
+            teams = Set(wanted).sorted()
+            try await TeamPlaces.move(member, to: wanted, in: transaction, as: context)
+        }
         let rows = try await transaction.query(
             """
-            update member set role = \((change.role ?? member.role).rawValue), status = \(status)\(removal),
-                   epoch = epoch + 1, epoch_changed_at = now(), version = version + 1, updated_at = now(), updated_by = \(context.user)
+            update member set role = \(change.role ?? member.role), status = \(status), teams = \(teams)\(removal),
+                   \(epoch) version = version + 1, updated_at = now(), updated_by = \(context.user)
             where tenant_id = \(context.tenant) and user_id = \(member.id) returning \(Member.columns)
             """)
         guard let row = rows.first else { throw Problem.notFound }
@@ -132,10 +147,10 @@ struct MemberStore: Sendable {
     }
 
     /// The statement that makes a person a member, or one again who was removed. It returns no row for one who is a member.
-    static func joining(_ person: Person, role: BuiltInRole, invitedBy inviter: UserID, as context: RequestContext) -> SQL {
+    static func joining(_ person: Person, role: String, invitedBy inviter: UserID, as context: RequestContext) -> SQL {
         """
         insert into member (tenant_id, user_id, email, name, role, created_by, updated_by)
-        values (\(context.tenant), \(person.id), \(person.email), \(person.name), \(role.rawValue), \(inviter), \(inviter))
+        values (\(context.tenant), \(person.id), \(person.email), \(person.name), \(role), \(inviter), \(inviter))
         on conflict on constraint member_pkey do update
         set email = excluded.email, name = excluded.name, role = excluded.role, status = 'active', deleted_at = null,
             epoch = member.epoch + 1, epoch_changed_at = now(), version = member.version + 1, updated_at = now(),

@@ -13,7 +13,7 @@ struct PlatformOperators: Sendable {
         let acting = RequestContext(tenant: tenant, user: person.id, edge: context.edge)
         let member = try await tenants.postgres.transaction(as: acting) { transaction -> Member? in
             let joined = try await transaction.query(
-                MemberStore.joining(person, role: .superAdmin, invitedBy: person.id, as: acting))
+                MemberStore.joining(person, role: BuiltInRole.superAdmin.rawValue, invitedBy: person.id, as: acting))
             if let row = joined.first { return try Member(row: row) }
             let changed = try await transaction.query(
                 """

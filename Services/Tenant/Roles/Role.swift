@@ -1,57 +1,85 @@
 import Core
 
-extension BuiltInRole {
-    /// Whether its members can run the tenant: one of them must always be left.
-    var isAdministrator: Bool { BuiltInRole.tenantAdmin.permissions.isSubset(of: permissions) }
+/// What a member can be: one of the six roles that every tenant has, or one that the tenant has made.
+enum Role: Sendable {
+    case builtIn(BuiltInRole)
+    case custom(CustomRole)
 
-    static let administrators = allCases.filter(\.isAdministrator)
-
-    static let schema: JSON = ["enum": .array(allCases.map { .string($0.rawValue) })]
-
-    var json: JSON {
-        let scopes = scopes
-        let held = PermissionResource.allCases.filter { scopes[$0] != .none }
-        var scopeNames = JSONObject()
-        for resource in held { scopeNames[resource.rawValue] = .string(scopes[resource].name) }
-        return [
-            "name": .string(rawValue), "built_in": true,
-            "permissions": .array(permissions.permissions.map { .string($0.description) }), "scopes": .object(scopeNames),
-        ]
+    var name: String {
+        switch self {
+        case .builtIn(let role): role.rawValue
+        case .custom(let role): role.name
+        }
     }
 
-    static let roleSchema: JSON = [
-        "type": "object", "required": ["name", "built_in", "permissions", "scopes"],
+    var rights: Rights {
+        switch self {
+        case .builtIn(let role): role.rights
+        case .custom(let role): role.rights
+        }
+    }
+
+    /// Whether its members can run the tenant: one of them must always be left.
+    var isAdministrator: Bool { rights.areAdministrators }
+
+    var json: JSON {
+        var object = JSONObject()
+        object["id"] = .string(name)
+        object["name"] = .string(name)
+        object["built_in"] = true
+        object["description"] = .null
+        object["permissions"] = .array(rights.permissionNames.map { .string($0) })
+        object["scopes"] = rights.scopesJSON
+        if case .custom(let role) = self {
+            object["built_in"] = false
+            object["description"] = role.description.map { .string($0) } ?? .null
+            object["version"] = .number(role.version)
+            object["created_at"] = .string(role.createdAt.description)
+            object["updated_at"] = .string(role.updatedAt.description)
+            object["created_by"] = .string(role.createdBy.description)
+            object["updated_by"] = .string(role.updatedBy.description)
+        }
+        return .object(object)
+    }
+
+    static let schema: JSON = [
+        "type": "object", "required": ["id", "name", "built_in", "description", "permissions", "scopes"],
         "properties": [
-            "name": ["type": "string"], "built_in": ["type": "boolean"], "permissions": ["type": "array", "items": ["type": "string"]],
-            "scopes": ["type": "object", "additionalProperties": ["enum": ["own", "team", "all"]]],
+            "id": ["type": "string", "description": "The name: it never changes, and members and invitations refer to it."],
+            "name": ["type": "string"],
+            "built_in": [
+                "type": "boolean", "description": "Whether every tenant has it; such a role is fixed, and has no version and no times.",
+            ],
+            "description": ["type": ["string", "null"]], "permissions": ["type": "array", "items": ["type": "string"]],
+            "scopes": [
+                "type": "object", "additionalProperties": ["enum": ["own", "team", "all"]],
+                "description": "For each resource that there is a permission for: whose records.",
+            ],
+            "version": ["type": "integer"], "created_at": ["type": "string", "format": "date-time"],
+            "updated_at": ["type": "string", "format": "date-time"], "created_by": ["type": "string", "format": "uuid"],
+            "updated_by": ["type": "string", "format": "uuid"],
         ],
+    ]
+
+    /// The schema of a role's name where a body or an object names one.
+    static let nameSchema: JSON = [
+        "type": "string", "pattern": "^[a-z0-9_]{1,64}$",
+        "description": .string("One of \(BuiltInRole.allCases.map(\.rawValue).joined(separator: ", ")), or of your tenant's own roles."),
     ]
 }
 
-extension RowScope {
-    /// As the API names it.
-    var name: String {
-        switch self {
-        case .none: "none"
-        case .own: "own"
-        case .team: "team"
-        case .all: "all"
-        }
-    }
-}
-
-extension PermissionSet {
-    /// The rule that nobody grants what he does not hold.
-    func canGrant(_ role: BuiltInRole) -> Bool { role.permissions.isSubset(of: self) }
+extension Rights {
+    var areAdministrators: Bool { include(BuiltInRole.tenantAdmin.rights) }
 }
 
 extension RequestContext {
     /// Holds the caller to the rule that nobody grants what he does not hold.
     ///
-    /// - Throws: ``Problem`` `forbidden`.
-    func requireCanGrant(_ role: BuiltInRole) throws(Problem) {
-        guard permissions.canGrant(role) else {
-            throw Problem(.forbidden, "You cannot give or take the role \(role.rawValue): it holds more than yours.")
-        }
+    /// - Throws: ``Problem`` `forbidden`, naming what is beyond the caller.
+    func requireCanGrant(_ role: String, _ granted: Rights) throws(Problem) {
+        guard let beyond = rights.firstBeyond(granted) else { return }
+        throw Problem(.forbidden, "You cannot give, take or change the role \(role): it allows more than yours (\(beyond)).")
     }
+
+    func requireCanGrant(_ role: Role) throws(Problem) { try requireCanGrant(role.name, role.rights) }
 }

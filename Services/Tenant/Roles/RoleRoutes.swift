@@ -1,114 +1,193 @@
 import Contracts
 import Core
-import Postgres
 import Resources
 
-/// `/v1/roles`, `/v1/permissions`, `/v1/authorize/explain`: who may do what, and why.
+/// `/v1/roles`: the roles that every tenant has, which are fixed, and those of its own.
 struct RoleRoutes: Sendable {
-    let postgres: PostgresClient
+    let roles: RoleStore
+    let announcer: EpochAnnouncer
 
-    var routes: [Route] { [roles, permissions, explain] }
+    var routes: [Route] { [list, create, read, update, delete] }
 
-    private var roles: Route {
+    private static let name = Operation.Parameter(
+        "name", in: .path, schema: ["type": "string", "pattern": "^[a-z0-9_]{1,64}$"], "The role's name.")
+
+    private static let rules = """
+        Nobody can make a role that allows more than their own, or change one that does: neither in permissions nor in whose records they \
+        reach. permissions are those of /v1/permissions; scopes say, for each resource that there is a permission for, whose records: own, \
+        team (own and those of everybody who shares a team with you) or all, which it is unless given.
+        """
+
+    private var list: Route {
         .permitted(
             Permission(.roles, .read), .get, "/v1/roles",
             Operation(
-                id: "listRoles", summary: "The roles that a member can have", tag: "roles",
+                id: "listRoles", summary: "The roles that a member can have",
+                description: "Those that every tenant has, then your tenant's own by name: all in one page.", tag: "roles",
                 responses: [.init(200, "All roles.", schema: Paging.schema(of: ["$ref": "#/components/schemas/Role"]))])
-        ) { call, _ in
-            try call.query.allowOnly([String]())
-            return Paging.reply(whole: BuiltInRole.allCases.map(\.json))
-        }
-    }
-
-    private var permissions: Route {
-        .member(
-            .get, "/v1/permissions",
-            Operation(
-                id: "listPermissions", summary: "The catalogue of permissions", tag: "roles",
-                responses: [
-                    .init(
-                        200, "All permissions.",
-                        schema: Paging.schema(of: [
-                            "type": "object", "required": ["name", "resource", "action"],
-                            "properties": [
-                                "name": ["type": "string"], "resource": ["type": "string"], "action": ["type": "string"],
-                            ],
-                        ]))
-                ])
-        ) { call, _ in
-            try call.query.allowOnly([String]())
-            return Paging.reply(
-                whole: Permission.catalogue.map {
-                    [
-                        "name": .string($0.description), "resource": .string($0.resource.rawValue),
-                        "action": .string($0.action.rawValue),
-                    ]
-                })
-        }
-    }
-
-    private var explain: Route {
-        .member(
-            .post, "/v1/authorize/explain",
-            Operation(
-                id: "explainAuthorization", summary: "Whether you may do something, and the rule that says so",
-                description: """
-                    What your role says about a permission, and on whose records: all of the tenant's, or own, those whose owner you are.
-                    """,
-                tag: "roles",
-                parameters: [.idempotencyKey],
-                body: [
-                    "type": "object", "required": ["permission"], "additionalProperties": false,
-                    "properties": [
-                        "permission": ["type": "string", "description": "Such as leads.update."]
-                    ],
-                ],
-                bodyExample: ["permission": "leads.update"],
-                responses: [
-                    .init(
-                        200, "The decision.",
-                        schema: [
-                            "type": "object", "required": ["permission", "allowed", "role", "scope", "reason"],
-                            "properties": [
-                                "permission": ["type": "string"], "allowed": ["type": "boolean"], "role": ["type": "string"],
-                                "scope": ["enum": ["none", "own", "team", "all"]], "reason": ["type": "string"],
-                            ],
-                        ])
-                ])
         ) { call, member in
             try call.query.allowOnly([String]())
-            let body = BodyReader(try call.json(), members: ["permission"])
-            let name = body.string("permission")
-            let permission = name.flatMap { Permission($0) }
-            if let name, permission == nil {
-                let hint = Suggestion.hint(for: name, among: Permission.catalogue.map(\.description))
-                body.fault("permission", .notAllowed, "There is no such permission.\(hint)")
-            }
-            let explanation = Self.explanation(of: try body.require(permission), for: member).bytes
-            // It changes nothing, but a POST takes a key, and a repeat with it gets the answer of then.
+            return Paging.reply(whole: try await roles.all(as: member).all.map(\.json))
+        }
+    }
+
+    private var create: Route {
+        .permitted(
+            Permission(.roles, .create), .post, "/v1/roles",
+            Operation(
+                id: "createRole", summary: "Make a role of your tenant's own",
+                description: "\(Self.rules) A tenant has at most \(CustomRole.maximumCount) roles of its own.", tag: "roles",
+                parameters: [.idempotencyKey], body: Self.bodySchema(isNew: true),
+                bodyExample: [
+                    "name": "field_sales", "description": "Who visits customers",
+                    "permissions": ["leads.read", "leads.update", "contacts.read"], "scopes": ["leads": "own"],
+                ],
+                responses: [
+                    .init(201, "The role.", schema: ["$ref": "#/components/schemas/Role"], headers: [.location, .tag])
+                ],
+                errors: [.alreadyExists, .conflict])
+        ) { call, member in
+            try call.query.allowOnly([String]())
+            let body = BodyReader(try call.json(), members: ["name"] + RoleChange.members)
+            let name = Self.name(in: body)
+            let change = RoleChange(body, isNew: true)
+            let newName = try body.require(name)
+            let rights = try change.applied(to: Rights())
             let key = try IdempotencyKey(call)
-            return try await IdempotencyKey.guarding(key, as: member, on: postgres) {
-                if let key { _ = try await postgres.batch(as: member, [key.insertion(as: member, status: 200, body: explanation)]) }
-                return .json(explanation)
+            return try await IdempotencyKey.guarding(key, as: member, on: roles.postgres) {
+                try member.requireCanGrant(newName, rights)
+                let role = try await roles.create(newName, change.description?.text, rights, key: key, as: member)
+                // One that was deleted and is there again: tokens that name it are of an older epoch.
+                if role.epoch > 1 { announcer.announce(role, in: member.tenant) }
+                return .json(
+                    Role.custom(role).json, status: 201,
+                    headers: [("location", "/v1/roles/\(role.name)"), ("etag", EntityTag.of(role.version))])
             }
         }
     }
 
-    private static func explanation(of permission: Permission, for member: RequestContext) -> JSON {
-        let isAllowed = member.permissions.contains(permission)
-        let scope = isAllowed ? member.scopes[permission.resource] : .none
-        let reason =
-            switch (isAllowed, scope) {
-            case (false, _): "The role \(member.role) does not have \(permission)."
-            case (true, .all): "The role \(member.role) has \(permission) on every record of the tenant."
-            case (true, .team): "The role \(member.role) has \(permission) on your own records and your team's."
-            case (true, .own): "The role \(member.role) has \(permission) on your own records."
-            case (true, .none): "The role \(member.role) has \(permission), but on no record."
+    private static func name(in body: BodyReader) -> String? {
+        guard let name = body.string("name") else { return nil }
+        guard CustomRole.isName(name) else {
+            body.fault("name", .invalidFormat, "Expected 1 to 64 characters a-z, 0-9 and _, such as 'field_sales'.")
+            return nil
+        }
+        guard BuiltInRole(rawValue: name) == nil else {
+            body.fault("name", .reserved, "Every tenant has a role of this name.")
+            return nil
+        }
+        return name
+    }
+
+    private var read: Route {
+        .permitted(
+            Permission(.roles, .read), .get, "/v1/roles/{name}",
+            Operation(
+                id: "getRole", summary: "A role", tag: "roles", parameters: [Self.name, .ifNoneMatch],
+                responses: [.init(200, "The role.", schema: ["$ref": "#/components/schemas/Role"])])
+        ) { call, member in
+            try call.query.allowOnly([String]())
+            guard let role = try await roles.find(Self.name(in: call), as: member) else { throw Problem.notFound }
+            switch role {
+            case .custom(let custom): return EntityTag.reply(to: call, role.json, version: custom.version)
+            case .builtIn:
+                // It has no version; another release may allow it more.
+                let body = role.json.bytes
+                return EntityTag.reply(to: call, body, tag: EntityTag.of(1, body: body))
             }
-        return [
-            "permission": .string(permission.description), "allowed": .bool(isAllowed), "role": .string(member.role),
-            "scope": .string(scope.name), "reason": .string(reason),
+        }
+    }
+
+    private static func name(in call: Call) -> String { call.parameters["name"] ?? "" }
+
+    private var update: Route {
+        .permitted(
+            Permission(.roles, .update), .patch, "/v1/roles/{name}",
+            Operation(
+                id: "updateRole", summary: "Change what a role allows; it acts at once for all who have it",
+                description: """
+                    The access tokens of all members with the role become stale at once. \(Self.rules) permissions replaces the list; scopes \
+                    is merged, and null falls back to all. The name stays, and so do the roles that every tenant has. The last administrator \
+                    stays one.
+                    """,
+                tag: "roles", parameters: [Self.name, .ifMatch, .idempotencyKey], body: Self.bodySchema(isNew: false),
+                bodyExample: ["permissions": ["leads.read", "leads.update"], "scopes": ["leads": "team"]],
+                responses: [.init(200, "The role.", schema: ["$ref": "#/components/schemas/Role"])],
+                errors: [.conflict])
+        ) { call, member in
+            try call.query.allowOnly([String]())
+            let body = BodyReader(try call.json(), members: RoleChange.members, readOnly: ["name"])
+            let change = RoleChange(body, isNew: false)
+            try body.finish()
+            return try await write(call, as: member) { name, precondition, key in
+                let (role, isOtherRights) = try await roles.update(name, change, if: precondition, key: key, as: member)
+                if isOtherRights { announcer.announce(role, in: member.tenant) }
+                return EntityTag.reply(to: call, Role.custom(role).json, version: role.version)
+            }
+        }
+    }
+
+    private var delete: Route {
+        .permitted(
+            Permission(.roles, .delete), .delete, "/v1/roles/{name}",
+            Operation(
+                id: "deleteRole", summary: "Delete a role that nobody has",
+                description: """
+                    While members have the role, or open invitations are to it, it is refused with conflict, and members and invitations say \
+                    how many.
+                    """,
+                tag: "roles", parameters: [Self.name, .ifMatch, .idempotencyKey],
+                responses: [.init(204, "Deleted.")],
+                errors: [.conflict])
+        ) { call, member in
+            try call.query.allowOnly([String]())
+            try call.refuseBody()
+            return try await write(call, as: member) { name, precondition, key in
+                try await roles.delete(name, if: precondition, key: key, as: member)
+                return .noContent
+            }
+        }
+    }
+
+    private func write(
+        _ call: Call, as member: RequestContext, _ body: (_ name: String, Precondition, IdempotencyKey?) async throws -> Reply
+    ) async throws -> Reply {
+        let name = Self.name(in: call)
+        let precondition = try Precondition(call)
+        let key = try IdempotencyKey(call)
+        guard BuiltInRole(rawValue: name) == nil else {
+            throw Problem(.conflict, "Every tenant has the role \(name): it is fixed. Make one of your own.")
+        }
+        return try await IdempotencyKey.guarding(key, as: member, on: roles.postgres) { try await body(name, precondition, key) }
+    }
+
+    private static func bodySchema(isNew: Bool) -> JSON {
+        var properties = JSONObject()
+        if isNew {
+            properties["name"] = [
+                "type": "string", "pattern": "^[a-z0-9_]{1,64}$",
+                "description": "It never changes. Names of roles that every tenant has are taken.",
+            ]
+        }
+        properties["description"] = [
+            "type": ["string", "null"], "maxLength": .number(CustomRole.maximumDescription), "pattern": .string(PlainText.pattern(.line)),
+            "description": "A line; null or an empty text clears it.",
         ]
+        properties["permissions"] = [
+            "type": "array", "maxItems": .number(Permission.catalogue.count),
+            "items": ["enum": .array(Permission.catalogue.map { .string($0.description) })],
+        ]
+        var scopes = JSONObject()
+        for resource in PermissionResource.allCases { scopes[resource.rawValue] = ["enum": ["own", "team", "all", .null]] }
+        properties["scopes"] = [
+            "type": "object", "additionalProperties": false, "properties": .object(scopes),
+            "description": "Only for resources that the role has a permission for.",
+        ]
+        var schema = JSONObject()
+        schema["type"] = "object"
+        if isNew { schema["required"] = ["name", "permissions"] }
+        schema["additionalProperties"] = false
+        schema["properties"] = .object(properties)
+        return .object(schema)
     }
 }

@@ -16,7 +16,8 @@ public enum PermissionResource: String, Sendable, CaseIterable {
 public enum PermissionAction: String, Sendable, CaseIterable {
     case read, create, update, delete, export, `import`, share, admin
 
-    fileprivate var bit: UInt8 {
+    /// Its bit in a ``PermissionSet``: the order is the encoding, as with ``PermissionResource``.
+    fileprivate var bit: UInt32 {
         switch self {
         case .read: 1
         case .create: 2
@@ -57,9 +58,9 @@ public struct Permission: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// A set of permissions: a byte per resource, a bit per action.
+/// A set of permissions: for each resource a bit for each action.
 public struct PermissionSet: Hashable, Sendable {
-    private var actions = [UInt8](repeating: 0, count: PermissionResource.allCases.count)
+    private var actions = [UInt32](repeating: 0, count: PermissionResource.allCases.count)
 
     public init() {}
 
@@ -70,6 +71,9 @@ public struct PermissionSet: Hashable, Sendable {
     public func contains(_ permission: Permission) -> Bool {
         actions[permission.resource.index] & permission.action.bit != 0
     }
+
+    /// Whether one of its permissions is for the resource.
+    public func concerns(_ resource: PermissionResource) -> Bool { actions[resource.index] != 0 }
 
     public mutating func insert(_ permission: Permission) {
         actions[permission.resource.index] |= permission.action.bit
@@ -82,23 +86,45 @@ public struct PermissionSet: Hashable, Sendable {
     /// The permissions in the order of the catalogue.
     public var permissions: [Permission] { Permission.catalogue.filter(contains) }
 
-    /// Two hexadecimal digits per resource.
-    public var encoded: String { Hex.encode(actions) }
+    private static let planes = UInt32.bitWidth / 8
 
-    /// Reads ``encoded``. A shorter text comes from an older release and lacks what is newer; of a longer one, from a newer release,
-    /// what is not known here is left out. `nil` when it is not of that form.
+    /// Planes of eight actions each, joined by dots: the first eight actions of all resources, two hexadecimal digits for each, then the
+    /// next eight of all resources, and so on; planes with nothing in them are left out at the end.
+    public var encoded: String {
+        let planes = (0..<Self.planes).map { plane in actions.map { UInt8(truncatingIfNeeded: $0 >> UInt32(8 * plane)) } }
+        let used = max(1, (planes.lastIndex { plane in plane.contains { $0 != 0 } } ?? 0) + 1)
+        return planes.prefix(used).map { Hex.encode($0) }.joined(separator: ".")
+    }
+
+    /// Reads ``encoded``. A shorter plane, or fewer of them, come from an older release and lack what is newer; of longer or further ones,
+    /// from a newer release, what is not known here is left out. `nil` when it is not of that form.
     public init?(encoded: some StringProtocol) {
-        guard let bytes = Hex.decode(encoded) else { return nil }
-        let known = bytes.prefix(actions.count)
-        actions.replaceSubrange(0..<known.count, with: known)
+        for (plane, digits) in encoded.split(separator: ".", omittingEmptySubsequences: false).enumerated() {
+            guard let bytes = Hex.decode(digits) else { return nil }
+            guard plane < Self.planes else { continue }
+            for (index, byte) in bytes.prefix(actions.count).enumerated() { actions[index] |= UInt32(byte) << UInt32(8 * plane) }
+        }
     }
 }
 
 /// Whose records of a resource one may act on. Ordered: each includes the one before.
-public enum RowScope: UInt8, Sendable, Comparable {
+public enum RowScope: UInt8, Sendable, Comparable, CaseIterable {
     case none, own, team, all
 
     public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+
+    /// As the API names it.
+    public var name: String {
+        switch self {
+        case .none: "none"
+        case .own: "own"
+        case .team: "team"
+        case .all: "all"
+        }
+    }
+
+    /// Those that a role can have where it has a permission.
+    public static let grantable: [RowScope] = [.own, .team, .all]
 }
 
 /// The row scope for each resource.
@@ -112,13 +138,13 @@ public struct RowScopes: Hashable, Sendable {
         set { scopes[resource.index] = newValue.rawValue }
     }
 
-    /// A digit per resource, 0 (none) to 3 (all).
+    /// A digit per resource, 0 (none) to 3 (all). What a later release appends behind a dot may only add to what these give.
     public var encoded: String { String(decoding: scopes.map { UInt8(ascii: "0") + $0 }, as: UTF8.self) }
 
     /// Reads ``encoded``. What a shorter text lacks is `none`, and so is a digit above 3, a scope that a newer release knows; of a
     /// longer text what is not known here is left out. `nil` when it is not of that form.
     public init?(encoded: some StringProtocol) {
-        let digits = encoded.utf8
+        let digits = encoded.utf8.prefix { $0 != UInt8(ascii: ".") }
         guard digits.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) else { return nil }
         let known = digits.prefix(scopes.count).map { RowScope(rawValue: $0 - UInt8(ascii: "0")) ?? .none }
         scopes.replaceSubrange(0..<known.count, with: known.map(\.rawValue))

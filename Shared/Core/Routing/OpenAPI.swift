@@ -58,7 +58,7 @@ public struct Operation: Sendable {
     public var description: String
     /// The resource's name; operations are grouped by it.
     public var tag: String
-    /// Query and header parameters; those of the path are derived from the template.
+    /// Query and header parameters; one of the path only where it is no id, the others are derived from the template.
     public var parameters: [Parameter]
     /// JSON Schema of the body, or `nil` when there is none.
     public var body: JSON?
@@ -173,10 +173,11 @@ public enum OpenAPI {
         case .member, .service: break
         }
         object["security"] = isOpen ? [] : [["bearer": []]]
-        let pathParameters = parameterNames(in: route.path).map {
-            Operation.Parameter($0, in: .path, schema: ["type": "string", "format": "uuid"], "The \($0).")
+        let pathParameters = parameterNames(in: route.path).map { name in
+            operation.parameters.first { $0.place == .path && $0.name == name }
+                ?? Operation.Parameter(name, in: .path, schema: ["type": "string", "format": "uuid"], "The \(name).")
         }
-        let parameters = pathParameters + operation.parameters
+        let parameters = pathParameters + operation.parameters.filter { $0.place != .path }
         if !parameters.isEmpty {
             object["parameters"] = .array(
                 parameters.map {

@@ -47,6 +47,7 @@ final class TestUpstream: Sendable {
         var revokedSessions: [SessionID] = []
         var tenants: [JSON] = []
         var members: [JSON] = []
+        var roles: [JSON] = []
         var keys: [JSON] = []
         var keyFetches = 0
         /// Security events to refuse before one is taken.
@@ -116,6 +117,7 @@ final class TestUpstream: Sendable {
                 let body: JSON = [
                     "revoked_sessions": .array(state.revokedSessions.map { .string($0.description) }), "tenants": .array(state.tenants),
                     "members": .array(state.members),
+                    "roles": .array(state.roles),
                 ]
                 return .ok(body.description)
             }

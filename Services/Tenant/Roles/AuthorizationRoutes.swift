@@ -1,0 +1,106 @@
+import Contracts
+import Core
+import Postgres
+import Resources
+
+/// `/v1/permissions`, `/v1/authorize/explain`: what there is to be allowed, and why something is.
+struct AuthorizationRoutes: Sendable {
+    let postgres: PostgresClient
+
+    var routes: [Route] { [permissions, explain] }
+
+    private var permissions: Route {
+        .member(
+            .get, "/v1/permissions",
+            Operation(
+                id: "listPermissions", summary: "The catalogue of permissions", tag: "roles",
+                responses: [
+                    .init(
+                        200, "All permissions.",
+                        schema: Paging.schema(of: [
+                            "type": "object", "required": ["name", "resource", "action"],
+                            "properties": [
+                                "name": ["type": "string"], "resource": ["type": "string"], "action": ["type": "string"],
+                            ],
+                        ]))
+                ])
+        ) { call, _ in
+            try call.query.allowOnly([String]())
+            return Paging.reply(
+                whole: Permission.catalogue.map {
+                    [
+                        "name": .string($0.description), "resource": .string($0.resource.rawValue),
+                        "action": .string($0.action.rawValue),
+                    ]
+                })
+        }
+    }
+
+    private var explain: Route {
+        .member(
+            .post, "/v1/authorize/explain",
+            Operation(
+                id: "explainAuthorization", summary: "Whether you may do something, and the rule that says so",
+                description: """
+                    What your role says about a permission, and on whose records: all of the tenant's; team, those whose owner is you or \
+                    shares a team with you; or own, those whose owner you are.
+                    """,
+                tag: "roles",
+                parameters: [.idempotencyKey],
+                body: [
+                    "type": "object", "required": ["permission"], "additionalProperties": false,
+                    "properties": [
+                        "permission": ["type": "string", "description": "Such as leads.update."]
+                    ],
+                ],
+                bodyExample: ["permission": "leads.update"],
+                responses: [
+                    .init(
+                        200, "The decision.",
+                        schema: [
+                            "type": "object", "required": ["permission", "allowed", "role", "built_in", "scope", "reason"],
+                            "properties": [
+                                "permission": ["type": "string"], "allowed": ["type": "boolean"], "role": ["type": "string"],
+                                "built_in": ["type": "boolean", "description": "Whether every tenant has the role."],
+                                "scope": ["enum": ["none", "own", "team", "all"]], "reason": ["type": "string"],
+                            ],
+                        ])
+                ])
+        ) { call, member in
+            try call.query.allowOnly([String]())
+            let body = BodyReader(try call.json(), members: ["permission"])
+            let name = body.string("permission")
+            let permission = name.flatMap { Permission($0) }
+            if let name, permission == nil {
+                let hint = Suggestion.hint(for: name, among: Permission.catalogue.map(\.description))
+                body.fault("permission", .notAllowed, "There is no such permission.\(hint)")
+            }
+            let explanation = Self.explanation(of: try body.require(permission), for: member).bytes
+            // It changes nothing, but a POST takes a key, and a repeat with it gets the answer of then.
+            let key = try IdempotencyKey(call)
+            return try await IdempotencyKey.guarding(key, as: member, on: postgres) {
+                if let key { _ = try await postgres.batch(as: member, [key.insertion(as: member, status: 200, body: explanation)]) }
+                return .json(explanation)
+            }
+        }
+    }
+
+    private static func explanation(of permission: Permission, for member: RequestContext) -> JSON {
+        let isAllowed = member.permissions.contains(permission)
+        let scope = isAllowed ? member.scopes[permission.resource] : .none
+        let isBuiltIn = BuiltInRole(rawValue: member.role) != nil
+        let role = isBuiltIn ? "The role \(member.role)" : "The role \(member.role) of your tenant's own"
+        let reason =
+            switch (isAllowed, scope) {
+            case (false, _): "\(role) does not have \(permission)."
+            case (true, .all): "\(role) has \(permission) on every record of the tenant."
+            case (true, .team): "\(role) has \(permission) on your own records and those of everybody who shares a team with you."
+            case (true, .own): "\(role) has \(permission) on your own records."
+            case (true, .none): "\(role) has \(permission), but on no record."
+            }
+        return [
+            "permission": .string(permission.description), "allowed": .bool(isAllowed), "role": .string(member.role),
+            "built_in": .bool(isBuiltIn), "scope": .string(scope.name), "reason": .string(reason),
+        ]
+    }
+}

@@ -1,0 +1,164 @@
+import Core
+import Postgres
+import Resources
+
+/// The table of teams. Changes hold the tenant's row, as those of members do, so that both sides of who is in a team agree.
+struct TeamStore: Sendable {
+    let postgres: PostgresClient
+
+    func find(_ id: RecordID, as context: RequestContext) async throws -> Team? {
+        let rows = try await postgres.batch(
+            as: context,
+            ["select \(Team.columns) from team where tenant_id = \(context.tenant) and id = \(id) and deleted_at is null"])[0]
+        return try rows.first.map { try Team(row: $0) }
+    }
+
+    /// Teams, the oldest first, from behind the cursor.
+    func list(after cursor: RecordID?, limit: Int, as context: RequestContext) async throws -> [Team] {
+        let rows = try await postgres.batch(
+            as: context,
+            [
+                """
+                select \(Team.columns) from team
+                where tenant_id = \(context.tenant) and deleted_at is null and (\(cursor.sqlValue)::uuid is null or id > \(cursor.sqlValue)::uuid)
+                order by id limit \(limit)
+                """
+            ])[0]
+        return try rows.map { try Team(row: $0) }
+    }
+
+    /// - Throws: ``Problem`` `already_exists` at `/name`; `conflict` when the tenant has as many teams as it can; what
+    ///   ``TeamPlaces/check(_:joining:_:)`` throws.
+    func create(_ name: String, members: [UserID], key: IdempotencyKey?, as context: RequestContext) async throws -> Team {
+        try await postgres.transaction(as: context) { transaction in
+            let joining = Set(members).sorted()
+            let found = try await transaction.batch([
+                Self.lock(as: context), Self.namesake(of: name, besides: nil, as: context),
+                TeamPlaces.members(among: joining, as: context),
+                "select count(*) as teams from team where tenant_id = \(context.tenant) and deleted_at is null",
+            ])
+            try Self.refuse(namesake: found[1])
+            try TeamPlaces.check(members, joining: joining, found[2])
+            guard try found[3].first?.decode("teams", as: Int.self) ?? 0 < Team.maximumCount else {
+                throw Problem(.conflict, "A tenant has at most \(Team.maximumCount) teams.")
+            }
+            let id = RecordID()
+            let written = try await transaction.batch(
+                [
+                    """
+                    insert into team (tenant_id, id, name, name_key, member_ids, created_by, updated_by)
+                    values (\(context.tenant), \(id), \(name), \(Team.key(of: name)), \(joining), \(context.user), \(context.user))
+                    returning \(Team.columns)
+                    """
+                ] + TeamPlaces.changes(of: id, joining: joining, leaving: [], as: context))
+            let team = try Self.team(written[0])
+            try await Self.record(team, status: 201, with: key, in: transaction, as: context)
+            return team
+        }
+    }
+
+    /// What a change sets; `nil` leaves it as it is.
+    struct Change: Sendable {
+        var name: String?
+        /// All members, as a body gives them.
+        var members: [UserID]?
+
+        var isEmpty: Bool { name == nil && members == nil }
+    }
+
+    /// - Throws: ``Problem`` `not_found`, `version_mismatch`, `already_exists` at `/name`; what ``TeamPlaces/check(_:joining:_:)`` throws.
+    func update(
+        _ id: RecordID, _ change: Change, if precondition: Precondition, key: IdempotencyKey?, as context: RequestContext
+    ) async throws -> Team {
+        try await postgres.transaction(as: context) { transaction in
+            let found = try await transaction.batch([
+                Self.lock(as: context), Self.locking(id, as: context),
+                Self.namesake(of: change.name ?? "", besides: id, as: context),
+                TeamPlaces.members(among: change.members ?? [], as: context),
+            ])
+            guard let row = found[1].first else { throw Problem.notFound }
+            var team = try Team(row: row)
+            try precondition.check(team.version)
+            if !change.isEmpty {
+                try Self.refuse(namesake: found[2])
+                let members = Set(change.members ?? team.memberIDs)
+                let joining = members.subtracting(team.memberIDs).sorted()
+                let leaving = Set(team.memberIDs).subtracting(members).sorted()
+                try TeamPlaces.check(change.members ?? [], joining: joining, found[3])
+                let name = change.name ?? team.name
+                let written = try await transaction.batch(
+                    [
+                        """
+                        update team set name = \(name), name_key = \(Team.key(of: name)), member_ids = \(members.sorted()),
+                               version = version + 1, updated_at = now(), updated_by = \(context.user)
+                        where tenant_id = \(context.tenant) and id = \(id) returning \(Team.columns)
+                        """
+                    ] + TeamPlaces.changes(of: id, joining: joining, leaving: leaving, as: context))
+                team = try Self.team(written[0])
+            }
+            try await Self.record(team, status: 200, with: key, in: transaction, as: context)
+            return team
+        }
+    }
+
+    /// Deletes a team; its members leave it.
+    ///
+    /// - Throws: ``Problem`` `not_found`, `version_mismatch`.
+    func delete(_ id: RecordID, if precondition: Precondition, key: IdempotencyKey?, as context: RequestContext) async throws {
+        try await postgres.transaction(as: context) { transaction in
+            let found = try await transaction.batch([Self.lock(as: context), Self.locking(id, as: context)])
+            guard let row = found[1].first else { throw Problem.notFound }
+            let team = try Team(row: row)
+            try precondition.check(team.version)
+            try await transaction.batch(
+                [
+                    """
+                    update team set deleted_at = now(), member_ids = '{}', version = version + 1, updated_at = now(),
+                           updated_by = \(context.user)
+                    where tenant_id = \(context.tenant) and id = \(id)
+                    """
+                ] + TeamPlaces.changes(of: id, joining: [], leaving: team.memberIDs, as: context)
+                    + (key.map { [$0.insertion(as: context, status: 204, body: [])] } ?? []))
+        }
+    }
+
+    private static func lock(as context: RequestContext) -> SQL {
+        "select from tenant where tenant_id = \(context.tenant) for no key update"
+    }
+
+    private static func locking(_ id: RecordID, as context: RequestContext) -> SQL {
+        """
+        select \(Team.columns) from team where tenant_id = \(context.tenant) and id = \(id) and deleted_at is null for no key update
+        """
+    }
+
+    /// Another team of the name.
+    private static func namesake(of name: String, besides id: RecordID?, as context: RequestContext) -> SQL {
+        """
+        select id from team
+        where tenant_id = \(context.tenant) and name_key = \(Team.key(of: name)) and deleted_at is null
+          and id is distinct from \(id.sqlValue)::uuid
+        """
+    }
+
+    private static func refuse(namesake rows: PostgresResult) throws {
+        guard let row = rows.first else { return }
+        let detail = "There is a team of this name."
+        throw Problem.alreadyExists(
+            detail, id: try row.decode("id", as: RecordID.self), isRestorable: false,
+            faults: [.init(pointer: "/name", code: .alreadyExists, detail: detail)])
+    }
+
+    private static func team(_ rows: PostgresResult) throws -> Team {
+        guard let row = rows.first else { throw Problem.internal("a team that is locked is not there") }
+        return try Team(row: row)
+    }
+
+    private static func record(
+        _ team: Team, status: Int, with key: IdempotencyKey?, in transaction: PostgresTransaction, as context: RequestContext
+    ) async throws {
+        guard let key else { return }
+        try await transaction.query(
+            key.insertion(as: context, status: status, body: team.json.bytes, etag: EntityTag.of(team.version)))
+    }
+}
