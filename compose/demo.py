@@ -16,10 +16,10 @@ PASSWORD = "martlet-demo"
 BATCH = 100  # records a request; the API takes up to 200
 
 TENANTS = [
-    # slug, name, plan, leads, tickets
-    ("acme", "Acme Industrial", "enterprise", 200, 40),
-    ("globex", "Globex Logistics", "pro", 50, 12),
-    ("initech", "Initech Software", "free", 20, 5),
+    # slug, name, plan, leads, tickets, contacts
+    ("acme", "Acme Industrial", "enterprise", 200, 40, 60),
+    ("globex", "Globex Logistics", "pro", 50, 12, 20),
+    ("initech", "Initech Software", "free", 20, 5, 8),
 ]
 PEOPLE_OF_ACME = [
     # local part, name, role
@@ -35,6 +35,13 @@ COMPANIES = [
     "Northwind Turbines", "Halden Paper", "Brightwater Foods", "Solera Optics", "Kestrel Freight", "Marlow Textiles", "Vantage Robotics",
     "Oakridge Dental", "Blue Fjord Energy", "Castellan Security", "Pinnacle Coatings", "Riverside Hospital", "Tandem Cycles",
 ]
+# Of each company in its place: industry, employees, annual revenue in millions, currency.
+BUSINESS = [
+    ("Energy", 5200, 1900, "EUR"), ("Paper", 340, 85, "EUR"), ("Food", 1200, 310, "GBP"), ("Optics", 95, 14, "EUR"), ("Logistics", 2400, 520, "EUR"),
+    ("Textiles", 180, 22, "GBP"), ("Machinery", 610, 140, "USD"), ("Health", 45, 6, "USD"), ("Energy", 430, 75, "NOK"), ("Security", 270, 31, "USD"),
+    ("Chemicals", 520, 98, "CHF"), ("Health", 1900, 260, "USD"), ("Bicycles", 60, 900, "JPY"),
+]
+SUBSIDIARIES = {8: 0, 10: 0}  # each company's place, and that of the one above
 CITIES = [("Hamburg", "DE", "+4940"), ("Lyon", "FR", "+33472"), ("Turin", "IT", "+39011"), ("Leeds", "GB", "+44113"), ("Austin", "US", "+1512")]
 TITLES = ["Head of Procurement", "Operations Manager", "IT Director", "Founder", "Plant Manager", "Controller"]
 SOURCES = ["website", "referral", "trade fair", "outbound", "partner"]
@@ -123,6 +130,32 @@ def lead(tenant, number, owners):
     }
 
 
+def account(number, owners):
+    name, (industry, employees, revenue, currency) = COMPANIES[number], BUSINESS[number]
+    domain = name.lower().replace(" ", "-") + ".example"
+    city, country, prefix = CITIES[number % len(CITIES)]
+    return {
+        "name": name, "domain": domain, "industry": industry, "employees": employees,
+        "annual_revenue_minor": revenue * 1_000_000 * (1 if currency == "JPY" else 100), "currency": currency,
+        "phone": f"{prefix}55502{number:02d}", "website": f"https://{domain}", "status": ["customer", "prospect", "customer", "former"][number % 4],
+        "tags": [TAGS[number % len(TAGS)]], "address": {"city": city, "country": country},
+        **({"owner_id": owners[number % len(owners)]} if owners else {}),
+    }
+
+
+def contact(number, accounts, owners):
+    first, last = FIRST[number * 3 % len(FIRST)], LAST[number * 5 % len(LAST)]
+    place = number % len(accounts)
+    domain = COMPANIES[place].lower().replace(" ", "-") + ".example"
+    city, country, prefix = CITIES[place % len(CITIES)]
+    return {
+        "first_name": first, "last_name": last, "account_id": accounts[place], "title": TITLES[number % len(TITLES)],
+        "email": f"{first}.{last}.{number}@{domain}".lower(), "phone": f"{prefix}55503{number:02d}",
+        "tags": [TAGS[number % len(TAGS)]], "address": {"city": city, "country": country}, "do_not_contact": number % 17 == 0,
+        **({"owner_id": owners[place % len(owners)]} if owners else {}),
+    }
+
+
 def ticket(number):
     subject = SUBJECTS[number % len(SUBJECTS)]
     return {
@@ -132,6 +165,8 @@ def ticket(number):
 
 
 def create_all(api, resource, slug, records):
+    """The ids of what was made."""
+    ids = []
     for start in range(0, len(records), BATCH):
         part = records[start : start + BATCH]
         operations = [{"op": "create", "body": record} for record in part]
@@ -141,6 +176,8 @@ def create_all(api, resource, slug, records):
         refused = [result for result in answer["results"] if result["status"] not in (201, 409)]
         if refused:
             raise Refused("POST", f"/v1/{resource}/batch", refused[0]["status"], json.dumps(refused[0]["body"]))
+        ids += [result["body"]["id"] for result in answer["results"] if result["status"] == 201]
+    return ids
 
 
 def say(text):
@@ -178,11 +215,15 @@ def load(url):
         admins["acme"].call("POST", "/v1/teams", {"name": "Sales", "member_ids": owners})
     say("3 tenants, 8 people, a team")
 
-    for slug, name, _, leads, tickets in TENANTS:
+    for slug, name, _, leads, tickets, contacts in TENANTS:
         of_tenant = owners if slug == "acme" else []
         create_all(admins[slug], "leads", slug, [lead(name, number, of_tenant) for number in range(leads)])
+        accounts = create_all(admins[slug], "accounts", slug, [account(number, of_tenant) for number in range(len(COMPANIES))])
+        for below, above in SUBSIDIARIES.items():
+            admins[slug].call("PATCH", f"/v1/accounts/{accounts[below]}", {"parent_id": accounts[above]})
+        create_all(admins[slug], "contacts", slug, [contact(number, accounts, of_tenant) for number in range(contacts)])
         create_all(admins[slug], "tickets", slug, [ticket(number) for number in range(tickets)])
-        say(f"{slug}: {leads} leads, {tickets} tickets")
+        say(f"{slug}: {leads} leads, {len(accounts)} accounts, {contacts} contacts, {tickets} tickets")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,6 @@ public enum Support {
         // The folder is a resource of this module, so it is always there.
         migrations: Bundle.module.resourceURL!.appendingPathComponent("Migrations")
     ) { dependencies in
-        ServiceParts(dependencies.resources(Ticket.definition))
+        ServiceParts(try dependencies.resources(Ticket.definition))
     }
 }

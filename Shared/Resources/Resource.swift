@@ -4,7 +4,7 @@ import Postgres
 /// A declared resource at work: its routes and the schemas that they refer to.
 ///
 /// ```swift
-/// let leads = Resource(Lead.definition, postgres: postgres, references: references, cursors: cursors)
+/// let leads = Resource(Lead.definition, among: catalogue, postgres: postgres, references: references, cursors: cursors)
 /// routes += leads.routes
 /// schemas += leads.schemas
 /// ```
@@ -17,14 +17,15 @@ public struct Resource: Sendable {
     let documents: ResourceDocuments
 
     public init(
-        _ definition: ResourceDefinition, postgres: PostgresClient, references: ReferenceResolvers, cursors: CursorSigner
+        _ definition: ResourceDefinition, among catalogue: ResourceCatalogue, postgres: PostgresClient, references: ReferenceResolvers,
+        cursors: CursorSigner
     ) {
         self.definition = definition
         self.references = references
-        store = ResourceStore(definition, postgres: postgres)
+        store = ResourceStore(definition, among: catalogue, postgres: postgres)
         reader = BodyReader(definition: definition)
-        lists = ListReader(definition, cursors: cursors)
-        documents = ResourceDocuments(definition: definition)
+        lists = ListReader(definition, expansions: catalogue.expansions(of: definition), cursors: cursors)
+        documents = ResourceDocuments(definition: definition, catalogue: catalogue)
     }
 
     /// Create, list, read, change, remove, restore and batch, below ``ResourceDefinition/path``.

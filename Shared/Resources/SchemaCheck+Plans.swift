@@ -78,6 +78,8 @@ extension SchemaCheck {
         switch field.kind {
         case .enumeration(let values, _): try values.map { try field.type.scalar(text: $0) }.last { $0 != value } ?? value
         case .integer(let range): range.upperBound.sqlValue
+        case .amount: FieldKind.maximumAmount.sqlValue
+        case .boolean: .text(value == .text("true") ? "false" : "true")
         default: RecordID().sqlValue
         }
     }

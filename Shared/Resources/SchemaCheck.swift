@@ -135,11 +135,22 @@ private struct TableCheck {
             if !fits.contains(range.lowerBound) || !fits.contains(range.upperBound) {
                 faults.append("The column \(field.name) cannot hold the whole range.")
             }
+        case .amount(let currency):
+            if columns[field.name]?.type != "bigint" { faults.append("The column \(field.name) cannot hold the whole range.") }
+            constraint("\(currency)_required", "CHECK (((\(field.name) IS NULL) OR (\(currency) IS NOT NULL)))")
         case .custom:
             let rule = "CHECK (((VALUE = '{}'::jsonb) OR (key_count(VALUE) <= \(FieldKind.maximumCustomKeys))))"
             constraint("\(field.name)_check", rule, isShared: true)
-        case .reference(.resource(let target)):
+        case .reference(.resource), .reference(.parent):
+            guard let (target, _) = definition.target(of: field) else { break }
             constraint("\(field.name)_fkey", nil)
+            if !isIndexed("(tenant_id, \(field.name), created_at, id)", of: "(deleted_at IS NULL)"), !field.givesOrder {
+                faults.append(
+                    "No index on (tenant_id, \(field.name), created_at, id) where deleted_at is null serves the reference \(field.name).")
+            }
+            if case .reference(.parent) = field.kind, !triggers.contains("\(definition.table)_nested") {
+                faults.append("No trigger keeps the tree of \(field.name): call nested.")
+            }
             guard let table = tables[target] else {
                 faults.append("The reference \(field.name) leads to \(target), which is not among the resources.")
                 break

@@ -5,11 +5,14 @@ import Synchronization
 
 extension ServiceDependencies {
     /// Sets declared resources to work on the service's database.
-    public func resources(_ definitions: ResourceDefinition...) -> [Resource] {
+    ///
+    /// - Throws: ``DeclarationFault`` when one refers to a resource that is not among them: the service does not start.
+    public func resources(_ definitions: ResourceDefinition...) throws -> [Resource] {
+        let catalogue = try ResourceCatalogue(definitions)
         let directory = MemberDirectory(services: services)
         let references = ReferenceResolvers { context, users in try await directory.members(among: users, of: context) }
         let cursors = CursorSigner(signer: signer)
-        return definitions.map { Resource($0, postgres: postgres, references: references, cursors: cursors) }
+        return definitions.map { Resource($0, among: catalogue, postgres: postgres, references: references, cursors: cursors) }
     }
 }
 

@@ -21,6 +21,25 @@ import Testing
         }
     }
 
+    @Test(arguments: [Account.definition, Contact.definition])
+    func accountsAndContactsFitTheirTables(definition: ResourceDefinition) async throws {
+        try await ResourceAPI.accounts { api in
+            let faults = try await SchemaCheck.faults(of: definition, beside: [Account.definition], on: api.postgres)
+            #expect(faults == [])
+        }
+    }
+
+    @Test func anAmountWithoutItsConstraintIsTold() async throws {
+        try await ResourceAPI.accounts { api in
+            try await api.database.asOwner([
+                "alter table account drop constraint account_currency_required",
+                "alter table account alter annual_revenue_minor type integer",
+            ])
+            let faults = try await SchemaCheck.faults(of: Account.definition, on: api.postgres).joined(separator: "\n")
+            #expect(faults.contains("account_currency_required is missing") && faults.contains("cannot hold the whole range"), "\(faults)")
+        }
+    }
+
     @Test func eachDifferenceBetweenDeclarationAndTableIsTold() async throws {
         try await ResourceAPI.leads { api in
             try await api.database.asOwner([
@@ -52,7 +71,7 @@ import Testing
         ("alter table lead add check (true)", "lead_parent_id_fkey is missing"),
     ])
     func aReferenceLeadsToTheDeclaredResource(change: String, fault: String?) async throws {
-        let parent = Field("parent_id", .reference(.resource("leads")))
+        let parent = Field("parent_id", .reference(.resource("leads", onDelete: .keep)))
         let definition = ResourceDefinition(
             "leads", singular: "lead", permissions: .leads, owner: "owner_id", planLimit: "leads", fields: Lead.definition.fields + [parent]
         )
@@ -60,11 +79,13 @@ import Testing
             try await api.database.asOwner([
                 "create table note (tenant_id uuid, id uuid, constraint note_pkey primary key (tenant_id, id))",
                 "alter table lead add column parent_id uuid", "\(unescaped: change)",
+                "create index lead_parent_id on lead (tenant_id, parent_id, created_at, id) where deleted_at is null",
             ])
             let faults = try await SchemaCheck.faults(of: definition, on: api.postgres)
             if let fault { #expect(faults.contains { $0.contains(fault) }, "\(faults)") } else { #expect(faults == []) }
             let elsewhere = ResourceDefinition(
-                "leads", singular: "lead", permissions: .leads, fields: [Field("parent_id", .reference(.resource("notes")))])
+                "leads", singular: "lead", permissions: .leads,
+                fields: [Field("parent_id", .reference(.resource("notes", onDelete: .keep)))])
             let unknown = try await SchemaCheck.faults(of: elsewhere, on: api.postgres)
             #expect(unknown.contains { $0.contains("leads to notes, which is not among the resources") })
         }

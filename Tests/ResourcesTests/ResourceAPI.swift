@@ -8,9 +8,11 @@ import Support
 import TestSupport
 import Testing
 
-/// The routes of one resource on a schema of its own, called as the service's server would call them.
+/// The routes of resources on a schema of their own, called as the service's server would call them.
 struct ResourceAPI: Sendable {
-    private(set) var resource: Resource
+    private(set) var resources: [Resource]
+    /// The one that the test is about: the first.
+    var resource: Resource { resources[0] }
     let postgres: PostgresClient
     let database: TestPostgres
     let tenant = TenantID()
@@ -25,11 +27,20 @@ struct ResourceAPI: Sendable {
         try await run(Ticket.definition, service: "Support", body)
     }
 
+    static func accounts<T>(_ body: (ResourceAPI) async throws -> T) async throws -> T {
+        try await run(Account.definition, service: "CRM", body)
+    }
+
+    static func contacts<T>(_ body: (ResourceAPI) async throws -> T) async throws -> T {
+        try await run(Contact.definition, Account.definition, service: "CRM", body)
+    }
+
     static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
         .path(percentEncoded: false)
 
-    private static func run<T>(
-        _ definition: ResourceDefinition, service: String, _ body: (ResourceAPI) async throws -> T
+    /// - Parameter tables: what the migrations do not have.
+    static func run<T>(
+        _ definitions: ResourceDefinition..., service: String = "CRM", tables: [SQL] = [], _ body: (ResourceAPI) async throws -> T
     ) async throws -> T {
         try await TestPostgres.run { database in
             let sets = [
@@ -37,6 +48,7 @@ struct ResourceAPI: Sendable {
                 try MigrationSet.load("service", from: "\(root)/Services/\(service)/Migrations"),
             ]
             try await Migrator(configuration: database.owner, schema: database.schema).apply(sets, logger: TestPostgres.logger)
+            if !tables.isEmpty { try await database.asOwner(tables) }
             var configuration = database.runtime
             // Writers that wait for each other's locks hold the connection, so they need several.
             configuration.fastConnections = 4
@@ -44,31 +56,35 @@ struct ResourceAPI: Sendable {
             configuration.bulkConnections = 4
             configuration.lockTimeout = .milliseconds(500)
             return try await TestPostgres.withClient(configuration) { postgres in
-                try await body(try ResourceAPI(definition, postgres: postgres, database: database))
+                try await body(try ResourceAPI(definitions, postgres: postgres, database: database))
             }
         }
     }
 
-    private init(_ definition: ResourceDefinition, postgres: PostgresClient, database: TestPostgres) throws {
+    private init(_ definitions: [ResourceDefinition], postgres: PostgresClient, database: TestPostgres) throws {
         let colleague = colleague
         self.postgres = postgres
         self.database = database
-        resource = try Self.resource(definition, postgres: postgres) { $0 == colleague }
+        resources = try Self.resources(definitions, postgres: postgres) { $0 == colleague }
     }
 
-    private static func resource(
-        _ definition: ResourceDefinition, postgres: PostgresClient, isMember: @escaping @Sendable (UserID) -> Bool
-    ) throws -> Resource {
-        Resource(
-            definition, postgres: postgres, references: ReferenceResolvers { _, users in users.filter(isMember) },
-            cursors: CursorSigner(signer: try ContextSigner(keys: "k1:" + String(repeating: "07", count: 32))))
+    private static func resources(
+        _ definitions: [ResourceDefinition], postgres: PostgresClient, isMember: @escaping @Sendable (UserID) -> Bool
+    ) throws -> [Resource] {
+        let catalogue = try ResourceCatalogue(definitions)
+        let cursors = CursorSigner(signer: try ContextSigner(keys: "k1:" + String(repeating: "07", count: 32)))
+        return definitions.map { definition in
+            Resource(
+                definition, among: catalogue, postgres: postgres, references: ReferenceResolvers { _, users in users.filter(isMember) },
+                cursors: cursors)
+        }
     }
 
     /// The same, when the colleague has left.
     var withoutColleague: ResourceAPI {
         get throws {
             var api = self
-            api.resource = try Self.resource(resource.definition, postgres: postgres) { _ in false }
+            api.resources = try Self.resources(resources.map(\.definition), postgres: postgres) { _ in false }
             return api
         }
     }
@@ -88,12 +104,13 @@ struct ResourceAPI: Sendable {
 
     /// Calls the route of the target; a problem becomes its answer.
     func send(
-        _ method: Core.Method, _ target: String, _ body: String? = nil, as context: RequestContext, headers: [String: String] = [:]
+        _ method: Core.Method, _ target: String, _ body: String? = nil, as context: RequestContext, headers: [String: String] = [:],
+        further routes: [Route] = []
     ) async throws -> Reply {
         let parts = target.split(separator: "?", maxSplits: 1)
         let path = String(parts[0])
         let segments = path.split(separator: "/")
-        for route in resource.routes where route.method == method {
+        for route in routes + resources.flatMap(\.routes) where route.method == method {
             let template = route.path.split(separator: "/")
             guard template.count == segments.count else { continue }
             var parameters: [String: String] = [:]
@@ -124,8 +141,10 @@ struct ResourceAPI: Sendable {
     struct NoRoute: Error { var target: String }
 
     /// Creates a record and gives its object.
-    func create(_ body: String, as context: RequestContext, headers: [String: String] = [:]) async throws -> JSON {
-        let reply = try await send(.post, resource.definition.path, body, as: context, headers: headers)
+    ///
+    /// - Parameter path: of another resource than the first.
+    func create(_ body: String, at path: String? = nil, as context: RequestContext, headers: [String: String] = [:]) async throws -> JSON {
+        let reply = try await send(.post, path ?? resource.definition.path, body, as: context, headers: headers)
         try #require(reply.status == 201, "\(reply.text)")
         return try reply.json
     }

@@ -9,6 +9,14 @@ extension SystemTests {
         /// Reviewed when it changes: method, path, and the permission that the caller's role must have.
         private static let table = """
             GET /.well-known/jwks.json anybody
+            GET /v1/accounts accounts.read
+            POST /v1/accounts accounts.create
+            POST /v1/accounts/batch accounts.read
+            DELETE /v1/accounts/{id} accounts.delete
+            GET /v1/accounts/{id} accounts.read
+            PATCH /v1/accounts/{id} accounts.update
+            GET /v1/accounts/{id}/contacts contacts.read
+            POST /v1/accounts/{id}/restore accounts.delete
             GET /v1/audit audit.read
             GET /v1/audit/export audit.export
             POST /v1/auth/login anybody
@@ -18,6 +26,13 @@ extension SystemTests {
             POST /v1/auth/register anybody
             POST /v1/auth/switch a member
             POST /v1/authorize/explain a member
+            GET /v1/contacts contacts.read
+            POST /v1/contacts contacts.create
+            POST /v1/contacts/batch contacts.read
+            DELETE /v1/contacts/{id} contacts.delete
+            GET /v1/contacts/{id} contacts.read
+            PATCH /v1/contacts/{id} contacts.update
+            POST /v1/contacts/{id}/restore contacts.delete
             GET /v1/invitations members.read
             POST /v1/invitations members.create
             POST /v1/invitations/accept a member

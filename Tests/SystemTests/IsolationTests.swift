@@ -13,6 +13,8 @@ extension SystemTests {
             let world = try World.get()
             let foreign = [
                 "/v1/leads": try await world.globex.create("/v1/leads", ["last_name": "Foreign"]),
+                "/v1/accounts": try await world.globex.create("/v1/accounts", ["name": "Foreign"]),
+                "/v1/contacts": try await world.globex.create("/v1/contacts", ["last_name": "Foreign"]),
                 "/v1/tickets": try await world.globex.create("/v1/tickets", ["subject": "Foreign"]),
                 "/v1/members": try #require(await world.globex.admin.send(.get, "/v1/me").json["user"]?["id"]?.string),
                 "/v1/invitations": try await world.globex.create("/v1/invitations", ["email": "x@globex.test", "role": "sales"]),
@@ -53,6 +55,21 @@ extension SystemTests {
                 let answer = try await world.acme.admin.send(.post, "/v1/leads", ["last_name": "X", "owner_id": owner], expecting: 422)
                 #expect(answer.code == "reference_not_found")
                 #expect(answer.json["errors"]?[0]?["pointer"]?.string == "/owner_id")
+            }
+        }
+
+        @Test func anAccountOfAnotherTenantIsNobodysAccountHere() async throws {
+            let world = try World.get()
+            let foreign = try await world.globex.create("/v1/accounts", ["name": "Foreign"])
+            for account in [foreign, RecordID().description] {
+                let bodies: [(path: String, body: JSON)] = [
+                    ("/v1/contacts", ["last_name": "X", "account_id": .string(account)]),
+                    ("/v1/accounts", ["name": "X", "parent_id": .string(account)]),
+                ]
+                for (path, body) in bodies {
+                    let answer = try await world.acme.admin.send(.post, path, body, expecting: 422)
+                    #expect(answer.code == "reference_not_found")
+                }
             }
         }
 

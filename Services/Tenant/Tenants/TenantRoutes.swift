@@ -77,7 +77,7 @@ struct TenantRoutes: Sendable {
             }
         }
         if let currency = body.string("currency", isRequired: false) {
-            if currency.utf8.count == 3, currency.utf8.allSatisfy({ (0x41...0x5A).contains($0) }) {
+            if Currency.minorDigits(of: currency) != nil {
                 change.currency = currency
             } else {
                 body.fault("currency", .invalidFormat, "Expected a code of ISO 4217 such as 'EUR'.")

@@ -25,6 +25,10 @@ public enum FaultCode: String, Sendable, CaseIterable {
 
     // What is there already.
     case referenceNotFound = "reference_not_found"
+    /// A record would be above itself in a tree.
+    case cycle
+    /// A tree would have too many levels.
+    case tooDeep = "too_deep"
     case notUnique = "not_unique"
     case alreadyExists = "already_exists"
     /// A name that nobody can take.

@@ -12,8 +12,15 @@ public enum FieldKind: Sendable {
     case phone
     /// An absolute `http` or `https` address (``WebAddress``); `text`.
     case url
+    /// A ``HostName``; `text`.
+    case hostName
     /// A whole number within the range; `integer` or `bigint`.
     case integer(ClosedRange<Int64>)
+    /// A code of ``Currency``; `text`.
+    case currency
+    /// An amount in the smallest unit of the currency that the named field has, from 0 to ``maximumAmount``; `bigint`. A record with an
+    /// amount has a currency, which the constraint `<table>_<currency>_required` holds.
+    case amount(currency: String)
     /// One of the values; `settable` are those that a body may give, the others come about by operations of their own; `text`
     /// with a check constraint over all values.
     case enumeration([String], settable: [String])
@@ -36,12 +43,27 @@ public enum FieldKind: Sendable {
         /// A member of the tenant; asked for at the service that knows the members.
         case member
         /// A record of the named resource of the same service; held by the foreign key `<table>_<field>_fkey`.
-        case resource(String)
+        case resource(String, onDelete: OnDelete)
+        /// The record of the same resource that this one is below; held by a foreign key too, and to a tree by the trigger that
+        /// `nested` makes.
+        case parent(onDelete: OnDelete)
+    }
+
+    /// What deleting a record means to those that refer to it.
+    public enum OnDelete: Sendable, Hashable {
+        /// It is not deleted as long as there are any.
+        case refuse
+        /// They lose the reference, 1,000 at most: with more it is not deleted.
+        case clear
+        /// They keep it, and when the record is restored all is as it was.
+        case keep
     }
 
     /// An enumeration whose values may all be given.
     public static func enumeration(_ values: [String]) -> FieldKind { .enumeration(values, settable: values) }
 
+    /// The largest whole number that every reader of JSON keeps exactly (RFC 8259, section 6).
+    public static let maximumAmount: Int64 = 9_007_199_254_740_991
     /// The most keys that custom fields may have.
     public static let maximumCustomKeys = 50
     /// The most Unicode scalars of one custom text.

@@ -67,7 +67,18 @@ extension FieldKind {
                 columnTypes: ["text"], format: .text, isText: true,
                 schema: { _, _ in FieldType.schema(WebAddress.pattern, maximum: WebAddress.maximumLength) },
                 rule: "An absolute http or https address.", example: "https://kestrel.example", checkedText: WebAddress.checked)
+        case .hostName:
+            FieldType(
+                columnTypes: ["text"], format: .text, isText: true,
+                schema: { _, _ in FieldType.schema(HostName.pattern, maximum: HostName.maximumLength) },
+                rule: "A host name, kept in lower case.", example: "kestrel.example", checkedText: HostName.checked)
         case .integer(let range): .integer(range)
+        case .currency:
+            FieldType(
+                columnTypes: ["text"], format: .plain,
+                schema: { _, _ in ["type": "string", "enum": .array(Currency.codes.map { .string($0) })] },
+                rule: "A code of ISO 4217.", example: "EUR", checkedText: Currency.checked)
+        case .amount(let currency): .integer(0...Self.maximumAmount, rule: "Needs \(currency).")
         case .enumeration(let values, let settable):
             FieldType(
                 columnTypes: ["text"], format: .plain,
@@ -132,13 +143,34 @@ extension FieldKind {
                 },
                 rule: "A null or an empty text removes a field; a number is zero or of a size from 1e-308 to 1e308.",
                 example: ["industry": "logistics"])
-        case .reference:
+        case .reference(let target):
             FieldType(
-                columnTypes: ["uuid"], format: .plain, schema: { _, _ in ["type": "string", "format": "uuid"] },
+                columnTypes: ["uuid"], format: .plain, schema: { _, _ in ["type": "string", "format": "uuid"] }, rule: target.rule,
                 checkedText: { text throws(ValueFault) in
                     guard let id = RecordID(text) else { throw .format("an id (UUID)") }
                     return id.description
                 })
+        }
+    }
+}
+
+extension FieldKind.Target {
+    /// For the public document.
+    fileprivate var rule: String {
+        switch self {
+        case .member: ""
+        case .resource(let name, let onDelete): "The id of one of the \(name.replacing("_", with: " ")). \(onDelete.rule)"
+        case .parent(let onDelete): "No record is above itself, and none has more than 49 above it. \(onDelete.rule)"
+        }
+    }
+}
+
+extension FieldKind.OnDelete {
+    fileprivate var rule: String {
+        switch self {
+        case .refuse: "That cannot be deleted as long as it is referred to."
+        case .clear: "Null once that is deleted."
+        case .keep: "Kept when that is deleted."
         }
     }
 }
@@ -155,7 +187,7 @@ extension FieldType {
             checkedText: { text throws(ValueFault) in try PlainText.checked(text, as: form, maximum: maximum) })
     }
 
-    fileprivate static func integer(_ range: ClosedRange<Int64>) -> FieldType {
+    fileprivate static func integer(_ range: ClosedRange<Int64>, rule: String = "") -> FieldType {
         /// - Parameter value: `nil` for a whole number of more than 64 bits.
         @Sendable func checked(_ value: Int64?) throws(ValueFault) -> Int64 {
             if let value, range.contains(value) { return value }
@@ -163,7 +195,7 @@ extension FieldType {
         }
         return FieldType(
             columnTypes: ["integer", "bigint", "smallint"], format: .raw,
-            schema: { _, _ in ["type": "integer", "minimum": .number(range.lowerBound), "maximum": .number(range.upperBound)] },
+            schema: { _, _ in ["type": "integer", "minimum": .number(range.lowerBound), "maximum": .number(range.upperBound)] }, rule: rule,
             checkedJSON: { json throws(ValueFault) in
                 guard json.isWholeNumber else { throw .type("a whole number", json) }
                 return .number(try checked(json.integer))

@@ -19,6 +19,7 @@ struct BodyReader: Sendable {
             for field in definition.fields where !field.isReadOnly {
                 reading.field(field, object[field.name], at: pointer + JSONPointer.segment(field.name))
             }
+            reading.requireCurrencies(at: pointer)
         }
         try reading.faults.finish()
         return CheckedBody(changes: reading.changes, members: reading.references)
@@ -78,6 +79,16 @@ private struct Reading {
                 references.append(MemberReference(pointer: pointer, user: user))
             }
             return .set(SQLValue(scalar: value))
+        }
+    }
+
+    /// An amount without a currency says nothing. Where a patch names one of them only, the table's constraint decides.
+    mutating func requireCurrencies(at pointer: String) {
+        for change in changes where change.value != .set(.null) {
+            guard case .amount(let currency) = change.field.kind,
+                changes.contains(where: { $0.field.name == currency && $0.value == .set(.null) })
+            else { continue }
+            faults.add(.currencyMissing, at: pointer + JSONPointer.segment(currency))
         }
     }
 
@@ -160,6 +171,10 @@ private struct Reading {
         }
         return object
     }
+}
+
+extension ValueFault {
+    static let currencyMissing = ValueFault(.required, "An amount needs a currency.")
 }
 
 extension SQLValue {

@@ -3,7 +3,7 @@ import Postgres
 
 /// What a checked body does to one field.
 struct Change: Sendable {
-    enum Value: Sendable {
+    enum Value: Sendable, Equatable {
         case set(SQLValue)
         /// Members to merge into a `jsonb` column; those that are null are taken away.
         case merge(JSON)

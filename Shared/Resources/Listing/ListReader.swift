@@ -11,13 +11,16 @@ struct ListReader: Sendable {
     /// The most values of one filter.
     static let maximumValues = 100
 
+    /// What `?expand=` knows.
+    let expansions: [Expansion]
     private let columns: [Column]
     private let filterable: [Field]
     private let tagsField: Field?
     private let hasCustom: Bool
 
-    init(_ definition: ResourceDefinition, cursors: CursorSigner) {
+    init(_ definition: ResourceDefinition, expansions: [Expansion], cursors: CursorSigner) {
         self.definition = definition
+        self.expansions = expansions
         self.cursors = cursors
         columns = definition.columns
         tagsField = definition.fields.first { if case .tags = $0.kind { true } else { false } }
@@ -25,12 +28,16 @@ struct ListReader: Sendable {
         filterable = definition.fields.filter { $0.traits.contains(.filterable) }
         parameterNames =
             Paging.parameters.map(\.name) + ["sort", "fields", "count", "deleted"] + (definition.isSearchable ? ["q"] : [])
+            + (expansions.isEmpty ? [] : ["expand"])
             + ["created_after", "created_before", "updated_after", "updated_before"] + (tagsField == nil ? [] : ["tag"])
             + filterable.map(\.name)
     }
 
+    /// - Parameter parent: the record that all of the list refer to, where the path names it.
     /// - Throws: ``Problem`` `unknown_parameter`, `invalid_parameter` with every fault, or `invalid_cursor`.
-    func read(_ query: Query, as context: RequestContext) throws(Problem) -> (ListRequest, Paging) {
+    func read(
+        _ query: Query, of parent: (field: Field, id: RecordID)? = nil, as context: RequestContext
+    ) throws(Problem) -> (ListRequest, Paging) {
         try refuseUnknown(query)
         var request = ListRequest(
             sort: SortOrder(column: "created_at", isDescending: true, isNullable: false), selection: columns)
@@ -43,10 +50,13 @@ struct ListReader: Sendable {
             }
         }
         if let first = faults.first { throw Problem(.invalidParameter, first.detail, faults: faults) }
+        if let parent { request.filters.append(definition.filter(parent.field, [parent.id.sqlValue], of: context.tenant)) }
         let isRestricted = context.scopes[definition.permissions] != .all
         let paging = Paging(
-            query, of: [context.tenant.description, definition.name, isRestricted ? context.user.description : "-"], limit: request.limit,
-            shape: ["fields", "count"], cursors: cursors)
+            query,
+            of: [context.tenant.description, definition.name, isRestricted ? context.user.description : "-"]
+                + (parent.map { [$0.id.description] } ?? []), limit: request.limit,
+            shape: ["fields", "expand", "count"], cursors: cursors)
         request.cursor = try paging.position(Cursor.init)
         return (request, paging)
     }
@@ -54,6 +64,22 @@ struct ListReader: Sendable {
     /// The columns of `?fields=`, for a single record.
     func selection(of query: Query) throws(Problem) -> [Column] {
         try query.allowOnly(["fields"])
+        return try selected(query)
+    }
+
+    /// The columns and expansions of a single record's answer.
+    func shape(of query: Query) throws(Problem) -> (selection: [Column], expansions: [Expansion]) {
+        try query.allowOnly(expansions.isEmpty ? ["fields"] : ["fields", "expand"])
+        let selection = try selected(query)
+        guard let text = query["expand"] else { return (selection, []) }
+        do throws(ValueFault) {
+            return (selection, try expanded(text))
+        } catch {
+            throw .invalidParameter("expand", error.detail)
+        }
+    }
+
+    private func selected(_ query: Query) throws(Problem) -> [Column] {
         guard let text = query["fields"] else { return columns }
         do throws(ValueFault) {
             return try selection(text)
@@ -76,6 +102,7 @@ struct ListReader: Sendable {
         case "limit": request.limit = try Paging.limit(value)
         case "sort": request.sort = try sort(value)
         case "fields": request.selection = try selection(value)
+        case "expand": request.expansions = try expanded(value)
         case "count":
             guard let count = ListRequest.Count(rawValue: value) else { throw .format("exact or estimate") }
             request.count = count
@@ -150,6 +177,17 @@ struct ListReader: Sendable {
         }
         order.isDescending = isDescending
         return order
+    }
+
+    private func expanded(_ text: String) throws(ValueFault) -> [Expansion] {
+        let wanted = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        let names = expansions.map(\.name)
+        for name in wanted where !names.contains(name) {
+            let hint = Suggestion.hint(for: name, among: names)
+            throw ValueFault(
+                .notAllowed, "'\(Suggestion.shown(name))' is nothing to expand. Expected one of \(names.joined(separator: ", ")).\(hint)")
+        }
+        return expansions.filter { wanted.contains($0.name) }
     }
 
     private func selection(_ text: String) throws(ValueFault) -> [Column] {

@@ -12,6 +12,8 @@ struct ListRequest: Sendable {
     var count: Count?
     /// The columns of the answer, in the object's order.
     var selection: [Column]
+    /// What is shown beside references.
+    var expansions: [Expansion] = []
     /// Conditions that all must hold.
     var filters: [Filter] = []
     /// Words to search for.

@@ -8,14 +8,39 @@ extension Resource {
         }
     }
 
+    /// The list of the records that refer to one of another resource: `GET /v1/accounts/{id}/contacts`. 404 where that is none of the caller's to
+    /// read.
+    ///
+    /// - Precondition: `name` is a field that refers to the parent's records.
+    public func list(of parent: Resource, by name: String) -> Route {
+        guard let field = definition.field(name), definition.target(of: field)?.name == parent.definition.name else {
+            preconditionFailure("\(definition.name): the field \(name) does not refer to \(parent.definition.name)")
+        }
+        let operation = documents.list(of: parent.definition, by: field, parameters: lists)
+        return .permitted(permission(.read), .get, "\(parent.definition.path)/{id}/\(definition.name)", operation) { call, context in
+            try context.require(parent.permission(.read))
+            let id: RecordID = try call.id()
+            let (request, paging) = try lists.read(call.query, of: (field, id), as: context)
+            _ = try await parent.store.get(id, as: context)
+            return .json(try await store.list(request, paging, as: context))
+        }
+    }
+
     var get: Route {
         .permitted(permission(.read), .get, "\(definition.path)/{id}", documents.get) { call, context in
             let id: RecordID = try call.id()
-            let isWhole = call.query.items.isEmpty
-            let record = try await store.get(id, as: context, selection: isWhole ? nil : try lists.selection(of: call.query))
-            let tag = (name: "etag", value: EntityTag.of(record.version))
-            if EntityTag.ifNoneMatch(call, names: record.version) { return Reply(status: 304, headers: [tag]) }
-            return .json(record.body, headers: [tag])
+            guard !call.query.items.isEmpty else { return answer(call, try await store.get(id, as: context)) }
+            let (selection, expansions) = try lists.shape(of: call.query)
+            if expansions.isEmpty { return answer(call, try await store.get(id, as: context, selection: selection)) }
+            let record = try await store.get(id, as: context, selection: selection, expanding: expansions)
+            // Changes when what is expanded changes.
+            return EntityTag.reply(to: call, record.body, tag: EntityTag.of(Int64(record.version) ?? 0, body: record.body))
         }
+    }
+
+    private func answer(_ call: Call, _ record: Record) -> Reply {
+        let tag = (name: "etag", value: EntityTag.of(record.version))
+        if EntityTag.ifNoneMatch(call, names: record.version) { return Reply(status: 304, headers: [tag]) }
+        return .json(record.body, headers: [tag])
     }
 }

@@ -16,7 +16,7 @@ extension Resource {
             try call.query.allowOnly([])
             let id: RecordID = try call.id()
             let key = try IdempotencyKey(call)
-            let precondition = try Precondition(call)
+            let precondition = try Precondition(call, tagsHashBody: !lists.expansions.isEmpty)
             let body = try reader.read(try call.json(), for: .patch, caller: context.user)
             return try await answer(.update(id: id, body.changes, precondition), members: body.members, as: context, key: key)
         }
@@ -26,7 +26,7 @@ extension Resource {
         .permitted(permission(.delete), .delete, "\(definition.path)/{id}", documents.delete) { call, context in
             try call.query.allowOnly([])
             try call.refuseBody()
-            let precondition = try Precondition(call)
+            let precondition = try Precondition(call, tagsHashBody: !lists.expansions.isEmpty)
             return try await answer(.delete(id: try call.id(), precondition), as: context, key: try IdempotencyKey(call))
         }
     }
@@ -36,7 +36,7 @@ extension Resource {
             try call.query.allowOnly([])
             let id: RecordID = try call.id()
             try refuseMembers(call)
-            let precondition = try Precondition(call)
+            let precondition = try Precondition(call, tagsHashBody: !lists.expansions.isEmpty)
             return try await answer(.restore(id: id, precondition), as: context, key: try IdempotencyKey(call))
         }
     }

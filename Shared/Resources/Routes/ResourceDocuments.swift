@@ -3,6 +3,7 @@ import Core
 /// The public document of a resource: its schemas and how its routes are described.
 struct ResourceDocuments: Sendable {
     let definition: ResourceDefinition
+    let catalogue: ResourceCatalogue
 
     private var type: String { definition.schemaName }
     private var plural: String { definition.name.split(separator: "_").map { $0.prefix(1).uppercased() + $0.dropFirst() }.joined() }
@@ -30,6 +31,13 @@ struct ResourceDocuments: Sendable {
         properties["created_by"] = id
         properties["updated_by"] = id
         let required = properties.names.map { JSON.string($0) }
+        for expansion in catalogue.expansions(of: definition) {
+            properties[expansion.name] = [
+                "anyOf": [["$ref": .string("#/components/schemas/\(expansion.schemaName)")], ["type": "null"]], "readOnly": true,
+                "description": .string(
+                    "Only with expand=\(expansion.name): what \(expansion.field.name) leads to; null when there is none to be seen."),
+            ]
+        }
         return ["type": "object", "properties": .object(properties), "required": .array(required)]
     }
 
@@ -105,6 +113,15 @@ struct ResourceDocuments: Sendable {
     private static let fields = Operation.Parameter(
         "fields", in: .query, schema: ["type": "string"], "The members to answer, joined by commas.")
 
+    private var expand: Operation.Parameter? {
+        let names = catalogue.expansions(of: definition).map(\.name)
+        if names.isEmpty { return nil }
+        return .init(
+            "expand", in: .query, schema: ["type": "string", "examples": [.string(names[0])]],
+            "The records that references lead to, beside them, joined by commas: \(names.joined(separator: ", ")). Null when it is deleted or not the caller's to read."
+        )
+    }
+
     private static let pagingText = """
         Read on with after= until page.next is null; there is no end to how far. A filter takes several values with commas, different \
         filters must all hold. Members see the records that their role lets them see.
@@ -150,9 +167,20 @@ struct ResourceDocuments: Sendable {
             responses: [.init(200, "A page of \(definition.name), in the order asked for.", schema: reference("Page"))])
     }
 
+    func list(of parent: ResourceDefinition, by field: Field, parameters reader: ListReader) -> Operation {
+        let type = parent.schemaName
+        return Operation(
+            id: "list\(type)\(plural)", summary: "List the \(definition.name) of one of the \(parent.name)",
+            description: "The list of all \(definition.name) where \(field.name) is the id of the path. \(Self.pagingText)",
+            tag: definition.name,
+            parameters: reader.parameterNames.map(parameter),
+            responses: [.init(200, "A page of \(definition.name), in the order asked for.", schema: reference("Page"))])
+    }
+
     private func parameter(_ name: String) -> Operation.Parameter {
         func make(_ schema: JSON, _ description: String) -> Operation.Parameter { .init(name, in: .query, schema: schema, description) }
         if let parameter = Paging.parameters.first(where: { $0.name == name }) { return parameter }
+        if name == "expand", let expand { return expand }
         switch name {
         case "sort":
             let names = definition.sortable.flatMap { [JSON.string($0.column), .string("-\($0.column)")] }
@@ -185,7 +213,8 @@ struct ResourceDocuments: Sendable {
     var get: Operation {
         Operation(
             id: "get\(type)", summary: "Read a \(definition.singular)", tag: definition.name,
-            parameters: [Self.fields, .ifNoneMatch], responses: [.init(200, "The \(definition.singular).", schema: reference())])
+            parameters: [Self.fields] + (expand.map { [$0] } ?? []) + [.ifNoneMatch],
+            responses: [.init(200, "The \(definition.singular).", schema: reference())])
     }
 
     var create: Operation {
@@ -208,8 +237,22 @@ struct ResourceDocuments: Sendable {
     var delete: Operation {
         Operation(
             id: "delete\(type)", summary: "Delete a \(definition.singular)",
-            description: "It leaves lists and search, and can be restored.", tag: definition.name,
-            parameters: [.ifMatch, .idempotencyKey], responses: [.init(204, "Deleted.")])
+            description: (["It leaves lists and search, and can be restored."] + referring).joined(separator: " "), tag: definition.name,
+            parameters: [.ifMatch, .idempotencyKey], responses: [.init(204, "Deleted.")],
+            errors: catalogue.references(to: definition).contains { $0.onDelete != .keep } ? [.conflict] : [])
+    }
+
+    /// What becomes of the records that refer to a deleted one, a sentence each.
+    private var referring: [String] {
+        catalogue.references(to: definition).map { reference in
+            let (name, field) = (reference.source.name.replacing("_", with: " "), reference.field.name)
+            let most = ReferenceStatements.maximumCleared
+            return switch reference.onDelete {
+            case .refuse: "It is refused as long as \(name) refer to it by \(field)."
+            case .clear: "Of \(name) that refer to it by \(field), at most \(most), that becomes null; with more it is refused."
+            case .keep: "In \(name) that refer to it, \(field) stays."
+            }
+        }
     }
 
     var restore: Operation {
@@ -217,9 +260,10 @@ struct ResourceDocuments: Sendable {
             id: "restore\(type)", summary: "Restore a deleted \(definition.singular)", tag: definition.name,
             parameters: [.ifMatch, .idempotencyKey],
             responses: [.init(200, "The restored \(definition.singular).", schema: reference())],
-            errors: limitErrors + [
-                .conflict, .alreadyExists, .invalidJSON, .unknownMember, .unsupportedMediaType, .validationFailed, .bodyTooLarge,
-            ])
+            errors: limitErrors
+                + (catalogue.references(of: definition).contains { $0.onDelete == .refuse } ? [.referenceNotFound] : []) + [
+                    .conflict, .alreadyExists, .invalidJSON, .unknownMember, .unsupportedMediaType, .validationFailed, .bodyTooLarge,
+                ])
     }
 
     var batch: Operation {

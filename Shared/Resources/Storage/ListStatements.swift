@@ -71,6 +71,7 @@ struct ListStatements: Sendable {
 
     private func selected(_ request: ListRequest, _ reading: Reading, as context: RequestContext) -> SQL {
         let rows = rows(request, reading, as: context)
+        if !request.expansions.isEmpty { return expanded(request, from: rows, as: context) }
         let wide = request.selection.filter(\.isWide)
         let order = order(request.sort, of: table)
         guard !wide.isEmpty else {
@@ -91,12 +92,43 @@ struct ListStatements: Sendable {
             """
     }
 
+    /// The same with what is expanded, whose large values count too.
+    private func expanded(_ request: ListRequest, from rows: SQL, as context: RequestContext) -> SQL {
+        let projection = projection(request)
+        let cells = projection.cells(of: table)
+        let joined = " from (" + rows + ") as \(unescaped: table)" + projection.joins(to: table, as: context)
+        let end: SQL = " \(unescaped: order(request.sort, of: table))"
+        let wide = cells.filter(\.isWide)
+        guard !wide.isEmpty else {
+            let names = cells.map { "\($0.source) as \($0.name)" }.joined(separator: ", ")
+            return "select \(unescaped: names), \(unescaped: cursor(request.sort, of: table)), false as is_large" + joined + end
+        }
+        let names = cells.map { cell in
+            cell.isWide ? "case when not is_large then wide.\(cell.name) end as \(cell.name)" : "\(cell.source) as \(cell.name)"
+        }
+        let texts = wide.map { "\($0.source)::text as \($0.name)" }.joined(separator: ", ")
+        let size = wide.map { "octet_length(text.\($0.name)) > \(ResourceStatements.largeValue)" }.joined(separator: " or ")
+        return "select \(unescaped: names.joined(separator: ", ")), \(unescaped: cursor(request.sort, of: table)), is_large" + joined
+            + """
+             cross join lateral (select text.*, coalesce(\(unescaped: size), false) as is_large \
+            from (select \(unescaped: texts) offset 0) as text offset 0) as wide
+            """ + end
+    }
+
+    private func projection(_ request: ListRequest) -> Projection {
+        Projection(request.selection, expanding: request.expansions, in: definition.columns)
+    }
+
     /// As ``page(_:_:as:)``, but whole rows, as many as ``BoundedPage`` has room for; the last column tells whether another follows. It
     /// measures whole rows, which costs the server more, so pages of ordinary rows do without it.
     func boundedPage(_ request: ListRequest, _ reading: Reading, as context: RequestContext) -> SQL {
-        let names = request.selection.map(\.name).joined(separator: ", ")
+        let projection = projection(request)
+        let cells = projection.cells(of: table)
+        let names = cells.map(\.name).joined(separator: ", ")
+        let sources = cells.map { "\($0.source) as \($0.name)" }.joined(separator: ", ")
         let rows: SQL =
-            "select \(unescaped: names), \(unescaped: cursor(request.sort)) from (\(rows(request, reading, as: context))) as \(unescaped: table)"
+            "select \(unescaped: sources), \(unescaped: cursor(request.sort, of: table)) from (\(rows(request, reading, as: context))) as \(unescaped: table)"
+            + projection.joins(to: table, as: context)
         let direction = request.sort.isDescending ? "desc" : "asc"
         let value = request.sort.key(of: "cursor_value")
         let query = BoundedPage.query(

@@ -39,10 +39,21 @@ enum Write: Sendable {
     }
 }
 
+extension Write {
+    /// Whether a record in this state is one that the write is for; without a state, whether it needs none.
+    func isAsWanted(version: Int64?, isDeleted: Bool?) -> Bool {
+        if case .create = self { return true }
+        guard let version, let isDeleted else { return false }
+        if case .versions(let versions) = precondition, !versions.contains(version) { return false }
+        return if case .restore = self { isDeleted } else { !isDeleted }
+    }
+}
+
 /// Builds the SQL of a resource. The parts are made once; the text for one shape of request is the same each time, so that the
 /// server plans it once for each connection.
 struct ResourceStatements: Sendable {
     let definition: ResourceDefinition
+    let references: ReferenceStatements
     private let table: String
     private let columnNames: String
     /// The columns as an array of text, headed by their names: an answer is rendered again as it was, even after a release
@@ -54,8 +65,9 @@ struct ResourceStatements: Sendable {
     private let findText: String
     private let insertText: String
 
-    init(_ definition: ResourceDefinition) {
+    init(_ definition: ResourceDefinition, among catalogue: ResourceCatalogue) {
         self.definition = definition
+        references = ReferenceStatements(definition, among: catalogue)
         let names = definition.columns.map(\.name)
         table = definition.table
         columnNames = names.joined(separator: ", ")
@@ -93,6 +105,16 @@ struct ResourceStatements: Sendable {
         return context.scopes[definition.permissions] == .all ? sql : sql + scope(of: context)
     }
 
+    /// The same with what is shown beside references; then the record's version.
+    func find(_ id: RecordID, _ projection: Projection, as context: RequestContext) -> SQL {
+        let cells = projection.cells(of: table).map(\.source).joined(separator: ", ")
+        let rows: SQL =
+            "select * from \(unescaped: table) where tenant_id = \(context.tenant) and id = \(id) and deleted_at is null"
+            + scope(of: context)
+        return "select \(unescaped: cells), \(unescaped: table).version from (" + rows + ") as \(unescaped: table)"
+            + projection.joins(to: table, as: context)
+    }
+
     private func scope(of context: RequestContext) -> SQL {
         definition.scope(of: context).map { " and " + $0.condition } ?? ""
     }
@@ -110,7 +132,10 @@ struct ResourceStatements: Sendable {
     func write(_ write: Write, as context: RequestContext, key: IdempotencyKey?, returning: Returning) -> SQL {
         let isRemoval = if case .delete = write { true } else { false }
         let statement = statement(for: write, as: context, returning: isRemoval ? "id" : names(returning))
-        return key.map { keyed(statement, of: write, $0, as: context, returning) } ?? statement
+        let effects = references.effects(of: write, as: context)
+        if let key { return keyed(statement, of: write, key, as: context, returning, beside: effects) }
+        return effects.isEmpty
+            ? statement : "with written as (" + SQL.joined([statement + ")"] + effects, separator: ", ") + " select * from written"
     }
 
     /// One statement that writes, or gives the record when the write changes nothing of it. What it gives is bounded.
@@ -120,15 +145,19 @@ struct ResourceStatements: Sendable {
         return "with written as (" + statement + ") select * from written union all " + reading
     }
 
-    /// The statement with the key's record of what it returns.
-    func keyed(_ statement: SQL, of write: Write, _ key: IdempotencyKey, as context: RequestContext, _ returning: Returning) -> SQL {
+    /// The statement with the key's record of what it returns, and with what else it does.
+    func keyed(
+        _ statement: SQL, of write: Write, _ key: IdempotencyKey, as context: RequestContext, _ returning: Returning,
+        beside effects: [SQL] = []
+    ) -> SQL {
         let stored: String =
             switch (write, returning) {
             case (.delete, _): "'{}'::text[]"
             case (_, .whole): answer
             case (_, .bounded): boundedAnswer
             }
-        return "with written as (" + statement + "), key as (" + key.columns(as: context, status: write.status)
+        return "with written as (" + SQL.joined([statement + ")"] + effects, separator: ", ") + ", key as ("
+            + key.columns(as: context, status: write.status)
             + " \(unescaped: stored) from written) select * from written"
     }
 
@@ -143,13 +172,17 @@ struct ResourceStatements: Sendable {
         switch write {
         case .create(let id, let changes, let instant):
             let names = changes.map { ", \($0.field.name)" }.joined() + (instant == nil ? "" : ", created_at, updated_at")
-            var sql: SQL = "\(unescaped: insertText)\(unescaped: names)) values (\(context.tenant), \(id), \(context.user), \(context.user)"
+            let conditions = references.conditions(of: write, as: context)
+            let source = conditions.isEmpty ? "values (" : "select "
+            var sql: SQL =
+                "\(unescaped: insertText)\(unescaped: names)) \(unescaped: source)\(context.tenant), \(id), \(context.user), \(context.user)"
             for change in changes {
                 guard case .set(let value) = change.value else { continue }
                 sql += ", \(value)"
             }
             if let instant { sql += ", \(instant), \(instant)" }
-            return sql + ") returning \(unescaped: returning)"
+            sql += conditions.isEmpty ? ")" : " where " + SQL.joined(conditions, separator: " and ")
+            return sql + " returning \(unescaped: returning)"
         case .update(let id, let changes, let precondition):
             let live: SQL = "deleted_at is null"
             if changes.isEmpty {
@@ -157,14 +190,21 @@ struct ResourceStatements: Sendable {
             }
             // What the record has already is no change: no version, no entry in the trail.
             return changed(changes.map(assignment), by: context) + target(id, live, precondition, context)
-                + " and (" + difference(changes) + ") returning \(unescaped: returning)"
+                + " and (" + difference(changes) + ")" + held(write, as: context) + " returning \(unescaped: returning)"
         case .delete(let id, let precondition):
             return changed(["deleted_at = now()"], by: context) + target(id, "deleted_at is null", precondition, context)
-                + " returning \(unescaped: returning)"
+                + held(write, as: context) + " returning \(unescaped: returning)"
         case .restore(let id, let precondition):
-            return changed(["deleted_at = null"], by: context) + target(id, "deleted_at is not null", precondition, context)
+            return changed(["deleted_at = null"] + references.assignments(of: write), by: context)
+                + target(id, "deleted_at is not null", precondition, context) + held(write, as: context)
                 + " returning \(unescaped: returning)"
         }
+    }
+
+    /// What references hold the write to, as further conditions.
+    private func held(_ write: Write, as context: RequestContext) -> SQL {
+        let conditions = references.conditions(of: write, as: context)
+        return conditions.isEmpty ? "" : " and " + SQL.joined(conditions, separator: " and ")
     }
 
     private func changed(_ assignments: [SQL], by context: RequestContext) -> SQL {

@@ -32,10 +32,10 @@ struct ResourceStore: Sendable {
     private let renderer: RowRenderer
     private let failures: WriteFailures
 
-    init(_ definition: ResourceDefinition, postgres: PostgresClient) {
+    init(_ definition: ResourceDefinition, among catalogue: ResourceCatalogue, postgres: PostgresClient) {
         self.definition = definition
         self.postgres = postgres
-        statements = ResourceStatements(definition)
+        statements = ResourceStatements(definition, among: catalogue)
         lists = ListStatements(definition)
         renderer = RowRenderer(columns: definition.columns)
         failures = WriteFailures(definition: definition)
@@ -50,6 +50,20 @@ struct ResourceStore: Sendable {
         return record(row, selection)
     }
 
+    /// The record with what is shown beside its references; its version is the record's own.
+    ///
+    /// - Throws: ``Problem`` `not_found`.
+    func get(
+        _ id: RecordID, as context: RequestContext, selection: [Column], expanding expansions: [Expansion]
+    ) async throws -> Record {
+        let projection = Projection(selection, expanding: expansions, in: definition.columns)
+        let result = try await answering { try await postgres.batch(as: context, [statements.find(id, projection, as: context)])[0] }
+        guard let row = result.first else { throw Problem.notFound }
+        var record = Record(id: id.description, version: row.text(projection.cellCount) ?? "", body: [])
+        RowRenderer(projection).append(row, to: &record.body)
+        return record
+    }
+
     /// The page as JSON, made from the rows without an object between.
     func list(_ request: ListRequest, _ paging: Paging, as context: RequestContext) async throws -> [UInt8] {
         try await answering {
@@ -59,7 +73,7 @@ struct ResourceStore: Sendable {
             rest.isWithoutNumber = request.number != nil
             rest.limit = max(1, request.limit - (first == nil ? 0 : 1))
             var (rows, reading) = try await find(rest, as: context)
-            let last = request.selection.count + 2
+            let last = request.selection.count + request.expansions.reduce(2) { $0 + $1.columns.count }
             var hasMore = rows.count > rest.limit
             if try rows.contains(where: { try $0.decode(last) }) {
                 let bounded = lists.boundedPage(rest, reading, as: context)
@@ -123,7 +137,12 @@ struct ResourceStore: Sendable {
     }
 
     private func page(_ rows: [PostgresRow], of request: ListRequest, _ page: JSONObject, total: Int?) -> [UInt8] {
-        let renderer = request.selection.count == definition.columns.count ? renderer : RowRenderer(columns: request.selection)
+        let renderer =
+            if !request.expansions.isEmpty {
+                RowRenderer(Projection(request.selection, expanding: request.expansions, in: definition.columns))
+            } else {
+                request.selection.count == definition.columns.count ? self.renderer : RowRenderer(columns: request.selection)
+            }
         var output: [UInt8] = []
         output.reserveCapacity(64 + rows.count * (48 * request.selection.count))
         output.append(contentsOf: #"{"data":["#.utf8)
@@ -169,20 +188,27 @@ struct ResourceStore: Sendable {
     func perform(
         _ write: Write, as context: RequestContext, key: IdempotencyKey? = nil, shape: Shape = .whole, attempts: Int = 4
     ) async throws -> Written {
-        let result: PostgresResult
+        let statement = statements.write(write, as: context, key: key, returning: shape.returning)
+        let row: PostgresRow?
         do {
-            result = try await postgres.batch(
-                as: context, [statements.write(write, as: context, key: key, returning: shape.returning)])[0]
+            let first = statements.references.isLockedFirst(write) ? [statements.lock([write.id], as: context)] : []
+            row = try await postgres.batch(as: context, first + [statement]).last?.first
         } catch let error as PostgresError {
             throw failures.problem(for: error, as: context)
         }
-        if let row = result.first { return try written(row, by: write, shape) }
+        if let row { return try written(row, by: write, shape) }
         return try await answering { () async throws in
             if let written = try await unchanged(write, as: context, key: key, shape) { return written }
             let state = try await postgres.batch(as: context, [statements.state(of: write.id, as: context)])[0]
-            // As wanted when the write came, and changed by somebody else before it was read: the write is tried again.
-            if attempts > 1, case .update(_, _, .none) = write, let row = state.first, try !row.decode(1, as: Bool.self) {
-                return try await perform(write, as: context, key: key, shape: shape, attempts: attempts - 1)
+            let version = try state.first.map { try $0.decode(0, as: Int64.self) }
+            let isDeleted = try state.first.map { try $0.decode(1, as: Bool.self) }
+            if write.isAsWanted(version: version, isDeleted: isDeleted) {
+                if let question = statements.references.question(of: write, as: context) {
+                    let answer = try await postgres.batch(as: context, [question])[0]
+                    if let refusal = try statements.references.refusal(of: write, answer: answer, as: context) { throw refusal }
+                }
+                // As wanted when the write came, and changed by somebody else before it was read: the write is tried again.
+                if attempts > 1 { return try await perform(write, as: context, key: key, shape: shape, attempts: attempts - 1) }
             }
             throw try failures.problem(for: write, state: state)
         }
@@ -223,21 +249,31 @@ struct ResourceStore: Sendable {
             written[index] = try result.first.map { try self.written($0, by: writes[index], shape) }
         }
         if let index = written.firstIndex(where: { $0 == nil }) {
-            throw FailedWrite(index: index, problem: try problem(for: index, of: writes, states: results[0]))
+            var refusal: Problem?
+            if let question = statements.references.question(of: writes[index], as: context) {
+                refusal = try statements.references.refusal(
+                    of: writes[index], answer: try await transaction.query(question), as: context)
+            }
+            throw FailedWrite(index: index, problem: try problem(for: index, of: writes, states: results[0], refusal: refusal))
         }
         return written.compactMap(\.self)
     }
 
     /// Why a write found no row, by the states from before all of them: those are what is there after the rollback.
-    private func problem(for index: Int, of writes: [Write], states: PostgresResult) throws -> Problem {
+    ///
+    /// - Parameter refusal: what references had against it, if it was that.
+    private func problem(for index: Int, of writes: [Write], states: PostgresResult, refusal: Problem?) throws -> Problem {
         let write = writes[index]
+        if case .create = write { return refusal ?? WriteFailures.raced }
         let isDeletedBefore = writes[..<index].contains { earlier in
             if case .delete(write.id, _) = earlier { true } else { false }
         }
         guard !isDeletedBefore, let row = try states.first(where: { try $0.decode(0, as: RecordID.self) == write.id }) else {
             return .notFound
         }
-        return failures.problem(for: write, version: try row.decode(1), isDeleted: try row.decode(2))
+        let (version, isDeleted) = (try row.decode(1, as: Int64.self), try row.decode(2, as: Bool.self))
+        if let refusal, write.isAsWanted(version: version, isDeleted: isDeleted) { return refusal }
+        return failures.problem(for: write, version: version, isDeleted: isDeleted)
     }
 
     private func written(_ row: PostgresRow, by write: Write, _ shape: Shape) throws -> Written {

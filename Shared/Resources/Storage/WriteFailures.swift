@@ -21,8 +21,18 @@ struct WriteFailures: Sendable {
         case "23503":
             let detail = "There is no such record."
             return Problem(.referenceNotFound, detail, faults: faults(of: error, .referenceNotFound, detail), underlying: error)
+        case "MR002":
+            let isCycle = error.constraint?.hasSuffix("_cycle") == true
+            let detail =
+                isCycle ? "The \(definition.singular) would be above itself." : "More than 50 levels would be above each other."
+            var problem = Problem.invalid(faults(of: error, isCycle ? .cycle : .tooDeep, detail))
+            problem.underlying = error
+            return problem
         case "23514":
-            let found = faults(of: error, .outOfRange, "The record would break a rule of this member.")
+            let found =
+                error.constraint?.hasSuffix("_required") == true
+                ? faults(of: error, ValueFault.currencyMissing.code, ValueFault.currencyMissing.detail)
+                : faults(of: error, .outOfRange, "The record would break a rule of this member.")
             guard !found.isEmpty else { return error.problem }
             var problem = Problem.invalid(found)
             problem.underlying = error
@@ -44,9 +54,14 @@ struct WriteFailures: Sendable {
     ///
     /// - Parameter state: the answer to ``ResourceStatements/state(of:as:)``.
     func problem(for write: Write, state: PostgresResult) throws -> Problem {
+        if case .create = write { return Self.raced }
         guard let row = state.first else { return .notFound }
         return problem(for: write, version: try row.decode(0), isDeleted: try row.decode(1))
     }
+
+    /// What a create refers to came and went while it was tried.
+    static let raced = Problem(
+        .upstreamUnavailable, "Another request changed the same records at the same moment. Try again.", retryAfter: 1)
 
     /// The same for a row that has that version.
     func problem(for write: Write, version: Int64, isDeleted: Bool) -> Problem {

@@ -1,0 +1,87 @@
+-- Accounts: companies.
+
+create domain account_status as text constraint account_status_check check (value in ('prospect', 'customer', 'former'));
+create domain account_currency as text constraint account_currency_check check (value ~ '^[A-Z]{3}$');
+
+-- What finds an account: its words, led by the tenant, and the values of the filters that no other index serves, as for leads.
+do $make$
+begin
+    execute format(
+        $create$
+        create function account_lexemes(
+            tenant uuid, name text, domain text, industry text, phone text, website text, tags text[], address jsonb, custom jsonb
+        ) returns tsvector language plpgsql immutable parallel safe as $body$
+        begin
+            return %1$I.search_words(
+                tenant, name, domain, industry, phone, substring(website from '^[^/]*//(?:www[.])?(.*)$'),
+                address ->> 'street', address ->> 'postal_code', address ->> 'city', address ->> 'region', address ->> 'country')
+                || %1$I.filter_words(tenant, tags, custom, 'name:' || name, 'domain:' || domain, 'industry:' || industry);
+        end
+        $body$
+        $create$,
+        current_schema());
+end
+$make$;
+
+create table account (
+    tenant_id uuid not null,
+    id uuid not null,
+    version bigint not null default 1,
+    name text not null,
+    domain text,
+    industry text,
+    employees integer,
+    annual_revenue_minor bigint,
+    currency account_currency,
+    phone text,
+    website text,
+    status account_status not null default 'prospect',
+    parent_id uuid,
+    owner_id uuid,
+    tags text[] not null default '{}',
+    address jsonb,
+    custom custom_members not null default '{}',
+    created_at timestamptz(3) not null default now(),
+    updated_at timestamptz(3) not null default now(),
+    created_by uuid not null,
+    updated_by uuid not null,
+    deleted_at timestamptz(3),
+    search tsvector not null generated always as (
+        account_lexemes(tenant_id, name, domain, industry, phone, website, tags, address, custom)
+    ) stored,
+    constraint account_pkey primary key (tenant_id, id),
+    constraint account_parent_id_fkey foreign key (tenant_id, parent_id) references account (tenant_id, id),
+    -- Of two columns, so no domain can have it.
+    constraint account_currency_required check (annual_revenue_minor is null or currency is not null)
+)
+-- By default a fifth of a table's rows are dead before they are cleared away, which is a long way for a large one.
+with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
+
+-- One index for each order of a list, of live and of deleted records, and one for each filter by one value, in the order of creation.
+create index account_created_at on account (tenant_id, created_at, id) where deleted_at is null;
+create index account_updated_at on account (tenant_id, updated_at, id) where deleted_at is null;
+create index account_name on account (tenant_id, name collate "und-x-icu", id) where deleted_at is null;
+create index account_employees on account (tenant_id, employees, id) where deleted_at is null;
+create index account_annual_revenue_minor on account (tenant_id, annual_revenue_minor, id) where deleted_at is null;
+create index account_status on account (tenant_id, status, created_at, id) where deleted_at is null;
+create index account_parent_id on account (tenant_id, parent_id, created_at, id) where deleted_at is null;
+-- Whose record it is: the owner's, or while it has none, whoever has made it.
+-- A case and no coalesce, which the server takes for leaky: under row security no index would serve it.
+create index account_owner_id on account (tenant_id, (case when owner_id is null then created_by else owner_id end), created_at, id) where deleted_at is null;
+create index account_deleted_created_at on account (tenant_id, created_at, id) where deleted_at is not null;
+create index account_deleted_updated_at on account (tenant_id, updated_at, id) where deleted_at is not null;
+create index account_deleted_name on account (tenant_id, name collate "und-x-icu", id) where deleted_at is not null;
+create index account_deleted_employees on account (tenant_id, employees, id) where deleted_at is not null;
+create index account_deleted_annual_revenue_minor on account (tenant_id, annual_revenue_minor, id) where deleted_at is not null;
+
+-- How often a value is with each of the largest tenants, where one for all would mislead.
+create statistics account_status_of_tenant (mcv) on tenant_id, status from account;
+alter statistics account_status_of_tenant set statistics 1000;
+
+-- New words wait in a list that is everybody's and that each search reads, so it is kept short: 256 kB.
+create index account_search on account using gin (search) with (gin_pending_list_limit = 256);
+
+call isolate('account');
+call nested('account', 'parent_id');
+call audited('account', 'account');
+call searchable('account');

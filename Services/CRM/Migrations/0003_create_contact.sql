@@ -1,0 +1,70 @@
+-- Contacts: people with whom the tenant deals.
+
+-- What finds a contact: its words, led by the tenant, and the values of the filters that no other index serves, as for leads.
+do $make$
+begin
+    execute format(
+        $create$
+        create function contact_lexemes(
+            tenant uuid, first_name text, last_name text, title text, email text, phone text, tags text[], address jsonb, custom jsonb
+        ) returns tsvector language plpgsql immutable parallel safe as $body$
+        begin
+            return %1$I.search_words(
+                tenant, first_name, last_name, title, email, phone,
+                address ->> 'street', address ->> 'postal_code', address ->> 'city', address ->> 'region', address ->> 'country')
+                || %1$I.filter_words(tenant, tags, custom, 'email:' || %1$I.email_key(email));
+        end
+        $body$
+        $create$,
+        current_schema());
+end
+$make$;
+
+create table contact (
+    tenant_id uuid not null,
+    id uuid not null,
+    version bigint not null default 1,
+    first_name text,
+    last_name text not null,
+    account_id uuid,
+    title text,
+    email text,
+    phone text,
+    owner_id uuid,
+    tags text[] not null default '{}',
+    address jsonb,
+    do_not_contact boolean not null default false,
+    custom custom_members not null default '{}',
+    created_at timestamptz(3) not null default now(),
+    updated_at timestamptz(3) not null default now(),
+    created_by uuid not null,
+    updated_by uuid not null,
+    deleted_at timestamptz(3),
+    search tsvector not null generated always as (
+        contact_lexemes(tenant_id, first_name, last_name, title, email, phone, tags, address, custom)
+    ) stored,
+    constraint contact_pkey primary key (tenant_id, id),
+    constraint contact_account_id_fkey foreign key (tenant_id, account_id) references account (tenant_id, id)
+)
+-- By default a fifth of a table's rows are dead before they are cleared away, which is a long way for a large one.
+with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
+
+-- One index for each order of a list, of live and of deleted records, and one for each filter by one value, in the order of creation.
+create index contact_created_at on contact (tenant_id, created_at, id) where deleted_at is null;
+create index contact_updated_at on contact (tenant_id, updated_at, id) where deleted_at is null;
+create index contact_last_name on contact (tenant_id, last_name collate "und-x-icu", id) where deleted_at is null;
+create index contact_account_id on contact (tenant_id, account_id, created_at, id) where deleted_at is null;
+create index contact_do_not_contact on contact (tenant_id, do_not_contact, created_at, id) where deleted_at is null;
+-- Whose record it is: the owner's, or while it has none, whoever has made it.
+-- A case and no coalesce, which the server takes for leaky: under row security no index would serve it.
+create index contact_owner_id on contact (tenant_id, (case when owner_id is null then created_by else owner_id end), created_at, id) where deleted_at is null;
+create index contact_deleted_created_at on contact (tenant_id, created_at, id) where deleted_at is not null;
+create index contact_deleted_updated_at on contact (tenant_id, updated_at, id) where deleted_at is not null;
+create index contact_deleted_last_name on contact (tenant_id, last_name collate "und-x-icu", id) where deleted_at is not null;
+
+-- New words wait in a list that is everybody's and that each search reads, so it is kept short: 256 kB.
+create index contact_search on contact using gin (search) with (gin_pending_list_limit = 256);
+
+call isolate('contact');
+call audited('contact', 'contact');
+call searchable('contact');

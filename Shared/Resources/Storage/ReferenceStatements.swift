@@ -1,0 +1,180 @@
+import Core
+import Postgres
+
+/// What a write is held to because of references, as parts of its own statement.
+///
+/// A reference that a write makes leads to a record that is there, not deleted, and the caller's to read. Where deleting that record
+/// has a say about those that refer to it, it is locked against being deleted meanwhile (`for share`: a deletion is an update of no key,
+/// which the lock of a foreign key lets pass); the deletion locks it too, in a statement before its own, so that it sees what was
+/// committed while it waited.
+struct ReferenceStatements: Sendable {
+    /// The most records that a deletion changes; with more that refer to it, it is refused.
+    static let maximumCleared = 1000
+    /// How far those are counted that a deletion is refused for.
+    static let maximumCounted = 10_000
+
+    private let table: String
+    private let outgoing: [ResourceCatalogue.Reference]
+    /// Those that say something about the deletion of what they refer to.
+    private let incoming: [ResourceCatalogue.Reference]
+
+    init(_ definition: ResourceDefinition, among catalogue: ResourceCatalogue) {
+        table = definition.table
+        outgoing = catalogue.references(of: definition)
+        incoming = catalogue.references(to: definition).filter { $0.onDelete != .keep }
+    }
+
+    /// Whether the record is to be locked by a statement before the write's own.
+    func isLockedFirst(_ write: Write) -> Bool {
+        guard !incoming.isEmpty, case .delete = write else { return false }
+        return true
+    }
+
+    // MARK: What a record refers to
+
+    private struct Condition {
+        var field: Field
+        var sql: SQL
+        var detail: String
+    }
+
+    /// The conditions of a write, all of which must hold; none for most.
+    func conditions(of write: Write, as context: RequestContext) -> [SQL] {
+        if isLockedFirst(write) { return permissions(toDelete: write.id, as: context) }
+        return leads(of: write, as: context).map(\.sql)
+    }
+
+    private func leads(of write: Write, as context: RequestContext) -> [Condition] {
+        guard !outgoing.isEmpty else { return [] }
+        switch write {
+        case .create(_, let changes, _):
+            return changes.compactMap { change in reference(madeBy: change).map { condition(of: $0, to: "\($1)", as: context) } }
+        case .update(_, let changes, _):
+            return changes.compactMap { change in
+                guard let (reference, id) = reference(madeBy: change) else { return nil }
+                var condition = condition(of: reference, to: "\(id)", as: context)
+                // What is named and stays as it is, as in an object that was read and sent back whole, is not looked at again.
+                condition.sql = "(\(unescaped: change.field.name) = \(id) or " + condition.sql + ")"
+                return condition
+            }
+        case .restore:
+            return outgoing.filter { $0.onDelete == .refuse }.map { reference in
+                let name = "\(table).\(reference.field.name)"
+                var condition = condition(of: reference, to: "\(unescaped: name)", as: nil)
+                condition.sql = "(\(unescaped: name) is null or " + condition.sql + ")"
+                return condition
+            }
+        case .delete: return []
+        }
+    }
+
+    private func reference(madeBy change: Change) -> (ResourceCatalogue.Reference, SQLValue)? {
+        guard case .set(let id) = change.value, id != .null,
+            let reference = outgoing.first(where: { $0.field.name == change.field.name })
+        else { return nil }
+        return (reference, id)
+    }
+
+    /// - Parameter context: `nil` when whose record it is does not matter, since the reference is there already.
+    private func condition(of reference: ResourceCatalogue.Reference, to id: SQL, as context: RequestContext?) -> Condition {
+        Condition(
+            field: reference.field, sql: exists(reference, id, as: context), detail: "There is no such \(reference.target.singular).")
+    }
+
+    private func exists(_ reference: ResourceCatalogue.Reference, _ id: SQL, as context: RequestContext?) -> SQL {
+        let tenant: SQL = context.map { "\($0.tenant)" } ?? "\(unescaped: table).tenant_id"
+        var sql: SQL =
+            "exists (select from \(unescaped: reference.target.table) as referred where referred.tenant_id = " + tenant
+            + " and referred.id = " + id + " and referred.deleted_at is null"
+        if let context, let readable = reference.target.readable(by: context) { sql += " and " + readable.condition }
+        return sql + (reference.onDelete == .keep ? ")" : " for share)")
+    }
+
+    /// What a restored record gets: references to what was deleted in the meantime are cleared where deletion clears them.
+    func assignments(of write: Write) -> [SQL] {
+        guard case .restore = write else { return [] }
+        return outgoing.filter { $0.onDelete == .clear }.map { reference in
+            let name: SQL = "\(unescaped: "\(table).\(reference.field.name)")"
+            return "\(unescaped: reference.field.name) = case when " + exists(reference, name, as: nil) + " then " + name + " end"
+        }
+    }
+
+    // MARK: What refers to a record
+
+    private func permissions(toDelete id: RecordID, as context: RequestContext) -> [SQL] {
+        incoming.map { reference in
+            switch reference.onDelete {
+            case .refuse: "not exists (" + referring(reference, to: id, as: context) + ")"
+            default: count(reference, to: id, as: context, most: Self.maximumCleared) + " <= \(unescaped: String(Self.maximumCleared))"
+            }
+        }
+    }
+
+    private func referring(_ reference: ResourceCatalogue.Reference, to id: RecordID, as context: RequestContext) -> SQL {
+        """
+        select from \(unescaped: reference.source.table) as referring where referring.tenant_id = \(context.tenant) \
+        and referring.\(unescaped: reference.field.name) = \(id) and referring.deleted_at is null
+        """
+    }
+
+    private func count(_ reference: ResourceCatalogue.Reference, to id: RecordID, as context: RequestContext, most: Int) -> SQL {
+        "(select count(*) from (" + referring(reference, to: id, as: context) + " limit \(unescaped: String(most + 1))) as counted)"
+    }
+
+    /// What a deletion changes beside its own record, as parts of a `with` after `written`.
+    func effects(of write: Write, as context: RequestContext) -> [SQL] {
+        guard isLockedFirst(write) else { return [] }
+        return incoming.filter { $0.onDelete == .clear }.map { reference in
+            let (table, field) = (reference.source.table, reference.field.name)
+            return """
+                cleared_\(unescaped: "\(table)_\(field)") as (update \(unescaped: table) \
+                set version = version + 1, updated_at = now(), updated_by = \(context.user), \(unescaped: field) = null \
+                where tenant_id = \(context.tenant) and \(unescaped: field) = (select id from written) and deleted_at is null)
+                """
+        }
+    }
+
+    // MARK: Why a write found no row
+
+    /// Asks which of the conditions did not hold; `nil` when the write had none. For ``refusal(of:answer:as:)``.
+    func question(of write: Write, as context: RequestContext) -> SQL? {
+        if isLockedFirst(write) {
+            let counts = incoming.map { count($0, to: write.id, as: context, most: Self.maximumCounted) }
+            return counts.isEmpty ? nil : "select " + SQL.joined(counts, separator: ", ")
+        }
+        let conditions = leads(of: write, as: context).map { "coalesce(" + $0.sql + ", false)" as SQL }
+        if conditions.isEmpty { return nil }
+        let question: SQL = "select " + SQL.joined(conditions, separator: ", ")
+        if case .create = write { return question }
+        return question + " from \(unescaped: table) where tenant_id = \(context.tenant) and id = \(write.id)"
+    }
+
+    /// What the answer means; `nil` when all conditions hold by now.
+    func refusal(of write: Write, answer: PostgresResult, as context: RequestContext) throws -> Problem? {
+        guard let row = answer.first else { return nil }
+        if isLockedFirst(write) { return try refusal(counts: row) }
+        var faults: [Problem.Fault] = []
+        for (index, condition) in leads(of: write, as: context).enumerated() {
+            if try row.decode(index, as: Bool.self) { continue }
+            faults.append(.init(pointer: "/\(condition.field.name)", code: .referenceNotFound, detail: condition.detail))
+        }
+        return faults.first.map { Problem(.referenceNotFound, $0.detail, faults: faults) }
+    }
+
+    private func refusal(counts: PostgresRow) throws -> Problem? {
+        var reasons: [String] = []
+        var members: [JSON] = []
+        for (index, reference) in incoming.enumerated() {
+            let count = try counts.decode(index, as: Int.self)
+            guard count > (reference.onDelete == .refuse ? 0 : Self.maximumCleared) else { continue }
+            let shown = count > Self.maximumCounted ? "more than \(Self.maximumCounted)" : String(count)
+            reasons.append("\(shown) \(count == 1 ? reference.source.singular : reference.source.name) by \(reference.field.name)")
+            members.append([
+                "resource": .string(reference.source.name), "field": .string(reference.field.name),
+                "count": .number(min(count, Self.maximumCounted)),
+            ])
+        }
+        if reasons.isEmpty { return nil }
+        return Problem(.conflict, "It is still referred to: \(reasons.joined(separator: ", ")).", members: [("referring", .array(members))])
+    }
+}
