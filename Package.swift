@@ -123,7 +123,7 @@ let package = Package(
             tests("Redis", ["Redis"] + nio),
             tests("Gateway", ["Gateway", "Redis", "Core", "Operations", jwt, crypto] + nio),
             tests("Resources", ["Resources", "Postgres", "Core", "CRM", "Support"]),
-            tests("ServiceRuntime", ["ServiceRuntime", "CRM", "Activity", "Contracts", "Operations", "Postgres", "Resources"]),
+            tests("ServiceRuntime", ["ServiceRuntime", "CRM", "Activity", "Tenant", "Contracts", "Operations", "Postgres", "Resources"]),
             tests("Identity", ["Identity", "Tenant", "Operations"]),
             tests("Tenant", ["Tenant"]),
             tests("CRM", ["CRM"]),

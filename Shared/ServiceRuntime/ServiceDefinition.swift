@@ -46,11 +46,14 @@ public struct ServiceParts: Sendable {
     /// Schemas that the operations refer to, for OpenAPI.
     public var schemas: [(name: String, schema: JSON)]
     public var workers: [any Worker]
+    /// What the service follows the log of events for; `nil` when it needs nothing of others.
+    public var copy: LogCopy?
 
-    public init(routes: [Route], schemas: [(name: String, schema: JSON)] = [], workers: [any Worker] = []) {
+    public init(routes: [Route], schemas: [(name: String, schema: JSON)] = [], workers: [any Worker] = [], copy: LogCopy? = nil) {
         self.routes = routes
         self.schemas = schemas
         self.workers = workers
+        self.copy = copy
     }
 }
 

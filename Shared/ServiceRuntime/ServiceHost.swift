@@ -64,7 +64,7 @@ public struct ServiceHost: Sendable {
         ]
     }
 
-    /// The service's own workers and those that every service has, but for the relay.
+    /// The service's own workers and those that every service has, but for the relay and the follower of the log.
     public var workers: [any Worker] {
         Retention.all(postgres: dependencies.systemPostgres, service: definition.name) + parts.workers
     }
@@ -80,6 +80,7 @@ public struct ServiceHost: Sendable {
         let readiness = Readiness()
         let routeMetrics = RouteMetrics(routes: parts.routes)
         let relayMetrics = RelayMetrics()
+        let followerMetrics = parts.copy == nil ? nil : FollowerMetrics()
         let ports = ListeningPorts(expected: mode == .serve ? 2 : 1) { [logger] port, adminPort in
             // The API opens behind the gate, so an open port is a ready service.
             if mode == .serve { readiness.become(.ready, logger) }
@@ -94,7 +95,7 @@ public struct ServiceHost: Sendable {
             application(
                 AdminResponder(
                     readiness: readiness, postgres: dependencies.postgres, systemPostgres: dependencies.systemPostgres,
-                    routeMetrics: routeMetrics, relayMetrics: relayMetrics, redis: dependencies.redis),
+                    routeMetrics: routeMetrics, relayMetrics: relayMetrics, followerMetrics: followerMetrics, redis: dependencies.redis),
                 host: configuration.adminHost, port: configuration.adminPort, opened: { ports.opened(admin: $0) }))
         let gate = StartGate(
             definition: definition, postgres: dependencies.postgres, systemPostgres: dependencies.systemPostgres,
@@ -104,6 +105,12 @@ public struct ServiceHost: Sendable {
                 postgres: dependencies.systemPostgres, services: dependencies.services, service: definition.name, metrics: relayMetrics,
                 logger: logger)
             services.append(AfterStart(gate: gate, service: relay))
+            if let copy = parts.copy, let followerMetrics {
+                let follower = LogFollower(
+                    copy: copy, postgres: dependencies.systemPostgres, services: dependencies.services, service: definition.name,
+                    metrics: followerMetrics, logger: logger)
+                services.append(AfterStart(gate: gate, service: follower))
+            }
             for worker in workers {
                 services.append(AfterStart(gate: gate, service: WorkerLoop(worker: worker, logger: logger)))
             }

@@ -156,18 +156,18 @@ import Testing
 
     @Test func theLeaseIsOneSessionsAndEndsWithItOrItsTime() async throws {
         try await Self.withSession { client, session in
-            let lease = try #require(try await RelayLease.take(session))
+            let lease = try #require(try await Lease.take(.relay, session))
             try await client.session(as: SystemContext(service: "test")) { other in
-                #expect(try await RelayLease.take(other) == nil)
+                #expect(try await Lease.take(.relay, other) == nil)
                 try await lease.renew(session)
-                try await other.query("update relay_lease set expires_at = now() - interval '1 second'")
-                let next = try #require(try await RelayLease.take(other))
+                try await other.query("update lease set expires_at = now() - interval '1 second'")
+                let next = try #require(try await Lease.take(.relay, other))
                 #expect(next.fence == lease.fence + 1)
-                await #expect(throws: RelayLease.Lost.self) { try await lease.renew(session) }
-                #expect(try await RelayLease.take(session) == nil)
+                await #expect(throws: Lease.Lost.self) { try await lease.renew(session) }
+                #expect(try await Lease.take(.relay, session) == nil)
             }
             // The session is gone, so the lease is free though its time is not over.
-            try await eventually("the lease is free") { try await RelayLease.take(session)?.fence == lease.fence + 2 }
+            try await eventually("the lease is free") { try await Lease.take(.relay, session)?.fence == lease.fence + 2 }
         }
     }
 }

@@ -19,7 +19,15 @@ import Testing
             let asked: JSON = ["users": [.string(sales.person.id.description), .string(UserID().description)]]
             let answer = try await platform.service.send(
                 .post, "/internal/tenants/\(admin.tenant)/members", asked, as: .anotherService, expecting: 200)
-            #expect(answer.json["data"] == [.string(sales.person.id.description)])
+            let known: JSON = [
+                "id": .string(sales.person.id.description), "email": "sales@acme.test", "name": "sales", "role": "sales",
+                "teams": [], "status": "active", "is_removed": false, "version": 1,
+            ]
+            #expect(answer.json["data"] == [known])
+            try await platform.service.send(.delete, "/v1/members/\(sales.person.id)", as: admin.caller, expecting: 204)
+            let later = try await platform.service.send(
+                .post, "/internal/tenants/\(admin.tenant)/members", asked, as: .anotherService, expecting: 200)
+            #expect(later.json["data"]?[0]?["is_removed"] == true)
         }
     }
 

@@ -1,7 +1,7 @@
 import Contracts
 import Core
 
-/// Where services hand over their outboxes, and the gateway its security events.
+/// Where services hand over their outboxes and the gateway its security events, and where they read what others have done.
 struct EventRoutes: Sendable {
     let store: EventStore
 
@@ -22,7 +22,20 @@ struct EventRoutes: Sendable {
                     try await store.append(events, fence: try Self.fence(call.query), as: context)
                 }
                 return .noContent
-            }
+            },
+            // Without a wait where there is nothing: a follower asks some times a second, whatever number of tenants there is.
+            .service(.get, "/internal/log") { [store] call, context in
+                try call.query.allowOnly(["after", "aggregates", "limit"])
+                guard let position = Int64(call.query["after"] ?? "0"), position >= 0 else {
+                    throw Problem.invalidParameter("after", "Give a position, 0 for the log's beginning.")
+                }
+                let aggregates = (call.query["aggregates"] ?? "").split(separator: ",").map(String.init)
+                guard !aggregates.isEmpty else { throw Problem.invalidParameter("aggregates", "Name kinds of records, joined by commas.") }
+                guard let limit = Int(call.query["limit"] ?? "500"), (1...1000).contains(limit) else {
+                    throw Problem.invalidParameter("limit", "Give a number from 1 to 1000.")
+                }
+                return .json(try await store.read(after: position, of: aggregates, limit: limit, as: context).bytes)
+            },
         ]
     }
 

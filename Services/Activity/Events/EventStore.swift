@@ -50,8 +50,40 @@ struct EventStore: Sendable {
                 entries.append(entry)
             }
             if entries.isEmpty { return }
-            _ = try await transaction.batch([Self.insertion(of: entries), Self.hours(of: entries)])
+            // The order of all goes last, as its lock is everybody's.
+            _ = try await transaction.batch(
+                [Self.insertion(of: entries), Self.hours(of: entries)] + EventPositions.take(for: Self.runs(of: entries)))
         }
+    }
+
+    /// What of the log is behind a position, for services that follow it.
+    func read(after position: Int64, of aggregates: [String], limit: Int, as context: SystemContext) async throws -> LogPage {
+        let rows = try await postgres.batch(as: context, [EventPositions.read(after: position, of: aggregates, limit: limit)])[0]
+        let end = rows[0]
+        var page = LogPage(events: [], position: try end.decode("known"), head: try end.decode("head"))
+        guard let total = try end.decode("total", as: Int?.self) else { return page }
+        page.events = try rows.map { row in
+            LogPage.Entry(
+                position: try row.decode("place"),
+                event: Event(
+                    id: try row.decode("id"), tenant: try row.decode("tenant_id"), source: try row.decode("source"),
+                    aggregate: try row.decode("aggregate"), aggregateID: try row.decode("aggregate_id"), kind: try row.decode("kind"),
+                    actor: try row.decode("actor"), requestID: try row.decode("request_id"), occurredAt: try row.decode("occurred_at"),
+                    payload: try row.decode("payload", as: String?.self) ?? LogPage.noPayload))
+        }
+        // What had no room comes behind the last one.
+        if page.events.count < total, let last = page.events.last { page.position = last.position }
+        return page
+    }
+
+    private static func runs(of entries: [Entry]) -> [EventPositions.Run] {
+        var runs: [TenantID: EventPositions.Run] = [:]
+        for header in entries.map(\.header) {
+            let start = EventPositions.Run(tenant: header.event.tenant, firstSequence: header.sequence, count: 0, aggregates: [])
+            runs[header.event.tenant, default: start].count += 1
+            runs[header.event.tenant]?.aggregates.insert(header.event.aggregate)
+        }
+        return runs.values.sorted { $0.tenant < $1.tenant }
     }
 
     private struct Entry {

@@ -57,7 +57,8 @@ struct InternalRoutes: Sendable {
         }
     }
 
-    /// Which users can own records.
+    /// Who the users are in the tenant, those who were removed too; whoever never was a member is left out. For services in whose copy of the
+    /// members one is missing.
     private var whoIsMember: Route {
         .service(.post, "/internal/tenants/{tenant}/members") { call, context in
             let given = try call.json()["users"]?.array ?? []
@@ -65,8 +66,7 @@ struct InternalRoutes: Sendable {
             guard users.count == given.count, (1...200).contains(users.count) else {
                 throw Problem.invalid([.init(pointer: "/users", code: .invalidFormat, detail: "Expected 1 to 200 ids.")])
             }
-            let members = try await members.activeMembers(among: users, of: call.id("tenant"), as: context)
-            return .json(["data": .array(members.map { .string($0.description) })])
+            return .json(["data": .array(try await members.known(among: users, of: call.id("tenant"), as: context))])
         }
     }
 

@@ -176,16 +176,24 @@ struct MemberStore: Sendable {
         return try rows.map { (try $0.decode("tenant_id"), try $0.decode("user_id"), try $0.decode("epoch")) }
     }
 
-    /// Those of the users who are active members of the tenant.
-    func activeMembers(among users: [UserID], of tenant: TenantID, as context: SystemContext) async throws -> [UserID] {
+    /// What other services keep of those of the users who are or were members of the tenant.
+    func known(among users: [UserID], of tenant: TenantID, as context: SystemContext) async throws -> [JSON] {
         let rows = try await system.batch(
             as: context,
             [
                 """
-                select user_id from member
-                where tenant_id = \(tenant) and user_id = any (\(users)::uuid[]) and status = 'active' and deleted_at is null
+                select user_id, email, name, role, teams, status, deleted_at is not null as is_removed, version
+                from member where tenant_id = \(tenant) and user_id = any (\(users)::uuid[])
                 """
             ])[0]
-        return try rows.map { try $0.decode(0) }
+        return try rows.map { row in
+            [
+                "id": .string(try row.decode("user_id")), "email": .string(try row.decode("email")),
+                "name": .string(try row.decode("name")), "role": .string(try row.decode("role")),
+                "teams": .array(try row.decode("teams", as: [String].self).map { .string($0) }),
+                "status": .string(try row.decode("status")), "is_removed": .bool(try row.decode("is_removed")),
+                "version": .number(try row.decode("version", as: Int64.self)),
+            ]
+        }
     }
 }

@@ -1,20 +1,19 @@
 -- How the outbox is handed over: in lanes by tenant, by one process at a time, past what is delivered, and what activity refuses leaves
 -- a gap (Shared/Decisions/0012 and 0005).
 
--- Who hands over: one row. It is free when its time is over, or when the session that took it is gone. Each taking has the next fence;
--- activity and the outbox's deletion take nothing from a holder of an earlier one.
-create table relay_lease (
-    is_only boolean not null default true,
+-- What one process of the service does at a time, and which: `relay` hands over the outbox. A lease is free when its time is over, or
+-- when the session that took it is gone. Each taking has the next fence; nothing is taken from a holder of an earlier one.
+create table lease (
+    name text not null,
     fence bigint not null default 0,
     session_pid integer,
     session_start timestamptz,
     expires_at timestamptz not null default '-infinity',
-    constraint relay_lease_pkey primary key (is_only),
-    constraint relay_lease_single check (is_only)
+    constraint lease_pkey primary key (name)
 );
-insert into relay_lease default values;
+insert into lease (name) values ('relay');
 do $$ begin
-    execute format('grant select, update on relay_lease to %I', 'martlet_' || current_schema() || '_system');
+    execute format('grant select, update on lease to %I', 'martlet_' || current_schema() || '_system');
     -- The last id taken tells the relay how far it can be sure of what it has seen.
     execute format('grant select on sequence outbox_id_seq to %I', 'martlet_' || current_schema() || '_system');
 end $$;
@@ -28,7 +27,7 @@ do $do$ begin
         language sql volatile as $$
             with refused as (
                 delete from %1$I.outbox
-                where lane = refused_lane and id = refused_id and exists (select from %1$I.relay_lease where fence = holder for share)
+                where lane = refused_lane and id = refused_id and exists (select from %1$I.lease where name = 'relay' and fence = holder for share)
                 returning *
             ), kept as (
                 insert into %1$I.outbox_dead_letter

@@ -37,6 +37,8 @@ struct AdminResponder: HTTPResponder {
     let systemPostgres: PostgresClient
     let routeMetrics: RouteMetrics
     let relayMetrics: RelayMetrics
+    /// Of a service that follows the log of events.
+    let followerMetrics: FollowerMetrics?
     let redis: RedisClient
 
     func respond(to request: Request, context: ServiceRequestContext) async throws -> Response {
@@ -78,16 +80,33 @@ struct AdminResponder: HTTPResponder {
                 text += "martlet_postgres_\(name){role=\"\(lane)\"} \(value)\n"
             }
         }
-        for (name, kind, help, value) in [
-            ("delivered_total", "counter", "Events handed over.", "\(relayMetrics.delivered)"),
-            ("pending", "gauge", "Events of the batch on its way.", "\(relayMetrics.pending)"),
-            ("dead_total", "counter", "Events that activity refused, set aside.", "\(relayMetrics.dead)"),
-            ("lag_seconds", "gauge", "Age of the oldest event not handed over.", "\(relayMetrics.lag / .seconds(1))"),
-            ("leader", "gauge", "1 when this process hands over.", relayMetrics.isLeader ? "1" : "0"),
-        ] {
-            text += "# HELP martlet_outbox_\(name) \(help)\n# TYPE martlet_outbox_\(name) \(kind)\nmartlet_outbox_\(name) \(value)\n"
+        text += Self.lines(
+            "outbox",
+            [
+                ("delivered_total", "counter", "Events handed over.", "\(relayMetrics.delivered)"),
+                ("pending", "gauge", "Events of the batch on its way.", "\(relayMetrics.pending)"),
+                ("dead_total", "counter", "Events that activity refused, set aside.", "\(relayMetrics.dead)"),
+                ("lag_seconds", "gauge", "Age of the oldest event not handed over.", "\(relayMetrics.lag / .seconds(1))"),
+                ("leader", "gauge", "1 when this process hands over.", relayMetrics.isLeader ? "1" : "0"),
+            ])
+        if let followerMetrics {
+            text += Self.lines(
+                "follower",
+                [
+                    ("applied_total", "counter", "Events of the log applied to copies.", "\(followerMetrics.applied)"),
+                    ("dead_total", "counter", "Events of the log that could not be applied, set aside.", "\(followerMetrics.dead)"),
+                    ("position", "gauge", "Up to where the log was followed.", "\(followerMetrics.position)"),
+                    ("lag_seconds", "gauge", "How old what the copies say may be.", "\(followerMetrics.lag / .seconds(1))"),
+                    ("leader", "gauge", "1 when this process follows the log.", followerMetrics.isLeader ? "1" : "0"),
+                ])
         }
         return text
+    }
+
+    private static func lines(_ part: String, _ values: [(name: String, kind: String, help: String, value: String)]) -> String {
+        values.map { name, kind, help, value in
+            "# HELP martlet_\(part)_\(name) \(help)\n# TYPE martlet_\(part)_\(name) \(kind)\nmartlet_\(part)_\(name) \(value)\n"
+        }.joined()
     }
 
     private func text(_ status: HTTPResponse.Status, _ text: String) -> Response {

@@ -7,7 +7,7 @@ import ServiceLifecycle
 
 /// Hands the events of a service's outbox to activity, those of a tenant in the order of their ids, and removes them once activity has them.
 ///
-/// One process at a time does it: the one that holds the ``RelayLease``. A batch is removed by its exact ids, never "up to the last one
+/// One process at a time does it: the one that holds the ``Lease``. A batch is removed by its exact ids, never "up to the last one
 /// seen": a transaction that took its id early may commit late, and its event must not be skipped. When the relay dies between hand-over
 /// and removal the same events are sent again; activity knows them by `event_id`.
 ///
@@ -26,63 +26,23 @@ struct OutboxRelay: Service {
     var interval: Duration = .milliseconds(100)
 
     func run() async throws {
-        await cancelWhenGracefulShutdown { await loop() }
-    }
-
-    private func loop() async {
-        var failures = 0
-        while !Task.isCancelled {
-            var pause = interval
-            do {
-                // The lease is asked for every second: that long an outbox waits when the session of its relay has ended.
-                if try await !lead() {
-                    pause = .seconds(1)
-                    metrics.lag = .zero
+        let leadership = Leadership(
+            lease: .relay, postgres: postgres, service: service, pause: interval,
+            failure: "the outbox could not be handed over and will be tried again", logger: logger)
+        await cancelWhenGracefulShutdown {
+            await leadership.run(isLeader: { metrics.isLeader = $0 }, elsewhere: { metrics.lag = .zero }) { session, lease in
+                let turn = RelayTurn(relay: self, session: session, lease: lease)
+                var reader = try await OutboxReader(session, of: service)
+                while true {
+                    let events = try await reader.read()
+                    metrics.lag = events.map { .zero - $0.event.occurredAt.timeLeft }.max().map { max(.zero, $0) } ?? .zero
+                    metrics.pending = events.count
+                    try await turn.handOver(events)
+                    reader.delivered(events)
+                    metrics.pending = 0
+                    if events.isEmpty { try await Task.sleep(for: interval) }
                 }
-                failures = 0
-            } catch {
-                if Task.isCancelled { return }
-                failures += 1
-                logger.warning(
-                    "the outbox could not be handed over and will be tried again",
-                    metadata: [LogKey.count: .stringConvertible(failures), LogKey.error: .string(describeForLog(error))])
             }
-            try? await Task.sleep(for: min(.seconds(2), pause * (1 << min(failures, 5))))
-        }
-    }
-
-    /// Hands over batch after batch while this process has the lease.
-    ///
-    /// - Returns: false, at once, when another process has it.
-    private func lead() async throws -> Bool {
-        try await postgres.session(as: SystemContext(service: service.rawValue)) { session in
-            guard let lease = try await RelayLease.take(session) else { return false }
-            metrics.isLeader = true
-            defer { metrics.isLeader = false }
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask {
-                    while true {
-                        try await Task.sleep(for: RelayLease.renewal)
-                        try await lease.renew(session)
-                    }
-                }
-                group.addTask {
-                    let turn = RelayTurn(relay: self, session: session, lease: lease)
-                    var reader = try await OutboxReader(session, of: service)
-                    while true {
-                        let events = try await reader.read()
-                        metrics.lag = events.map { .zero - $0.event.occurredAt.timeLeft }.max().map { max(.zero, $0) } ?? .zero
-                        metrics.pending = events.count
-                        try await turn.handOver(events)
-                        reader.delivered(events)
-                        metrics.pending = 0
-                        if events.isEmpty { try await Task.sleep(for: interval) }
-                    }
-                }
-                defer { group.cancelAll() }
-                try await group.next()
-            }
-            return true
         }
     }
 }
@@ -91,7 +51,7 @@ struct OutboxRelay: Service {
 private struct RelayTurn: Sendable {
     let relay: OutboxRelay
     let session: PostgresSession
-    let lease: RelayLease
+    let lease: Lease
 
     /// Returns when all have left the outbox.
     func handOver(_ events: [QueuedEvent]) async throws {
@@ -110,7 +70,7 @@ private struct RelayTurn: Sendable {
             caller: .service(SystemContext(service: relay.service.rawValue)))
         switch answer.status {
         case 204: try await remove(events)
-        case 409: throw RelayLease.Lost()
+        case 409: throw Lease.Lost(name: lease.name)
         // What is said of the body, and not of the caller or the moment.
         case 400, 413, 422:
             guard events.count > 1 else { return try await setAside(events[events.startIndex], answer) }
@@ -123,9 +83,8 @@ private struct RelayTurn: Sendable {
     }
 
     private func remove(_ events: ArraySlice<QueuedEvent>) async throws {
-        let result = try await session.query(
-            QueuedEvent.removal(of: events) + " and exists (select from relay_lease where fence = \(lease.fence) for share)")
-        guard result.affectedRows > 0 else { throw RelayLease.Lost() }
+        let result = try await session.query(QueuedEvent.removal(of: events) + " and " + lease.isHeld)
+        guard result.affectedRows > 0 else { throw Lease.Lost(name: lease.name) }
         relay.metrics.count(delivered: events.count)
     }
 
@@ -136,7 +95,7 @@ private struct RelayTurn: Sendable {
             select \(unescaped: QueuedEvent.columns) from set_aside(\(lease.fence), \(queued.lane)::smallint, \(queued.id), \(reason))
             """
         ).map { try QueuedEvent(row: $0, source: relay.service) }
-        guard !gap.isEmpty || queued.event.kind == Event.gap else { throw RelayLease.Lost() }
+        guard !gap.isEmpty || queued.event.kind == Event.gap else { throw Lease.Lost(name: lease.name) }
         relay.metrics.count(dead: 1)
         relay.logger.error(
             "an event was refused and set aside in outbox_dead_letter",

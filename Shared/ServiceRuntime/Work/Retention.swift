@@ -13,7 +13,7 @@ struct Retention: Worker {
     let column: String
     let period: String
 
-    /// What every service keeps for a while only: idempotency keys, and events that were set aside.
+    /// What every service keeps for a while only: idempotency keys, and events that were set aside by whoever was to take them.
     static func all(postgres: PostgresClient, service: ServiceName) -> [Retention] {
         [
             Retention(
@@ -22,6 +22,9 @@ struct Retention: Worker {
             Retention(
                 name: "dead-letter-retention", postgres: postgres, service: service, table: "outbox_dead_letter", column: "set_aside_at",
                 period: "90 days"),
+            Retention(
+                name: "followed-dead-letter-retention", postgres: postgres, service: service, table: "followed_dead_letter",
+                column: "set_aside_at", period: "90 days"),
         ]
     }
 

@@ -1,0 +1,42 @@
+-- How a service follows the log of events in activity, for its copies of what others know (Shared/Decisions/0023).
+
+insert into lease (name) values ('follower');
+
+-- Up to where the log was followed. It moves in the transaction that applies what is before it.
+create table log_follower (
+    is_only boolean not null default true,
+    position bigint not null default 0,
+    -- The form of the copies, as the release says that made them: another one makes them anew from the log's beginning. 0 is none.
+    format integer not null default 0,
+    constraint log_follower_pkey primary key (is_only),
+    constraint log_follower_single check (is_only)
+);
+insert into log_follower default values;
+
+-- Events that could not be applied, with the reason: for a person to look at. Kept for 90 days, as events that activity refused are.
+create table followed_dead_letter (
+    tenant_id uuid not null,
+    position bigint not null,
+    event_id uuid not null,
+    kind text not null,
+    aggregate_id text not null,
+    payload text,
+    reason text not null,
+    set_aside_at timestamptz(3) not null default now(),
+    constraint followed_dead_letter_pkey primary key (tenant_id, position)
+);
+call isolate('followed_dead_letter', 'select');
+call open_to_system('followed_dead_letter', 'select, insert, delete');
+
+do $do$ begin
+    execute format('grant select, update on log_follower to %I', 'martlet_' || current_schema() || '_system');
+    -- Holds a lease to the end of the transaction, or fails it.
+    execute format($f$
+        create function hold_lease(held text, holder bigint) returns void language plpgsql volatile as $$
+        begin
+            perform from %1$I.lease where name = held and fence = holder for share;
+            if not found then raise exception 'another process has taken the lease %%', held using errcode = 'MR002'; end if;
+        end
+        $$
+    $f$, current_schema());
+end $do$;

@@ -1,0 +1,246 @@
+import Activity
+import CRM
+import Contracts
+import Core
+import Foundation
+import Operations
+import Postgres
+import Tenant
+import TestSupport
+import Testing
+
+@testable import ServiceRuntime
+
+/// crm's copy of the members, made from the log of a real activity.
+@Suite struct LogFollowerTests {
+    private struct Log: Sendable {
+        let activity: RunningService
+        let database: TestDatabase
+
+        /// Puts an event of a member into the log, as the tenant service hands it over.
+        func tell(
+            _ kind: String, _ tenant: TenantID, _ user: UserID, _ payload: String, as source: String = "tenant"
+        ) async throws {
+            let event = Event(
+                id: EventID(), tenant: tenant, source: source, aggregate: "member", aggregateID: user.description, kind: kind,
+                actor: "system", requestID: "", occurredAt: .now, payload: payload)
+            let context = RunningService.signer.sign(
+                .service(SystemContext(service: source, edge: .test())), method: "POST", target: "/internal/events")
+            try await APIClient(url: activity.url).send(
+                "POST", "/internal/events", bytes: Event.encode([event]), headers: [(ContextSigner.headerName, context)], expecting: 204)
+        }
+
+        func created(_ tenant: TenantID, _ user: UserID, name: String = "Ada", teams: [TeamID] = []) async throws {
+            let teams = teams.map { "\"\($0)\"" }.joined(separator: ",")
+            try await tell(
+                "member.created", tenant, user,
+                #"{"before":null,"after":{"id":"\#(user)","email":"a@b.test","name":"\#(name)","role":"sales","teams":[\#(teams)],"status":"active","version":1}}"#
+            )
+        }
+
+        func updated(_ tenant: TenantID, _ user: UserID, version: Int, _ after: String, kind: String = "member.updated") async throws {
+            try await tell(kind, tenant, user, #"{"before":{},"after":{"version":\#(version)\#(after)}}"#)
+        }
+
+        func follow(_ body: @escaping @Sendable (RunningService) async throws -> Void) async throws {
+            let settings = ["MARTLET_WORKERS": "true", "MARTLET_ACTIVITY_URL": activity.url]
+            try await RunningService.run(CRM.definition, on: database, settings: settings, body)
+        }
+
+        /// The copies, a line each.
+        func copies() async throws -> [String] {
+            try await lines(
+                "select name || ' ' || role || ' ' || case when is_removed then 'removed' else status end || ' ' || version || ' ' || cardinality(teams) from crm.member_copy order by name"
+            )
+        }
+
+        func teams() async throws -> [String] {
+            try await lines("select team_id::text || ' ' || user_id::text from crm.team_member_copy order by 1")
+        }
+
+        func lines(_ query: SQL) async throws -> [String] { try await database.query([query])[0].map { try $0.decode(0) } }
+
+        func position() async throws -> Int { try await database.query(["select position from crm.log_follower"])[0][0].decode(0) }
+    }
+
+    private typealias TeamID = RecordID
+
+    private func run(_ body: @escaping @Sendable (Log) async throws -> Void) async throws {
+        try await TestDatabase.run([CRM.definition, Activity.definition]) { database in
+            try await RunningService.run(Activity.definition, on: database) { activity in
+                try await body(Log(activity: activity, database: database))
+            }
+        }
+    }
+
+    @Test func copiesFollowWhatIsTold() async throws {
+        try await run { log in
+            let (tenant, ada, ben) = (TenantID(), UserID(), UserID())
+            let (east, west) = (TeamID(), TeamID())
+            try await log.created(tenant, ada, teams: [east])
+            try await log.follow { _ in
+                try await eventually("what was there before is copied") { try await log.copies() == ["Ada sales active 1 1"] }
+                try await log.created(tenant, ben, name: "Ben")
+                try await log.updated(tenant, ada, version: 2, #","role":"manager","teams":["\#(west)","\#(east)"]"#)
+                try await log.updated(tenant, ben, version: 3, #","name":"Benno""#)
+                try await eventually("both have changed") {
+                    try await log.copies() == ["Ada manager active 2 2", "Benno sales active 3 0"]
+                }
+                #expect(try await Set(log.teams()) == ["\(east) \(ada)".lowercased(), "\(west) \(ada)".lowercased()])
+                try await log.updated(tenant, ada, version: 3, #","teams":[],"status":"disabled""#)
+                try await log.updated(tenant, ada, version: 4, "", kind: "member.deleted")
+                try await eventually("one was removed") { try await log.copies().first == "Ada manager removed 4 0" }
+                #expect(try await log.teams().isEmpty)
+                try await log.updated(tenant, ada, version: 5, #","role":"support""#, kind: "member.restored")
+                try await eventually("and has come back as she was") { try await log.copies().first == "Ada support disabled 5 0" }
+            }
+            #expect(try await log.position() == 7)
+        }
+    }
+
+    /// Nothing is there twice: the log is followed once more from its beginning, with the copies as they are, and an older version comes again.
+    @Test func whatComesAgainChangesNothing() async throws {
+        try await run { log in
+            let (tenant, ada) = (TenantID(), UserID())
+            try await log.created(tenant, ada)
+            try await log.updated(tenant, ada, version: 2, #","role":"manager""#)
+            try await log.follow { _ in
+                try await eventually("it is copied") { try await log.copies() == ["Ada manager active 2 0"] }
+            }
+            try await log.database.query(["update crm.log_follower set position = 0"])
+            try await log.updated(tenant, ada, version: 1, #","role":"support""#)
+            try await log.follow { _ in
+                try await eventually("all was followed again") { try await log.position() == 3 }
+                #expect(try await log.copies() == ["Ada manager active 2 0"])
+            }
+        }
+    }
+
+    /// Events that cannot be understood, or that the database refuses, are set aside in their place, and the others are applied.
+    @Test func aPoisonEventIsSetAsideAndStopsNoOther() async throws {
+        try await run { log in
+            let tenant = TenantID()
+            let users = (0..<6).map { _ in UserID() }
+            for (number, user) in users.enumerated() { try await log.created(tenant, user, name: "N\(number)") }
+            try await log.updated(tenant, users[1], version: 2, #","status":"asleep""#)
+            try await log.updated(tenant, users[2], version: 2, #","role":"manager""#)
+            try await log.tell("member.updated", tenant, users[3], #"{"before":{}}"#)
+            try await log.updated(tenant, users[4], version: 2, #","teams":["no id"]"#)
+            try await log.tell("member.married", tenant, users[4], #"{"after":{}}"#)
+            try await log.updated(tenant, users[5], version: 2, #","role":"support""#)
+            try await log.follow { crm in
+                try await eventually("all was followed") { try await log.position() == 12 }
+                #expect(
+                    try await log.copies() == [
+                        "N0 sales active 1 0", "N1 sales active 1 0", "N2 manager active 2 0", "N3 sales active 1 0", "N4 sales active 1 0",
+                        "N5 support active 2 0",
+                    ])
+                let reasons = try await log.lines(
+                    "select position || ' ' || kind || ' ' || reason from crm.followed_dead_letter order by position")
+                #expect(reasons.map { $0.prefix { $0 != " " } } == ["7", "9", "10", "11"])
+                #expect(reasons[0].contains("member_copy_status_known"))
+                #expect(reasons[1] == "9 member.updated no member 'after'")
+                #expect(reasons[3] == "11 member.married no kind of event that is known of members")
+                let worker = try #require(crm.workers.first { $0.name == "followed-dead-letter-retention" })
+                try await log.database.query([
+                    "update crm.followed_dead_letter set set_aside_at = now() - interval '91 days' where position = 7"
+                ])
+                #expect(try await worker.runOnce() == false)
+                #expect(try await log.lines("select position::text from crm.followed_dead_letter order by position").count == 3)
+            }
+        }
+    }
+
+    /// A release whose copies are of another form makes them anew, and so does a log that is not the one that was followed.
+    @Test func copiesAreMadeAnewForAnotherFormOrLog() async throws {
+        try await run { log in
+            let (tenant, ada) = (TenantID(), UserID())
+            try await log.created(tenant, ada)
+            try await log.follow { _ in try await eventually("it is copied") { try await log.copies().count == 1 } }
+            for change: SQL in ["update crm.log_follower set format = 7", "update crm.log_follower set position = 900"] {
+                try await log.database.query(in: .crm, ["delete from member_copy", change])
+                try await log.follow { _ in
+                    try await eventually("it is copied again") { try await log.copies() == ["Ada sales active 1 0"] }
+                    #expect(try await log.position() == 1)
+                }
+            }
+        }
+    }
+
+    /// Goal: two transactions of which the one that began first commits last are both applied.
+    /// Method: the tenant service's own relay, and two of its members made so.
+    @Test func whatCommitsLateIsAppliedToo() async throws {
+        try await TestDatabase.run([TenantService.definition, CRM.definition, Activity.definition]) { database in
+            try await RunningService.run(Activity.definition, on: database) { activity in
+                let log = Log(activity: activity, database: database)
+                let settings = ["MARTLET_WORKERS": "true", "MARTLET_ACTIVITY_URL": activity.url]
+                try await RunningService.run(TenantService.definition, on: database, settings: settings) { _ in
+                    try await log.follow { _ in try await Self.makeTwoMembers(log) }
+                }
+            }
+        }
+    }
+
+    private static func makeTwoMembers(_ log: Log) async throws {
+        let tenant = TenantID()
+        func member(_ name: String) -> SQL {
+            """
+            insert into tenant.member (tenant_id, user_id, email, name, role, created_by, updated_by)
+            values (\(tenant), \(UserID()), 'a@b.test', \(name), 'sales', \(UserID()), \(UserID()))
+            """
+        }
+        try await log.database.query(
+            in: .tenant,
+            [
+                """
+                insert into tenant.tenant (tenant_id, name, slug, created_by, updated_by)
+                values (\(tenant), 'Acme', 'acme', \(UserID()), \(UserID()))
+                """
+            ])
+        var configuration = log.database.superuser
+        configuration.bulkConnections = 1
+        configuration.schema = "tenant"
+        try await TestPostgres.withClient(configuration) { late in
+            try await late.transaction(as: SystemContext(service: "test")) { transaction in
+                try await transaction.query(member("Early"))
+                try await log.database.query(in: .tenant, [member("Late")])
+                try await eventually("the one that came second is copied first") { try await log.copies() == ["Late sales active 1 0"] }
+            }
+        }
+        try await eventually("both are copied") { try await log.copies() == ["Early sales active 1 0", "Late sales active 1 0"] }
+    }
+
+    /// What another service says of members is not listened to.
+    @Test func onlyTheOwnerOfTheRecordsIsListenedTo() async throws {
+        try await run { log in
+            let (tenant, ada) = (TenantID(), UserID())
+            try await log.created(tenant, ada)
+            try await log.tell("member.updated", tenant, ada, #"{"after":{"version":9,"role":"super_admin"}}"#, as: "support")
+            try await log.follow { _ in
+                try await eventually("all was followed") { try await log.position() == 2 }
+                #expect(try await log.copies() == ["Ada sales active 1 0"])
+            }
+        }
+    }
+
+    /// The holder of an earlier fence applies nothing, whatever it still believes.
+    @Test func aFollowerWithoutItsLeaseAppliesNothing() async throws {
+        try await TestDatabase.run([CRM.definition]) { database in
+            var configuration = database.superuser
+            configuration.bulkConnections = 2
+            configuration.schema = "crm"
+            try await TestPostgres.withClient(configuration) { client in
+                try await client.session(as: SystemContext(service: "test")) { session in
+                    let lease = try #require(try await Lease.take(.follower, session))
+                    try await session.batch([lease.hold, "update log_follower set position = 1"])
+                    try await session.query("update lease set fence = fence + 1 where name = 'follower'")
+                    let refused = await #expect(throws: PostgresError.self) {
+                        try await session.batch([lease.hold, "update log_follower set position = 2"])
+                    }
+                    #expect(refused?.sqlState == Lease.lost)
+                }
+            }
+            #expect(try await database.query(["select position from crm.log_follower"])[0][0].decode(0, as: Int.self) == 1)
+        }
+    }
+}

@@ -1,0 +1,159 @@
+import Core
+import Foundation
+import TestSupport
+import Testing
+
+/// What the tenant service knows of members, as crm and support know it.
+enum MemberCopies {
+    private static let original = """
+        select tenant_id, user_id, email, name, role, teams, status, deleted_at is not null, version \
+        from tenant.member
+        """
+
+    /// Members of which the copy of the service is not as the original.
+    static func differences(_ platform: Platform, _ service: String) async throws -> Int {
+        let copy = "select tenant_id, user_id, email, name, role, teams, status, is_removed, version from \(service).member_copy"
+        let answer = try await platform.psql(
+            "select count(*) from ((\(original) except \(copy)) union all (\(copy) except \(original))) as difference")
+        return try #require(Int(answer.dropLast()))
+    }
+
+    /// Waits until the copies of crm and support are as the original.
+    static func areEqual(_ platform: Platform, within limit: Duration = .seconds(30)) async throws {
+        for service in ["crm", "support"] {
+            try await eventually("the copy of \(service) equals the original", within: limit) {
+                try await differences(platform, service) == 0
+            }
+        }
+    }
+}
+
+extension SystemTests {
+    @Suite struct Following {
+        /// Case: a member is removed, and a lead is given to him right after.
+        @Test func whoeverWasRemovedIsGivenNothingAndHisRecordsStay() async throws {
+            let world = try World.get()
+            let (acme, admin) = (world.acme, world.acme.admin)
+            let leaver = try await acme.invite("leaver-\(UUID().uuidString.prefix(8).lowercased())@acme.test", role: "sales")
+            let id = try #require(try await leaver.send(.get, "/v1/me", expecting: 200).json["user"]?["id"]?.string)
+            // Whether the copy knows him yet or not.
+            let lead = try await acme.create("/v1/leads", ["last_name": "Theirs", "owner_id": .string(id)])
+            let ticket = try await acme.create("/v1/tickets", ["subject": "Theirs", "assignee_id": .string(id)])
+            try await MemberCopies.areEqual(world.platform)
+
+            try await admin.send(.delete, "/v1/members/\(id)", expecting: 204)
+            let removed = ContinuousClock.now
+            for (path, body) in [
+                ("/v1/leads", ["last_name": "Late", "owner_id": .string(id)] as JSON),
+                ("/v1/tickets", ["subject": "Late", "assignee_id": .string(id)]),
+            ] {
+                var refusal: APIAnswer?
+                try await eventually("\(path) refuses him", within: .seconds(5)) {
+                    refusal = try await admin.send(.post, path, body)
+                    return refusal?.status != 201
+                }
+                #expect(refusal?.status == 422)
+                #expect(refusal?.code == "reference_not_found")
+            }
+            print("a removed member is refused by both services after \(ContinuousClock.now - removed)")
+            #expect(try await admin.send(.patch, "/v1/leads/\(lead)", ["score": 7], expecting: 200).json["owner_id"]?.string == id)
+            #expect(try await admin.send(.get, "/v1/tickets/\(ticket)", expecting: 200).json["assignee_id"]?.string == id)
+            let other = try await acme.create("/v1/leads", ["last_name": "Other"])
+            try await admin.send(.patch, "/v1/leads/\(other)", ["owner_id": .string(id)], expecting: 422)
+        }
+
+        /// The same answer as for somebody who never was: who is a member elsewhere is no secret to be told.
+        @Test func aMemberOfAnotherOrganisationIsNobodyHere() async throws {
+            let world = try World.get()
+            let stranger = try #require(try await world.globex.admin.send(.get, "/v1/me", expecting: 200).json["user"]?["id"])
+            for id in [stranger, .string(UserID().description)] {
+                let answer = try await world.acme.admin.send(.post, "/v1/leads", ["last_name": "x", "owner_id": id], expecting: 422)
+                #expect(answer.code == "reference_not_found")
+            }
+        }
+
+        @Test func theFollowerIsMeasured() async throws {
+            let world = try World.get()
+            for service in ["crm", "support"] {
+                let text = try await APIClient(url: world.platform.adminURLs[service] ?? "").send(.get, "/metrics", expecting: 200).text
+                #expect(text.contains("\nmartlet_follower_leader 1\n"), "\(service)")
+                #expect(text.contains("\nmartlet_follower_dead_total 0\n"), "\(service)")
+                #expect(text.contains("\nmartlet_follower_lag_seconds "), "\(service)")
+            }
+        }
+    }
+}
+
+/// Fault F11: whoever hands over and whoever follows dies, at any moment.
+@Suite(.serialized)
+struct FollowingDurabilityTests {
+    static let rounds = 10
+    static let members = 40
+
+    /// Goal: the copies equal the original after each death.
+    /// Method: members are made, changed and removed all the time; tenant, activity and crm are killed (-9) together in the middle of it,
+    /// ten times; then the copies are compared row by row.
+    @Test(.timeLimit(.minutes(10)))
+    func copiesEqualTheOriginalWhateverDies() async throws {
+        let redis = ProcessInfo.processInfo.environment["MARTLET_TEST_REDIS"] ?? "redis://127.0.0.1:6379"
+        let platform = try await Platform(server: .shared(), redisURL: redis)
+        do {
+            try await Self.check(platform)
+        } catch {
+            await platform.stop()
+            throw error
+        }
+        await platform.stop()
+    }
+
+    private static func check(_ platform: Platform) async throws {
+        let tenant = TenantID()
+        let write = "set search_path = tenant, extensions; select set_config('app.tenant', '\(tenant)', false);"
+        try await platform.psql(
+            "\(write) insert into tenant (tenant_id, name, slug, created_by, updated_by) select '\(tenant)', 'Acme', 'acme-following', '\(UserID())', '\(UserID())'"
+        )
+        for round in 1...rounds {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    // Each statement is a transaction: members who are new in this round, then changes of all there are.
+                    for step in 0..<8 {
+                        try await platform.psql(
+                            """
+                            \(write) insert into member (tenant_id, user_id, email, name, role, created_by, updated_by)
+                            select '\(tenant)', md5('\(round) \(step) ' || n)::uuid, n || '@acme.test', 'Member ' || n, 'sales', '\(tenant)', '\(tenant)'
+                            from generate_series(1, \(members / 8)) as n
+                            """)
+                        try await platform.psql(
+                            """
+                            \(write) update member set version = version + 1, role = (array['sales', 'support', 'manager'])[1 + (\(step) + ascii(name)) % 3],
+                                teams = array[md5('\(step)')::uuid], status = case when ascii(substr(user_id::text, 1)) % 3 = \(step) % 3 then 'disabled' else 'active' end
+                            where deleted_at is null
+                            """)
+                        try await platform.psql(
+                            """
+                            \(write) update member set version = version + 1, teams = '{}', deleted_at = case when deleted_at is null then now() end
+                            where substr(user_id::text, 1, 1) = '\(String(step, radix: 16))'
+                            """)
+                    }
+                }
+                group.addTask {
+                    for name in ["tenant", "activity", "crm"] { try await platform.kill(name) }
+                    for name in ["tenant", "activity", "crm"] { try await platform.ready(name) }
+                }
+                try await group.waitForAll()
+            }
+            try await MemberCopies.areEqual(platform, within: .seconds(60))
+            #expect(try await platform.psql("select count(*) from crm.member_copy") == "\(round * members)\n")
+        }
+        #expect(try await platform.psql("select count(*) from crm.followed_dead_letter") == "0\n")
+        // The order over all tenants has no gap, and each of its events is one of the log.
+        let order = try await platform.psql(
+            """
+            select max(last_position) = (select count(*) from activity.event)
+                and sum(last_position - first_position + 1) = max(last_position) from (
+                    select distinct first_position, last_position from activity.event_position
+                ) as run
+            """)
+        #expect(order == "t\n")
+    }
+}
