@@ -57,7 +57,7 @@ extension ResourceDefinition {
     }
 
     /// Whose records the caller may read, for what leads here from another record; `nil` for everybody's.
-    func readable(by context: RequestContext) -> Filter? {
-        context.permissions.contains(Permission(permissions, .read)) ? scope(of: context) : Filter("false", .values)
+    func readable(by context: RequestContext) -> SQL? {
+        context.permissions.contains(Permission(permissions, .read)) ? reach(of: context) : "false"
     }
 }

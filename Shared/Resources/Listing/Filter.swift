@@ -14,6 +14,8 @@ struct Filter: Sendable {
         case words
         /// Several values of a column, which its index finds in no order.
         case values
+        /// One of several owners, whose index gives the order of creation for each of them.
+        case owners
     }
 
     /// Holds for a row of the table.
@@ -21,6 +23,8 @@ struct Filter: Sendable {
     var index: Index
     /// For ``Index/words``: the `tsquery` that the condition compares with.
     var words: SQL?
+    /// For ``Index/owners``: who they are.
+    var owners: Owners?
 
     /// Whether its index gives the usual order too.
     var givesOrderOfCreation: Bool { if case .value(_, inOrderOfCreation: true) = index { true } else { false } }

@@ -24,7 +24,7 @@ extension ResourceCatalogue {
                 name: reference.field.name.hasSuffix("_id") ? String(reference.field.name.dropLast(3)) : reference.field.name,
                 field: reference.field, table: target.table, columns: target.columns, schemaName: target.schemaName
             ) { context in
-                ["deleted_at is null"] + (target.readable(by: context).map { [$0.condition] } ?? [])
+                ["deleted_at is null"] + (target.readable(by: context).map { [$0] } ?? [])
             }
         }
     }

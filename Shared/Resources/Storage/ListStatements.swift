@@ -51,6 +51,10 @@ struct ListStatements: Sendable {
         {
             conditions.served.append(conditions.others.remove(at: place))
         }
+        // The index of owners gives the order for each of several, who are asked one after the other.
+        if sorted == "created_at", !request.isDeleted, conditions.others.count == 1, conditions.others[0].index == .owners {
+            conditions.served.append(conditions.others.remove(at: 0))
+        }
         return conditions
     }
 
@@ -168,6 +172,11 @@ struct ListStatements: Sendable {
     /// Rows in the list's order, behind its cursor.
     private func ordered(_ request: ListRequest, _ filters: [Filter], limit: Int, as context: RequestContext) -> SQL {
         let sort = request.sort
+        if let owners = filters.lazy.compactMap(\.owners).first {
+            let conditions = base(request, as: context) + filters.filter { $0.owners == nil }.map(\.condition)
+            let rest = request.cursor.flatMap { behind($0, sort) }.map { [$0] } ?? []
+            return owners.rows(of: table, conditions + rest, order: order(sort), limit: limit)
+        }
         let conditions = base(request, as: context) + filters.map(\.condition)
         let tail: SQL = " \(unescaped: order(sort)) limit \(unescaped: String(limit))"
         func range(_ condition: SQL?) -> SQL {
@@ -212,7 +221,7 @@ struct ListStatements: Sendable {
     /// All rows that the conditions and the filters hold for; those for words are looked up together, in their own index.
     private func matches(_ filters: [Filter], _ conditions: [SQL], columns: String = "*") -> SQL {
         let words = filters.compactMap(\.words)
-        let others = Self.where(conditions + filters.filter { $0.words == nil }.map(\.condition))
+        let others = Self.where(conditions + filters.filter { $0.words == nil }.map { $0.owners?.lookup ?? $0.condition })
         guard !words.isEmpty else { return "select \(unescaped: columns) from \(unescaped: table)" + others }
         // Apart from the other conditions (`offset 0`), or an index of one of them might be read, and each of its rows compared with every
         // place that was found.
@@ -275,22 +284,5 @@ extension ListRequest {
         request.cursor = nil
         request.filters.append(Filter("\(unescaped: field.name) = \(number)", .value(of: field.name, inOrderOfCreation: false)))
         return request
-    }
-}
-
-extension ResourceDefinition {
-    /// Whose rows: the one place where the row scope becomes SQL; `nil` for everybody's. There are no teams yet, so `team` is `own`.
-    func scope(of context: RequestContext) -> Filter? {
-        switch context.scopes[permissions] {
-        case .all: nil
-        case .own, .team: Filter("\(unescaped: ownerKey) = \(context.user)", .value(of: owner, inOrderOfCreation: true))
-        case .none: Filter("false", .values)
-        }
-    }
-
-    /// Whose record it is: the owner's, or while it has none, whoever has made it. Not `coalesce`, which the server takes for leaky, so that
-    /// it would reach no index under row security.
-    var ownerKey: String {
-        owner == "created_by" ? owner : "case when \(owner) is null then created_by else \(owner) end"
     }
 }

@@ -86,7 +86,7 @@ struct ReferenceStatements: Sendable {
         var sql: SQL =
             "exists (select from \(unescaped: reference.target.table) as referred where referred.tenant_id = " + tenant
             + " and referred.id = " + id + " and referred.deleted_at is null"
-        if let context, let readable = reference.target.readable(by: context) { sql += " and " + readable.condition }
+        if let context, let readable = reference.target.readable(by: context) { sql += " and " + readable }
         return sql + (reference.onDelete == .keep ? ")" : " for share)")
     }
 

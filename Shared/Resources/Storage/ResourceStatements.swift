@@ -116,7 +116,7 @@ struct ResourceStatements: Sendable {
     }
 
     private func scope(of context: RequestContext) -> SQL {
-        definition.scope(of: context).map { " and " + $0.condition } ?? ""
+        definition.reach(of: context).map { " and " + $0 } ?? ""
     }
 
     // MARK: Writing

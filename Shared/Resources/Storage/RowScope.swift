@@ -1,0 +1,93 @@
+import Core
+import Postgres
+
+// Whose records the caller reaches: the one place where the row scope becomes SQL. The owners of the scope `team` are looked up in the service's
+// copy of who is in which team, in the statement itself, so that there is nothing in between that could be old.
+
+extension ResourceDefinition {
+    /// The condition on one record, found by its key; `nil` for everybody's. A record of one's own is not looked for in the teams.
+    func reach(of context: RequestContext) -> SQL? {
+        switch context.scopes[permissions] {
+        case .all: nil
+        case .own: "\(unescaped: ownerKey) = \(context.user)"
+        case .team: "(\(unescaped: ownerKey) = \(context.user) or \(unescaped: ownerKey) in (\(Self.teammates(of: context))))"
+        case .none: "false"
+        }
+    }
+
+    /// The condition of a list; `nil` for everybody's.
+    func scope(of context: RequestContext) -> Filter? {
+        switch context.scopes[permissions] {
+        case .all: nil
+        case .own: Filter("\(unescaped: ownerKey) = \(context.user)", .value(of: owner, inOrderOfCreation: true))
+        case .team: Filter(owners: Self.teammates(of: context) + " union select \(context.user)", key: ownerKey)
+        case .none: Filter("false", .values)
+        }
+    }
+
+    /// Whose record it is: the owner's, or while it has none, whoever has made it. Not `coalesce`, which the server takes for leaky, so that
+    /// it would reach no index under row security.
+    var ownerKey: String {
+        owner == "created_by" ? owner : "case when \(owner) is null then created_by else \(owner) end"
+    }
+
+    /// Who shares a team with the caller; he is among them himself, if he is in one.
+    private static func teammates(of context: RequestContext) -> SQL {
+        """
+        select theirs.user_id from team_member_copy as mine join team_member_copy as theirs \
+        on theirs.tenant_id = mine.tenant_id and theirs.team_id = mine.team_id \
+        where mine.tenant_id = \(context.tenant) and mine.user_id = \(context.user)
+        """
+    }
+}
+
+/// Records of any of the owners that a statement finds.
+struct Owners: Sendable {
+    /// Selects them.
+    let query: SQL
+    /// What a record's owner is called (``ResourceDefinition/ownerKey``).
+    let key: String
+
+    /// The condition where rows are walked: each is looked up in what the query gave.
+    var condition: SQL { Self.isAmong(query, key) }
+
+    /// The condition where rows are found by it: the owners' index is asked for each of them.
+    var lookup: SQL { "\(unescaped: key) = any(array(\(query)))" }
+
+    /// Looks up in a hash table: without `is true` the server would be free to go through all owners for each row.
+    private static func isAmong(_ query: SQL, _ key: String) -> SQL { "(\(unescaped: key) in (\(query))) is true" }
+
+    /// So many owners are each asked for their first records; of more the records are walked in the list's order, where some
+    /// of theirs come up soon.
+    private static let few = 200
+
+    /// The first rows in the order of creation, under the other conditions.
+    ///
+    /// The places of the rows are gathered and sorted, and the rows themselves read for those that are on the page: a row is wide, and most
+    /// of what is gathered falls away.
+    func rows(of table: String, _ conditions: [SQL], order: String, limit: Int) -> SQL {
+        let tail: SQL = " \(unescaped: order) limit \(unescaped: String(limit))"
+        func places(_ owner: SQL) -> SQL {
+            "select ctid as place, created_at, id from \(unescaped: table) where " + SQL.joined(conditions + [owner], separator: " and ")
+                + tail
+        }
+        return """
+            select * from \(unescaped: table) where ctid = any(array(\
+            with owners (owner) as materialized (\(query)), few as (select count(*) <= \(unescaped: String(Self.few)) as are from owners) \
+            select place from (\
+            select near.* from owners cross join lateral (\(places("\(unescaped: key) = owners.owner"))) as near where (select are from few) \
+            union all \
+            select * from (\(places("(select not are from few) and \(Self.isAmong("select owner from owners", key))"))) as walked\
+            ) as found\(tail)))
+            """
+    }
+}
+
+extension Filter {
+    /// The condition that a record is of one of the owners.
+    init(owners query: SQL, key: String) {
+        let owners = Owners(query: query, key: key)
+        self.init(owners.condition, .owners)
+        self.owners = owners
+    }
+}
