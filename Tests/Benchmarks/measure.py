@@ -1,6 +1,6 @@
 """The measurements of Tests/bench, which starts the parts and calls this with one step after another:
 
-    prepare, database, end_to_end, proxy, neighbours, report
+    prepare, database, end_to_end, proxy, neighbours, teams, report
 
 What a step finds goes to a JSON file in BENCH_FOLDER; `report` puts them together. Measures, asserts nothing.
 """
@@ -268,7 +268,7 @@ def neighbours():
     signed_in = lambda name: demo.API(gateway).signed_in(f"{name}@acme.test")  # noqa: E731
 
     def fill(name, count, beside):
-        facts = {"tenant": people[name].tenant["id"], "user": people[name].user["id"], "count": count, "beside": beside}
+        facts = {"tenant": people[name].tenant["id"], "user": people[name].user["id"], "count": count, "beside": beside, "owners": 50}
         with concurrent.futures.ThreadPoolExecutor() as both:
             for done in [both.submit(as_superuser, file=here / "sql" / file, **facts) for file in ("fill_leads.sql", "fill_tickets.sql")]:
                 done.result()
@@ -312,6 +312,37 @@ def neighbours():
     keep("neighbours", {"quiet_p99_ms": quiet, "crm_mb": memory, "lists_ms": found, "rows": int(setting("LARGE"))})
 
 
+def teams():
+    """(f) Reads under the row scope team, by one of 10,000 members in 500 teams, over the same reads under the scope all."""
+    admin = demo.API(gateway).registered("teams@acme.test", "Admin", organization={"name": "Teams", "slug": "bench-teams"})
+    operator = demo.API(gateway).signed_in("operator@martlet.test")
+    operator.call("PATCH", f"/v1/platform/tenants/{admin.tenant['id']}", {"plan": "enterprise", "overrides": {"requests_per_second": 1_000_000}})
+    admin = demo.API(gateway).signed_in("teams@acme.test")
+    member = demo.API(gateway).registered("seller@acme.test", "Seller", invitation_token=demo.invite(admin, "seller@acme.test", "sales"))
+    tenant, large = admin.tenant["id"], int(setting("LARGE"))
+    say(f"filling a tenant with {large:,} leads of 10,000 members")
+    settle()
+    while as_superuser(f"select count(*) from crm.member_copy where user_id = '{member.user['id']}'") == "0":
+        time.sleep(0.1)
+    as_superuser(file=here / "sql" / "fill_leads.sql", tenant=tenant, user=member.user["id"], count=large, beside="true", owners=10000)
+    # Twelve leads of his own.
+    as_superuser(
+        f"set session_replication_role = replica; update crm.lead set owner_id = md5('1')::uuid where tenant_id = '{tenant}' and owner_id = '{member.user['id']}'"
+        f" and id not in (select id from crm.lead where tenant_id = '{tenant}' and owner_id = '{member.user['id']}' limit 12)")
+    as_superuser(file=here / "sql" / "fill_teams.sql", tenant=tenant, member=member.user["id"])
+    as_superuser("vacuum analyze crm.lead")
+    team = f"select user_id from crm.team_member_copy where tenant_id = '{tenant}' and team_id = md5('team 7')::uuid"
+    leads = as_superuser(f"select id from crm.lead where tenant_id = '{tenant}' and owner_id in ({team}) order by md5(id::text) limit 64")
+    results = {name: {"ours": [], "theirs": []} for name in ("get", "list")}
+    for number in range(rounds):
+        for name, result in results.items():
+            for caller, side in (("seller@acme.test", "ours"), ("teams@acme.test", "theirs")):
+                found = wrk(gateway, f"{name}.lua", CALLERS, TOKEN=demo.API(gateway).signed_in(caller).token, LEADS=" ".join(leads.split()))
+                result[side].append(found["per_second"])
+            say(f"round {number + 1}: {name}: team {result['ours'][-1]:,.0f}/s, all {result['theirs'][-1]:,.0f}/s")
+    keep("teams", results)
+
+
 def machine():
     model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
     first = lambda *command: (subprocess.run(command, capture_output=True, text=True).stdout + " ").strip().splitlines()  # noqa: E731
@@ -344,6 +375,10 @@ def report():
         quiet = beside["quiet_p99_ms"]
         for name in [name for name in quiet if name != "alone"]:
             rows.append(row(f"(d) p99 of a quiet tenant's read beside {name} / alone", quiet[name], quiet["alone"], "ms"))
+    scoped = kept("teams")
+    for name, title in (("get", "get one lead"), ("list", "list 50 leads")):
+        if scoped:
+            rows.append(row(f"(f) {title}, row scope team / scope all", scoped[name]["ours"], scoped[name]["theirs"], "1/s"))
     about, ready = machine(), kept("ready")
     memory = {"idle": kept("memory_idle"), "loaded": kept("memory_loaded")}
     print(f"\n{about['model']}, {about['cores']} cores, Linux {about['kernel']}; {about['swift']}; {about['postgres']}; {about['redis']}")
@@ -365,10 +400,10 @@ def report():
     print(f"{'together':24}{total['idle']:>9.1f} MB" + (f"{total['loaded']:>9.1f} MB" if "loaded" in total else ""))
     result = {
         "machine": about, "ratios": rows, "ready_ms": ready, "memory_mb": memory, "memory_total_mb": total,
-        "rounds": {"database": database, "end_to_end": ends, "proxy": proxy, "neighbours": beside},
+        "rounds": {"database": database, "end_to_end": ends, "proxy": proxy, "neighbours": beside, "teams": scoped},
     }
     pathlib.Path(setting("RESULT")).write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    {"prepare": prepare, "database": database, "end_to_end": end_to_end, "proxy": proxy, "neighbours": neighbours, "report": report}[sys.argv[1]]()
+    {"prepare": prepare, "database": database, "end_to_end": end_to_end, "proxy": proxy, "neighbours": neighbours, "teams": teams, "report": report}[sys.argv[1]]()

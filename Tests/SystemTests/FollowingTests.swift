@@ -62,6 +62,43 @@ extension SystemTests {
             try await admin.send(.patch, "/v1/leads/\(other)", ["owner_id": .string(id)], expecting: 422)
         }
 
+        /// Sales reach what their team owns: from when the team is made until they leave it, on every way to a lead.
+        @Test func aTeamsLeadsAreReachedWhileOneIsInIt() async throws {
+            let world = try World.get()
+            let (acme, admin) = (world.acme, world.acme.admin)
+            let mark = UUID().uuidString.prefix(8).lowercased()
+            func seller(_ name: String) async throws -> (APIClient, JSON) {
+                let client = try await acme.invite("\(name)-\(mark)@acme.test", role: "sales")
+                return (client, try #require(try await client.send(.get, "/v1/me", expecting: 200).json["user"]?["id"]))
+            }
+            let (ada, adasID) = try await seller("ada")
+            let (ben, bensID) = try await seller("ben")
+            let lead = try #require(
+                try await ben.send(.post, "/v1/leads", ["last_name": .string("Ben's \(mark)")], expecting: 201).json["id"]?.string)
+            try await ada.send(.get, "/v1/leads/\(lead)", expecting: 404)
+            try await ada.send(.patch, "/v1/leads/\(lead)", ["score": 1], expecting: 404)
+            #expect(try await ada.send(.get, "/v1/leads?q=\(mark)", expecting: 200).json["data"]?.array?.isEmpty == true)
+
+            let team = try await admin.send(
+                .post, "/v1/teams", ["name": .string("Team \(mark)"), "member_ids": [adasID, bensID]], expecting: 201)
+            let made = ContinuousClock.now
+            try await eventually("the team is known to crm", within: .seconds(5)) {
+                try await ada.send(.get, "/v1/leads/\(lead)").status == 200
+            }
+            print("a new team is reached after \(ContinuousClock.now - made)")
+            try await ada.send(.patch, "/v1/leads/\(lead)", ["score": 1], expecting: 200)
+            for query in ["", "?q=\(mark)", "?sort=last_name"] {
+                let ids = try await ada.send(.get, "/v1/leads\(query)", expecting: 200).json["data"]?.array?.compactMap { $0["id"]?.string }
+                #expect(ids == [lead], "\(query)")
+            }
+
+            let id = try #require(team.json["id"]?.string)
+            try await admin.send(.patch, "/v1/teams/\(id)", ["member_ids": [bensID]], expecting: 200)
+            try await eventually("she has left it", within: .seconds(5)) { try await ada.send(.get, "/v1/leads/\(lead)").status == 404 }
+            #expect(try await ada.send(.get, "/v1/leads", expecting: 200).json["data"]?.array?.isEmpty == true)
+            try await MemberCopies.areEqual(world.platform)
+        }
+
         /// The same answer as for somebody who never was: who is a member elsewhere is no secret to be told.
         @Test func aMemberOfAnotherOrganisationIsNobodyHere() async throws {
             let world = try World.get()
