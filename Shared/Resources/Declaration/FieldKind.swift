@@ -40,7 +40,7 @@ public enum FieldKind: Sendable {
 
     /// What a reference leads to.
     public enum Target: Sendable, Hashable {
-        /// A member of the tenant; asked for at the service that knows the members.
+        /// A member of the tenant; looked up in the copy of the members that the service keeps.
         case member
         /// A record of the named resource of the same service; held by the foreign key `<table>_<field>_fkey`.
         case resource(String, onDelete: OnDelete)
