@@ -79,7 +79,8 @@ extension SchemaCheck {
         case .enumeration(let values, _): try values.map { try field.type.scalar(text: $0) }.last { $0 != value } ?? value
         case .integer(let range): range.upperBound.sqlValue
         case .amount: FieldKind.maximumAmount.sqlValue
-        case .boolean: .text(value == .text("true") ? "false" : "true")
+        // Both of them are no filter.
+        case .boolean: value
         default: RecordID().sqlValue
         }
     }
