@@ -1,9 +1,13 @@
 /// Finds the valid name that a mistyped one was probably meant to be.
 public enum Suggestion {
+    /// The most scalars of a name that are repeated.
+    static let maximumShown = 64
+
     /// A name as it is repeated in an answer: at most 64 of its scalars (a character can hold any number of those).
     public static func shown(_ name: String) -> String {
+        if name.utf8.count <= maximumShown { return name }
         var shown = ""
-        shown.unicodeScalars.append(contentsOf: name.unicodeScalars.prefix(64))
+        shown.unicodeScalars.append(contentsOf: name.unicodeScalars.prefix(maximumShown))
         return shown
     }
 

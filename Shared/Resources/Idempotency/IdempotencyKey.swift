@@ -26,11 +26,13 @@ public struct IdempotencyKey: Sendable {
 
     /// Reads the key of a request; `nil` when it has none.
     ///
-    /// - Parameter secret: for a body with a password in it. The fingerprint is made with this key, which is not in the database, so
-    ///   that nobody who reads the row can try passwords against it.
+    /// - Parameters:
+    ///   - body: the call's body where it has been read already; else it is read here.
+    ///   - secret: for a body with a password in it. The fingerprint is made with this key, which is not in the database, so that
+    ///     nobody who reads the row can try passwords against it.
     /// - Throws: ``Problem`` `invalid_parameter` for an empty key, one of more than 255 characters, or one with other characters
     ///   than visible ASCII, and for a header that occurs twice.
-    public init?(_ call: Call, fingerprintKey secret: SymmetricKey? = nil) throws(Problem) {
+    public init?(_ call: Call, body: JSON? = nil, fingerprintKey secret: SymmetricKey? = nil) throws(Problem) {
         let values = call.headers.filter { $0.name == "idempotency-key" }
         guard let key = values.first?.value else { return nil }
         guard values.count == 1, (1...255).contains(key.utf8.count), key.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
@@ -38,18 +40,19 @@ public struct IdempotencyKey: Sendable {
             throw Problem(
                 .invalidParameter, detail, faults: [.init(pointer: Self.headerName, code: .invalidParameter, detail: detail)])
         }
-        let digest = Self.digest(of: call)
+        let digest = Self.digest(of: call, body)
         let fingerprint =
             secret.map { Hex.encode(HMAC<SHA256>.authenticationCode(for: Array(digest), using: $0)) } ?? Hex.encode(digest)
         self.init(key: key, route: "\(call.method.rawValue) \(call.route)", fingerprint: fingerprint)
     }
 
-    private static func digest(of call: Call) -> SHA256.Digest {
-        var hash = SHA256()
+    private static func digest(of call: Call, _ json: JSON?) -> SHA256.Digest {
+        var input: [UInt8] = []
+        input.reserveCapacity(call.body.count + 256)
         func add(_ bytes: some Collection<UInt8>) {
             // Lengths keep the parts apart: no two requests give the same input.
-            hash.update(data: Array("\(bytes.count):".utf8))
-            hash.update(data: Array(bytes))
+            input.append(contentsOf: "\(bytes.count):".utf8)
+            input.append(contentsOf: bytes)
         }
         add(call.method.rawValue.utf8)
         add(call.path.utf8)
@@ -58,8 +61,8 @@ public struct IdempotencyKey: Sendable {
             add(item.value.utf8)
         }
         // A client that repeats may write the same value anew: other blanks, another order of members, é or \u00e9.
-        add((try? call.json())?.canonical.bytes ?? call.body)
-        return hash.finalize()
+        add((json ?? (try? call.json()))?.canonical.bytes ?? call.body)
+        return SHA256.hash(data: input)
     }
 
     /// The key of one operation of a batch whose operations commit by themselves.

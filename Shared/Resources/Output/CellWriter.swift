@@ -4,10 +4,7 @@ import Core
 /// thousand cells.
 enum CellWriter {
     static func append(_ bytes: UnsafeBufferPointer<UInt8>?, as format: CellFormat, to output: inout [UInt8]) {
-        guard let bytes else {
-            output.append(contentsOf: null)
-            return
-        }
+        guard let bytes else { return append("null", to: &output) }
         switch format {
         case .raw: output.append(contentsOf: bytes)
         case .plain:
@@ -17,44 +14,30 @@ enum CellWriter {
         case .text: JSONString.append(bytes, to: &output)
         case .timestamp: timestamp(bytes, to: &output)
         // `t` in a result, `true` in an answer that was stored as text.
-        case .boolean: output.append(contentsOf: bytes.first == UInt8(ascii: "t") ? yes : no)
+        case .boolean: append(bytes.first == UInt8(ascii: "t") ? "true" : "false", to: &output)
         case .textArray: textArray(bytes, to: &output)
         }
     }
 
-    private static let null = Array("null".utf8)
-    private static let yes = Array("true".utf8)
-    private static let no = Array("false".utf8)
+    private static func append(_ word: StaticString, to output: inout [UInt8]) {
+        output.append(contentsOf: UnsafeBufferPointer(start: word.utf8Start, count: word.utf8CodeUnitCount))
+    }
+
     private static let quote = UInt8(ascii: "\"")
     private static let backslash = UInt8(ascii: "\\")
 
-    /// The session's time zone is UTC and its style ISO, so the form is `date time[.fraction]+00`.
+    /// The session's time zone is UTC and its style ISO, so the form is `yyyy-mm-dd hh:mm:ss[.f[f[f]]]+00`.
     private static func timestamp(_ bytes: UnsafeBufferPointer<UInt8>, to output: inout [UInt8]) {
+        let zone = bytes.lastIndex(of: UInt8(ascii: "+")) ?? bytes.count
         output.append(quote)
-        var fraction = -1
-        for byte in bytes {
-            switch byte {
-            case UInt8(ascii: " "): output.append(UInt8(ascii: "T"))
-            case UInt8(ascii: "."):
-                fraction = 0
-                output.append(byte)
-            case UInt8(ascii: "+"):
-                if fraction < 0 {
-                    output.append(UInt8(ascii: "."))
-                    fraction = 0
-                }
-                while fraction < 3 {
-                    output.append(UInt8(ascii: "0"))
-                    fraction += 1
-                }
-                output.append(UInt8(ascii: "Z"))
-                output.append(quote)
-                return
-            default:
-                if fraction >= 0 { fraction += 1 }
-                output.append(byte)
-            }
-        }
+        output.append(contentsOf: UnsafeBufferPointer(rebasing: bytes[..<zone]))
+        guard zone < bytes.count, let blank = bytes.firstIndex(of: UInt8(ascii: " ")) else { return output.append(quote) }
+        output[output.count - zone + blank] = UInt8(ascii: "T")
+        // What follows the seconds, with its point.
+        let fraction = zone - blank - 9
+        if fraction <= 0 { output.append(UInt8(ascii: ".")) }
+        for _ in min(max(fraction - 1, 0), 3)..<3 { output.append(UInt8(ascii: "0")) }
+        output.append(UInt8(ascii: "Z"))
         output.append(quote)
     }
 

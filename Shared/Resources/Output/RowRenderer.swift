@@ -4,8 +4,8 @@ import Postgres
 /// Writes rows as JSON objects: the columns of a row in their order.
 struct RowRenderer: Sendable {
     private struct Member: Sendable {
-        /// What stands before the value: `{"id":` or `,"version":`.
-        let prefix: [UInt8]
+        /// Where in `prefixes` stands what comes before the value: `{"id":` or `,"version":`.
+        let prefix: Range<Int>
         let format: CellFormat
         var place = Place.own
     }
@@ -17,41 +17,47 @@ struct RowRenderer: Sendable {
         case inside, last
     }
 
-    private let members: [Member]
-    private let hasExpansions: Bool
+    private var members: [Member] = []
+    /// One array for all of them: an array for each would be counted as held and given back with each cell.
+    private var prefixes: [UInt8] = []
+    private var hasExpansions = false
 
     init(columns: [Column]) {
-        members = columns.enumerated().map { index, column in
-            Member(prefix: Array("\(index == 0 ? "{" : ",")\"\(column.name)\":".utf8), format: column.format)
-        }
-        hasExpansions = false
+        for column in columns { add(column, isFirst: members.isEmpty) }
     }
 
     init(_ projection: Projection) {
-        var members: [Member] = []
+        hasExpansions = true
         for part in projection.parts {
-            let start = members.isEmpty ? "{" : ","
+            let isFirst = members.isEmpty
             switch part {
-            case .column(let column): members.append(Member(prefix: Array("\(start)\"\(column.name)\":".utf8), format: column.format))
+            case .column(let column): add(column, isFirst: isFirst)
             case .expansion(let expansion):
                 for (index, column) in expansion.columns.enumerated() {
-                    var member = Member(prefix: Array("\(index == 0 ? "{" : ",")\"\(column.name)\":".utf8), format: column.format)
-                    member.place = index == expansion.columns.count - 1 ? .last : .inside
-                    if index == 0 { member.place = .first(name: Array("\(start)\"\(expansion.name)\":".utf8)) }
-                    members.append(member)
+                    let isLast = index == expansion.columns.count - 1
+                    let name = Array("\(isFirst ? "{" : ",")\"\(expansion.name)\":".utf8)
+                    add(column, isFirst: index == 0, at: index == 0 ? .first(name: name) : isLast ? .last : .inside)
                 }
             }
         }
-        self.members = members
-        hasExpansions = true
+    }
+
+    private mutating func add(_ column: Column, isFirst: Bool, at place: Place = .own) {
+        let start = prefixes.count
+        prefixes += Array("\(isFirst ? "{" : ",")\"\(column.name)\":".utf8)
+        members.append(Member(prefix: start..<prefixes.count, format: column.format, place: place))
     }
 
     /// Appends the object for the row's first columns; what follows them is not written.
     func append(_ row: PostgresRow, to output: inout [UInt8]) {
         if hasExpansions { return appendExpanded(row, to: &output) }
-        row.withEachBytes(first: members.count) { index, bytes in
-            output.append(contentsOf: members[index].prefix)
-            CellWriter.append(bytes, as: members[index].format, to: &output)
+        prefixes.withUnsafeBufferPointer { prefixes in
+            members.withUnsafeBufferPointer { members in
+                row.withEachBytes(first: members.count) { index, bytes in
+                    output.append(contentsOf: UnsafeBufferPointer(rebasing: prefixes[members[index].prefix]))
+                    CellWriter.append(bytes, as: members[index].format, to: &output)
+                }
+            }
         }
         output.append(UInt8(ascii: "}"))
     }
@@ -69,7 +75,7 @@ struct RowRenderer: Sendable {
             case .inside, .last: break
             }
             if isAbsent { return }
-            output.append(contentsOf: member.prefix)
+            output.append(contentsOf: prefixes[member.prefix])
             CellWriter.append(bytes, as: member.format, to: &output)
             if case .last = member.place { output.append(UInt8(ascii: "}")) }
         }
@@ -79,7 +85,7 @@ struct RowRenderer: Sendable {
     /// Appends the object for cells that stand elsewhere than in a row, one for each column.
     func append(cells: some Sequence<[UInt8]?>, to output: inout [UInt8]) {
         for (member, cell) in zip(members, cells) {
-            output.append(contentsOf: member.prefix)
+            output.append(contentsOf: prefixes[member.prefix])
             if let cell {
                 cell.withUnsafeBufferPointer { CellWriter.append($0, as: member.format, to: &output) }
             } else {

@@ -5,8 +5,9 @@ extension Resource {
     var create: Route {
         .permitted(permission(.create), .post, definition.path, documents.create) { call, context in
             try call.query.allowOnly([])
-            let key = try IdempotencyKey(call)
-            let body = try reader.read(try call.json(), for: .create, caller: context.user)
+            let json = try call.json()
+            let key = try IdempotencyKey(call, body: json)
+            let body = try reader.read(json, for: .create, caller: context.user)
             return try await answer(.create(id: RecordID(), body.changes), members: body.members, as: context, key: key)
         }
     }
@@ -15,9 +16,10 @@ extension Resource {
         .permitted(permission(.update), .patch, "\(definition.path)/{id}", documents.update) { call, context in
             try call.query.allowOnly([])
             let id: RecordID = try call.id()
-            let key = try IdempotencyKey(call)
+            let json = try call.json()
+            let key = try IdempotencyKey(call, body: json)
             let precondition = try Precondition(call, tagsHashBody: !lists.expansions.isEmpty)
-            let body = try reader.read(try call.json(), for: .patch, caller: context.user)
+            let body = try reader.read(json, for: .patch, caller: context.user)
             return try await answer(.update(id: id, body.changes, precondition), members: body.members, as: context, key: key)
         }
     }

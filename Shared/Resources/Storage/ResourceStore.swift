@@ -144,11 +144,13 @@ struct ResourceStore: Sendable {
                 request.selection.count == definition.columns.count ? self.renderer : RowRenderer(columns: request.selection)
             }
         var output: [UInt8] = []
-        output.reserveCapacity(64 + rows.count * (48 * request.selection.count))
+        output.reserveCapacity(2048)
         output.append(contentsOf: #"{"data":["#.utf8)
         for (index, row) in rows.enumerated() {
             if index > 0 { output.append(UInt8(ascii: ",")) }
             renderer.append(row, to: &output)
+            // The others are as large as the first, more or less.
+            if index == 0 { output.reserveCapacity(512 + rows.count * (output.count + output.count / 8)) }
         }
         output.append(contentsOf: #"],"page":"#.utf8)
         var page = page

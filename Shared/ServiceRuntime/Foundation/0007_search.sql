@@ -404,6 +404,14 @@ begin
 end
 $$;
 
+-- What a query demands beside its unfinished words, null where that is nothing; and those words, any of them.
+create function finished_words(query tsquery) returns tsquery language sql immutable strict parallel safe
+    -- Of a condition that is excluded the indexable part knows nothing, which is what is to be known of the unfinished words.
+    return nullif(nullif(querytree(regexp_replace(query::text, '''(?:[^'']|'''')*'':[*]', '!''x''', 'g')::tsquery), 'T'), '')::tsquery;
+create function unfinished_words(query tsquery) returns tsquery language sql immutable strict parallel safe
+    return (
+        select string_agg(match[1], ' | ')::tsquery from regexp_matches(query::text, '(''(?:[^'']|'''')*'':[*])', 'g') as matches (match));
+
 -- Makes the function `<table>_search(query tsquery) returns setof tid`: where the tenant's rows lie, deleted ones too, whose column `search`
 -- matches, for `ctid = any(array(select …))` in the same statement: that reads each row from its place, where ids took an index's
 -- walk each. The operator @@ is not leakproof, so under row security it could not use the index. Therefore the function runs
@@ -417,14 +425,35 @@ declare
 begin
     execute format('drop policy if exists search on %I.%I', home, bare);
     execute format('create policy search on %I.%I for select to %I using (true)', home, bare, searcher);
-    execute format('grant select (tenant_id, ctid, search) on %I.%I to %I', home, bare, searcher);
+    execute format('grant select (tenant_id, ctid, search, created_at, deleted_at) on %I.%I to %I', home, bare, searcher);
     execute format('drop function if exists %I.%I(tsquery)', home, bare || '_search');
+    -- Of an unfinished word that is in every record the index gathers every place before it looks at the other words. So where of the newest
+    -- 200 rows hardly one has the other words, but many have such a word, the others are looked up, and what they find is compared.
     -- `is not distinct from`, since no other index may serve it: the planner does not know that a lexeme is one tenant's only, and would
-    -- rather read all rows of a small tenant than the few that match.
+    -- rather read all rows of a small tenant than the few that match; `is true`, since the comparison is not to be looked up.
     execute format(
-        'create function %1$I.%2$I(query tsquery) returns setof tid language sql stable strict security definer set search_path = '''' as '
-        '$body$ select ctid from %1$I.%3$I where search operator(pg_catalog.@@) query '
-        'and tenant_id is not distinct from nullif(current_setting(''app.tenant'', true), '''')::uuid $body$',
+        $create$
+        create function %1$I.%2$I(query tsquery) returns setof tid language sql stable strict security definer set search_path = '' as $body$
+            with asked as materialized (
+                select nullif(current_setting('app.tenant', true), '')::uuid as tenant,
+                    %1$I.finished_words(query) as finished, %1$I.unfinished_words(query) as unfinished
+            ), chosen as materialized (
+                select count(*) filter (where search operator(pg_catalog.@@) (select finished from asked)) < 2
+                    and count(*) filter (where search operator(pg_catalog.@@) (select unfinished from asked)) > 10 as is_by_finished
+                from (
+                    select search from %1$I.%3$I
+                    where tenant_id = (select tenant from asked) and deleted_at is null
+                        and (select finished is not null and unfinished is not null from asked)
+                    order by created_at desc limit 200
+                ) as newest
+            )
+            select ctid from %1$I.%3$I
+            where search operator(pg_catalog.@@) (
+                    select case when is_by_finished then (select finished from asked) else query end from chosen)
+                and (not (select is_by_finished from chosen) or (search operator(pg_catalog.@@) query) is true)
+                and tenant_id is not distinct from (select tenant from asked)
+        $body$
+        $create$,
         home, bare || '_search', bare);
     execute format('revoke all on function %I.%I(tsquery) from public', home, bare || '_search');
     execute format('grant execute on function %I.%I(tsquery) to %I', home, bare || '_search', 'martlet_' || home);
