@@ -58,12 +58,13 @@ struct MemberCopy: Sendable {
                 default: nil
                 }
             let teams = after["teams"].map(Self.ids)
-            let version = after["version"]?.integer
+            let version = (after["version"]?.integer).sqlValue
+            func text(_ name: String) -> SQLValue { (after[name]?.string).sqlValue }
             return [
                 """
-                update member_copy set email = coalesce(\(after["email"]?.string), email), name = coalesce(\(after["name"]?.string), name),
-                    role = coalesce(\(after["role"]?.string), role), teams = coalesce(\(teams?.sqlValue)::uuid[], teams),
-                    status = coalesce(\(after["status"]?.string), status), is_removed = coalesce(\(isRemoved)::boolean, is_removed), version = coalesce(\(version)::bigint, version)
+                update member_copy set email = coalesce(\(text("email")), email), name = coalesce(\(text("name")), name),
+                    role = coalesce(\(text("role")), role), teams = coalesce(\(teams.sqlValue)::uuid[], teams),
+                    status = coalesce(\(text("status")), status), is_removed = coalesce(\(isRemoved.sqlValue)::boolean, is_removed), version = coalesce(\(version)::bigint, version)
                 where tenant_id = \(tenant) and user_id = \(user) and version < coalesce(\(version)::bigint, version + 1)
                 """
             ]
