@@ -99,6 +99,21 @@ import Testing
         }
     }
 
+    /// In the platform's own tenant a tenant_admin is no operator, so he does not stand in for the last one.
+    @Test func theLastOperatorStaysOne() async throws {
+        try await TenantPlatform.run { platform in
+            let root = try await platform.platformOperator()
+            _ = try await platform.join("admin", role: "tenant_admin", by: root)
+            let path = "/v1/members/\(root.person.id)"
+            let refused = try await platform.service.send(
+                .patch, path, ["role": "tenant_admin"], as: root.caller, expecting: 409)
+            #expect(refused.code == "conflict")
+            try await platform.service.send(.delete, path, as: root.caller, expecting: 409)
+            let second = try await platform.join("second", role: "super_admin", by: root)
+            try await platform.service.send(.delete, path, as: second.caller, expecting: 204)
+        }
+    }
+
     @Test func onlyOperatorsComeHere() async throws {
         try await TenantPlatform.run { platform in
             let admin = try await platform.organization("acme")

@@ -81,7 +81,7 @@ struct MemberStore: Sendable {
     ) async throws -> Member {
         try await postgres.transaction(as: context) { transaction in
             let results = try await transaction.batch([
-                "select from tenant where tenant_id = \(context.tenant) for no key update",
+                TenantStore.hold(as: context),
                 """
                 select \(Member.columns) from member
                 where tenant_id = \(context.tenant) and user_id = \(id) and deleted_at is null for no key update
@@ -92,7 +92,7 @@ struct MemberStore: Sendable {
             var member = try Member(row: row)
             try precondition.check(member.version)
             if !change.isEmpty {
-                let roles = try TenantRoles(results[2])
+                let roles = try TenantRoles(results[2], of: results[0])
                 try Self.requireCanGrant(change, to: member, roles, as: context)
                 try await Self.requireAdministrator(besides: member, after: change, roles, in: transaction, as: context)
                 member = try await Self.apply(change, to: member, in: transaction, as: context)

@@ -19,9 +19,6 @@ enum Role: Sendable {
         }
     }
 
-    /// Whether its members can run the tenant: one of them must always be left.
-    var isAdministrator: Bool { rights.areAdministrators }
-
     var json: JSON {
         var object = JSONObject()
         object["id"] = .string(name)
@@ -66,10 +63,6 @@ enum Role: Sendable {
         "type": "string", "pattern": "^[a-z0-9_]{1,64}$",
         "description": .string("One of \(BuiltInRole.allCases.map(\.rawValue).joined(separator: ", ")), or of your tenant's own roles."),
     ]
-}
-
-extension Rights {
-    var areAdministrators: Bool { include(BuiltInRole.tenantAdmin.rights) }
 }
 
 extension RequestContext {

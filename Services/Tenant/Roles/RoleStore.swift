@@ -33,7 +33,8 @@ struct RoleStore: Sendable {
         _ name: String, _ description: String?, _ rights: Rights, key: IdempotencyKey?, as context: RequestContext
     ) async throws -> CustomRole {
         try await postgres.transaction(as: context) { transaction in
-            let roles = try TenantRoles(try await transaction.batch([Self.lock(as: context), TenantRoles.query(as: context)])[1])
+            let found = try await transaction.batch([TenantStore.hold(as: context), TenantRoles.query(as: context)])
+            let roles = try TenantRoles(found[1], of: found[0])
             if roles[name] != nil {
                 let detail = "There is a role of this name."
                 throw Problem.alreadyExists(
@@ -67,7 +68,8 @@ struct RoleStore: Sendable {
         _ name: String, _ change: RoleChange, if precondition: Precondition, key: IdempotencyKey?, as context: RequestContext
     ) async throws -> (role: CustomRole, isOtherRights: Bool) {
         try await postgres.transaction(as: context) { transaction in
-            let roles = try TenantRoles(try await transaction.batch([Self.lock(as: context), TenantRoles.query(as: context)])[1])
+            let found = try await transaction.batch([TenantStore.hold(as: context), TenantRoles.query(as: context)])
+            let roles = try TenantRoles(found[1], of: found[0])
             guard case .custom(var role) = roles[name] else { throw Problem.notFound }
             try precondition.check(role.version)
             let before = role.rights
@@ -75,7 +77,7 @@ struct RoleStore: Sendable {
                 let after = try change.applied(to: before)
                 try context.requireCanGrant(name, before)
                 try context.requireCanGrant(name, after)
-                if before.areAdministrators, !after.areAdministrators {
+                if roles.areAdministrators(before), !roles.areAdministrators(after) {
                     try await TenantRoles.requireAdministrator(
                         among: roles.administrators.filter { $0 != name }, in: transaction, as: context)
                 }
@@ -107,7 +109,7 @@ struct RoleStore: Sendable {
     func delete(_ name: String, if precondition: Precondition, key: IdempotencyKey?, as context: RequestContext) async throws {
         try await postgres.transaction(as: context) { transaction in
             let results = try await transaction.batch([
-                Self.lock(as: context),
+                TenantStore.hold(as: context),
                 // Invitations and their acceptance share this row: those under way are waited for, and seen by the count.
                 """
                 select \(CustomRole.columns) from custom_role
@@ -141,10 +143,6 @@ struct RoleStore: Sendable {
             .conflict,
             "The role \(name) is still needed: members who have it: \(members), open invitations to it: \(invitations).",
             members: [("members", .number(members)), ("invitations", .number(invitations))])
-    }
-
-    private static func lock(as context: RequestContext) -> SQL {
-        "select from tenant where tenant_id = \(context.tenant) for no key update"
     }
 
     private static func role(_ rows: PostgresResult) throws -> CustomRole {

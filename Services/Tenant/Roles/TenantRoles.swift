@@ -1,9 +1,13 @@
+import Contracts
 import Core
 import Postgres
 
 /// All roles of a tenant, as they are at one moment.
 struct TenantRoles: Sendable {
     let custom: [CustomRole]
+    /// What it takes to run the tenant: all that tenant_admin has; in the platform's own tenant, where the operators are, all that
+    /// super_admin has.
+    private let administration: Rights
 
     /// Reads the tenant's own roles, for ``init(_:)``: a hundred at most.
     static func query(as context: RequestContext) -> SQL {
@@ -12,7 +16,12 @@ struct TenantRoles: Sendable {
         """
     }
 
-    init(_ result: PostgresResult) throws { custom = try result.map { try CustomRole(row: $0) } }
+    /// - Parameter tenant: what ``TenantStore/hold(as:)`` has given, where it matters who is an administrator.
+    init(_ result: PostgresResult, of tenant: PostgresResult? = nil) throws {
+        custom = try result.map { try CustomRole(row: $0) }
+        let isPlatform = try tenant?.first?.decode("slug", as: String.self) == Slug.platform
+        administration = (isPlatform ? BuiltInRole.superAdmin : .tenantAdmin).rights
+    }
 
     var all: [Role] { BuiltInRole.allCases.map { .builtIn($0) } + custom.map { .custom($0) } }
 
@@ -23,8 +32,11 @@ struct TenantRoles: Sendable {
     /// What a member with the role may do: nothing when only a newer release knows the role.
     func rights(of name: String) -> Rights { self[name]?.rights ?? Rights() }
 
+    /// Whether a member with them can run the tenant: one must always be left.
+    func areAdministrators(_ rights: Rights) -> Bool { rights.include(administration) }
+
     /// The names of the roles whose members can run the tenant.
-    var administrators: [String] { all.filter(\.isAdministrator).map(\.name) }
+    var administrators: [String] { all.filter { areAdministrators($0.rights) }.map(\.name) }
 
     /// What to tell who names a role that is not there.
     func detail(ofUnknown name: String) -> String {

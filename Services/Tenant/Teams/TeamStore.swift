@@ -2,7 +2,7 @@ import Core
 import Postgres
 import Resources
 
-/// The table of teams. Changes hold the tenant's row, as those of members do, so that both sides of who is in a team agree.
+/// The table of teams. Changes hold the tenant's row, so that both sides of who is in a team agree.
 struct TeamStore: Sendable {
     let postgres: PostgresClient
 
@@ -33,7 +33,7 @@ struct TeamStore: Sendable {
         try await postgres.transaction(as: context) { transaction in
             let joining = Set(members).sorted()
             let found = try await transaction.batch([
-                Self.lock(as: context), Self.namesake(of: name, besides: nil, as: context),
+                TenantStore.hold(as: context), Self.namesake(of: name, besides: nil, as: context),
                 TeamPlaces.members(among: joining, as: context),
                 "select count(*) as teams from team where tenant_id = \(context.tenant) and deleted_at is null",
             ])
@@ -72,7 +72,7 @@ struct TeamStore: Sendable {
     ) async throws -> Team {
         try await postgres.transaction(as: context) { transaction in
             let found = try await transaction.batch([
-                Self.lock(as: context), Self.locking(id, as: context),
+                TenantStore.hold(as: context), Self.locking(id, as: context),
                 Self.namesake(of: change.name ?? "", besides: id, as: context),
                 TeamPlaces.members(among: change.members ?? [], as: context),
             ])
@@ -106,7 +106,7 @@ struct TeamStore: Sendable {
     /// - Throws: ``Problem`` `not_found`, `version_mismatch`.
     func delete(_ id: RecordID, if precondition: Precondition, key: IdempotencyKey?, as context: RequestContext) async throws {
         try await postgres.transaction(as: context) { transaction in
-            let found = try await transaction.batch([Self.lock(as: context), Self.locking(id, as: context)])
+            let found = try await transaction.batch([TenantStore.hold(as: context), Self.locking(id, as: context)])
             guard let row = found[1].first else { throw Problem.notFound }
             let team = try Team(row: row)
             try precondition.check(team.version)
@@ -120,10 +120,6 @@ struct TeamStore: Sendable {
                 ] + TeamPlaces.changes(of: id, joining: [], leaving: team.memberIDs, as: context)
                     + (key.map { [$0.insertion(as: context, status: 204, body: [])] } ?? []))
         }
-    }
-
-    private static func lock(as context: RequestContext) -> SQL {
-        "select from tenant where tenant_id = \(context.tenant) for no key update"
     }
 
     private static func locking(_ id: RecordID, as context: RequestContext) -> SQL {

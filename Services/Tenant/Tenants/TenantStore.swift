@@ -18,6 +18,12 @@ struct TenantStore: Sendable {
         return try Tenant(row: row)
     }
 
+    /// Holds the tenant's row until the commit, and gives its slug. Who changes members, roles or teams begins with it, so that of two
+    /// changes at once the second sees the first.
+    static func hold(as context: RequestContext) -> SQL {
+        "select slug from tenant where tenant_id = \(context.tenant) for no key update"
+    }
+
     /// Writes a new tenant and its first member; a tenant that is there already under this id stays as it is.
     ///
     /// - Throws: ``Problem`` `already_exists` when another one has the slug, which is not named: it is another tenant's.
