@@ -28,8 +28,9 @@ public struct Resource: Sendable {
         documents = ResourceDocuments(definition: definition, catalogue: catalogue)
     }
 
-    /// Create, list, read, change, remove, restore and batch, below ``ResourceDefinition/path``.
-    public var routes: [Route] { [list, create, get, update, delete, restore, batch] }
+    /// Create, list, read, change, remove, restore and batch, below ``ResourceDefinition/path``, and what another system does by its own
+    /// ids.
+    public var routes: [Route] { [list, create, get, update, delete, restore, batch] + routesByExternalID }
 
     /// The schemas of the public document: `Lead`, `LeadCreate`, `LeadPatch`, `LeadPage`, `LeadBatch`.
     public var schemas: [(name: String, schema: JSON)] { documents.schemas }

@@ -95,6 +95,14 @@ private struct TableCheck {
                 faults.append("No index on (tenant_id, \(key), id) where deleted_at is \(state) serves the order by \(order.column).")
             }
         }
+        for field in definition.fields where field.isUnique {
+            let rows = field.isNullable ? "((deleted_at IS NULL) AND (\(field.name) IS NOT NULL))" : "(deleted_at IS NULL)"
+            let name = "\(definition.table)_\(field.name)_unique"
+            let key = "(tenant_id, \(field.name))"
+            if !indexes.contains(where: { $0.hasPrefix("CREATE UNIQUE INDEX \(name) ON ") && $0.hasSuffix("\(key) WHERE \(rows)") }) {
+                faults.append("No unique index \(name) on \(key) where \(rows) holds \(field.name) unique.")
+            }
+        }
         for field in definition.fields where field.givesOrder {
             // As the server writes it, but for its line ends.
             let isOwner = definition.owner == field.name && definition.ownerKey != field.name

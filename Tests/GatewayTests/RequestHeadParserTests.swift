@@ -80,12 +80,17 @@ import Testing
         "/v1//leads", "//v1/leads", "/v1/./leads", "/v1/../leads", "/v1/leads/..", "/v1/leads/.", "/v1/leads/", "/v1/%2e%2e/x", "/v1/%2E/x",
         "/v1%2fleads", "/v1%2Fleads", "/v1/a%5cb", "/v1/a\\b", "/v1/leads;a=b", "/v1/a%3bb", "/v1/%00", "/v1/%0d%0a", "/v1/%7f", "/v1/%",
         "/v1/%4", "/v1/%zz", "/v1/%252e", "/v1/ä", "/v1/a|b", "/v1/a\"b", "/v1/<x>", "/v1/a#b", "/v1/leads?a#b", "/v1/leads?ä",
+        "/v1/by-external-id/a/b%2fc", "/v1/leads/by-external-id/%2e%2e", "/v1/leads/by-external-id/%00", "/v1/leads/by-external-id//a",
+        "/v1/leads/by-external-id/..", "/v1/leads/by-external-ids/a%2fb",
     ])
     func aPathInAnotherSpellingIsRefused(path: String) {
         #expect(throws: HeadFault.self) { try parse("GET \(path) HTTP/1.1\r\nHost: x\r\n\r\n") }
     }
 
-    @Test(arguments: ["/", "/v1/leads", "/v1/leads/a.b..c", "/v1/x%20y", "/v1/%C3%A4", "/.well-known/jwks.json", "/v1/a:b@c,d=e+f!$&'()*~"])
+    @Test(arguments: [
+        "/", "/v1/leads", "/v1/leads/a.b..c", "/v1/x%20y", "/v1/%C3%A4", "/.well-known/jwks.json", "/v1/a:b@c,d=e+f!$&'()*~",
+        "/v1/leads/by-external-id/a%2Fb%5C%3B%25", "/v1/leads/by-external-id/a.b",
+    ])
     func ordinaryPathsPass(path: String) throws {
         #expect(try parse("GET \(path) HTTP/1.1\r\nHost: x\r\n\r\n") != nil)
     }

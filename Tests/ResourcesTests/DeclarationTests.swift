@@ -46,7 +46,8 @@ import Testing
                 "alter table lead drop column phone cascade", "alter table lead alter column score type smallint",
                 "alter table lead add column secret text", "alter domain lead_status drop constraint lead_status_check",
                 "alter domain lead_status add constraint lead_status_check check (value in ('new', 'old'))", "drop trigger audit on lead",
-                "alter table lead no force row level security", "drop index lead_company",
+                "alter table lead no force row level security", "drop index lead_company", "drop index lead_external_id_unique",
+                "create index lead_external_id_unique on lead (tenant_id, external_id) where deleted_at is null and external_id is not null",
                 "alter table lead alter column company set not null",
                 "drop trigger plan_limit on lead",
             ])
@@ -54,6 +55,7 @@ import Testing
             for part in [
                 "column phone is missing", "column secret is not declared", "lead_status_check allows", "No trigger records changes",
                 "Row security is not", "(tenant_id, company COLLATE", "company must not be 'not null'", "plan's limit", "gin index",
+                "holds external_id unique",
             ] { #expect(faults.contains(part), "\(part) in \(faults)") }
         }
     }
@@ -95,7 +97,13 @@ import Testing
         try await ResourceAPI.leads { api in
             let document = OpenAPI.document(routes: api.resource.routes, schemas: api.resource.schemas)
             let paths = try #require(document["paths"]?.object)
-            #expect(paths.names.sorted() == ["/v1/leads", "/v1/leads/batch", "/v1/leads/{id}", "/v1/leads/{id}/restore"])
+            #expect(
+                paths.names.sorted() == [
+                    "/v1/leads", "/v1/leads/batch", "/v1/leads/by-external-id/{external_id}", "/v1/leads/{id}", "/v1/leads/{id}/restore",
+                ])
+            let upsert = try #require(paths["/v1/leads/by-external-id/{external_id}"]?["put"])
+            #expect(upsert["responses"]?.object?.names.contains("304") == false)
+            #expect(upsert["parameters"]?[0]?["schema"]?["maxLength"] == 255)
             let schemas = try #require(document["components"]?["schemas"]?.object)
             // Every reference leads somewhere.
             let text = document.description

@@ -24,7 +24,7 @@ enum Fleet {
         let links = name == "fleet" ? [] : ["fleet_id", "lent_to_id"]
         let keys = links.map { ", constraint ship_\($0)_fkey foreign key (tenant_id, \($0)) references fleet (tenant_id, id)" }
         let table: SQL = """
-            create table \(unescaped: name) (tenant_id uuid not null, id uuid not null, version bigint not null default 1, name text not null, \
+            create table \(unescaped: name) (tenant_id uuid not null, id uuid not null, version bigint not null default 1, name text not null, external_id text, \
             \(unescaped: links.map { "\($0) uuid, " }.joined()) \
             created_at timestamptz(3) not null default now(), updated_at timestamptz(3) not null default now(), \
             created_by uuid not null, updated_by uuid not null, deleted_at timestamptz(3), \
@@ -38,7 +38,9 @@ enum Fleet {
         let deleted = ["created_at", "updated_at"].map { column -> SQL in
             "create index \(unescaped: "\(name)_deleted_\(column)") on \(unescaped: name) (tenant_id, \(unescaped: column), id) where deleted_at is not null"
         }
-        return [table] + indexes + deleted + [
+        let unique: SQL =
+            "create unique index \(unescaped: name)_external_id_unique on \(unescaped: name) (tenant_id, external_id) where deleted_at is null and external_id is not null"
+        return [table, unique] + indexes + deleted + [
             "call isolate('\(unescaped: name)')", "call audited('\(unescaped: name)', '\(unescaped: name)')",
         ]
     }

@@ -12,6 +12,10 @@ extension SystemTests {
             GET /v1/accounts accounts.read
             POST /v1/accounts accounts.create
             POST /v1/accounts/batch accounts.read
+            DELETE /v1/accounts/by-external-id/{external_id} accounts.delete
+            GET /v1/accounts/by-external-id/{external_id} accounts.read
+            PATCH /v1/accounts/by-external-id/{external_id} accounts.update
+            PUT /v1/accounts/by-external-id/{external_id} accounts.read
             DELETE /v1/accounts/{id} accounts.delete
             GET /v1/accounts/{id} accounts.read
             PATCH /v1/accounts/{id} accounts.update
@@ -29,6 +33,10 @@ extension SystemTests {
             GET /v1/contacts contacts.read
             POST /v1/contacts contacts.create
             POST /v1/contacts/batch contacts.read
+            DELETE /v1/contacts/by-external-id/{external_id} contacts.delete
+            GET /v1/contacts/by-external-id/{external_id} contacts.read
+            PATCH /v1/contacts/by-external-id/{external_id} contacts.update
+            PUT /v1/contacts/by-external-id/{external_id} contacts.read
             DELETE /v1/contacts/{id} contacts.delete
             GET /v1/contacts/{id} contacts.read
             PATCH /v1/contacts/{id} contacts.update
@@ -41,6 +49,10 @@ extension SystemTests {
             GET /v1/leads leads.read
             POST /v1/leads leads.create
             POST /v1/leads/batch leads.read
+            DELETE /v1/leads/by-external-id/{external_id} leads.delete
+            GET /v1/leads/by-external-id/{external_id} leads.read
+            PATCH /v1/leads/by-external-id/{external_id} leads.update
+            PUT /v1/leads/by-external-id/{external_id} leads.read
             DELETE /v1/leads/{id} leads.delete
             GET /v1/leads/{id} leads.read
             PATCH /v1/leads/{id} leads.update
@@ -74,6 +86,10 @@ extension SystemTests {
             GET /v1/tickets tickets.read
             POST /v1/tickets tickets.create
             POST /v1/tickets/batch tickets.read
+            DELETE /v1/tickets/by-external-id/{external_id} tickets.delete
+            GET /v1/tickets/by-external-id/{external_id} tickets.read
+            PATCH /v1/tickets/by-external-id/{external_id} tickets.update
+            PUT /v1/tickets/by-external-id/{external_id} tickets.read
             DELETE /v1/tickets/{id} tickets.delete
             GET /v1/tickets/{id} tickets.read
             PATCH /v1/tickets/{id} tickets.update

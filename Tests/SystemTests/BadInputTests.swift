@@ -61,6 +61,21 @@ extension SystemTests {
                 description: "invalid UTF-8 in a parameter", method: .get, path: "/v1/leads?q=%ff", status: 400, code: "invalid_parameter"),
             Fault(description: "an unknown route", method: .get, path: "/v1/nonsense", status: 404, code: "not_found"),
             Fault(
+                description: "an external id other than the path's", method: .put, path: "/v1/leads/by-external-id/a%2Fb",
+                body: #"{"last_name":"a","external_id":"a"}"#, status: 422, code: "validation_failed", pointer: "/external_id"),
+            Fault(
+                description: "an external id that shows nothing", method: .put, path: "/v1/leads/by-external-id/%20",
+                body: #"{"last_name":"a"}"#, status: 422, code: "validation_failed", pointer: "/external_id"),
+            Fault(
+                description: "a missing member of an upsert", method: .put, path: "/v1/leads/by-external-id/a%2Fb", body: "{}", status: 422,
+                code: "validation_failed", pointer: "/last_name"),
+            Fault(
+                description: "an external id that never was", method: .get, path: "/v1/leads/by-external-id/never", status: 404,
+                code: "not_found"),
+            Fault(
+                description: "an encoded dot segment", method: .get, path: "/v1/leads/by-external-id/%2e%2e", status: 400,
+                code: "invalid_request"),
+            Fault(
                 description: "a method that is not there", method: .put, path: "/v1/leads", body: "{}", status: 405,
                 code: "method_not_allowed"),
         ]
@@ -201,7 +216,7 @@ extension SystemTests {
                 #expect((operation.body != nil) == operation.hasBody, "\(operation) needs an example")
                 let client = operation.path.hasPrefix("/v1/platform") ? world.operatorClient : world.acme.admin
                 var wrong = [("Idempotency-Key", String(repeating: "k", count: 256))]
-                if operation.parameters.contains("If-Match") { wrong.append(("If-Match", "nonsense")) }
+                for name in ["If-Match", "If-None-Match"] where operation.parameters.contains(name) { wrong.append((name, "nonsense")) }
                 for (header, value) in wrong {
                     let answer = try await client.send(
                         operation.method, operation.target(), operation.body, headers: [(header.lowercased(), value)])

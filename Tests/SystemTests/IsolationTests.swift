@@ -24,7 +24,7 @@ extension SystemTests {
             ]
             var checked = 0
             for operation in try await DocumentedOperation.all(of: world)
-            where operation.path.contains("{") && !operation.path.hasPrefix("/v1/platform") {
+            where operation.path.contains("{") && !operation.path.contains("{external_id}") && !operation.path.hasPrefix("/v1/platform") {
                 let id = try #require(
                     foreign.first { operation.path.hasPrefix($0.key + "/") }?.value, "no foreign id for \(operation.path): add one")
                 let body: JSON? = operation.method == .patch ? .object(JSONObject()) : nil
@@ -40,6 +40,32 @@ extension SystemTests {
             // Nothing of it changed the other tenant's records.
             let lead = try await world.globex.admin.send(.get, "/v1/leads/\(foreign["/v1/leads"] ?? "")", expecting: 200)
             #expect(lead.json["version"]?.integer == 1)
+        }
+
+        /// The same by the ids of another system: globex knows its records by them too, and acme makes its own.
+        @Test func anExternalIDIsItsTenantsOwn() async throws {
+            let world = try World.get()
+            let bodies: [String: JSON] = [
+                "/v1/leads": ["last_name": "Foreign"], "/v1/accounts": ["name": "Foreign"], "/v1/contacts": ["last_name": "Foreign"],
+                "/v1/tickets": ["subject": "Foreign"],
+            ]
+            var checked = 0
+            for operation in try await DocumentedOperation.all(of: world) where operation.path.contains("{external_id}") {
+                let whole = try #require(
+                    bodies.first { operation.path.hasPrefix($0.key + "/") }?.value, "no body for \(operation.path): add one")
+                let id = "isolation/\(operation.method.rawValue.lowercased())".replacing("/", with: "%2F")
+                try await world.globex.admin.send(.put, operation.target(id: id), whole, expecting: 201)
+                let body: JSON? = operation.hasBody ? .some(whole) : .none
+                let mine = try await world.acme.admin.send(operation.method, operation.target(id: id), body)
+                let never = try await world.acme.admin.send(operation.method, operation.target(), body)
+                #expect(mine.status == (operation.method == .put ? 201 : 404), "\(operation): \(mine.text)")
+                #expect(mine.status == never.status, "\(operation)")
+                if mine.status == 404 { #expect(Self.withoutRequestID(mine) == Self.withoutRequestID(never), "\(operation)") }
+                let kept = try await world.globex.admin.send(.get, operation.target(id: id), expecting: 200)
+                #expect(kept.json["version"] == 1 && kept.json["external_id"]?.string == id.replacing("%2F", with: "/"))
+                checked += 1
+            }
+            #expect(checked >= 16)
         }
 
         private static func withoutRequestID(_ answer: APIAnswer) -> String {
@@ -130,7 +156,7 @@ extension SystemTests {
                 let direct = APIClient(url: url)
                 let paths = try #require(try await direct.send(.get, "/openapi.json", expecting: 200).json["paths"]?.object)
                 for path in paths.members {
-                    let target = path.name.replacing("{id}", with: RecordID().description)
+                    let target = path.name.replacing(/\{[a-z_]+\}/) { _ in RecordID().description }
                     for operation in path.value.object?.members ?? [] {
                         let method = operation.name.uppercased()
                         for context in [

@@ -59,8 +59,8 @@ struct DocumentedOperation: CustomStringConvertible {
         document["x-permission"]?.string ?? (document["security"]?.array?.isEmpty == true ? "anybody" : "a member")
     }
 
-    /// The path with an id, or the name that is one, in its place; one that never was, unless given.
-    func target(id: String = RecordID().description) -> String { path.replacing("{id}", with: id).replacing("{name}", with: id) }
+    /// The path with an id, a name that is one, or that of another system in its place; one that never was, unless given.
+    func target(id: String = RecordID().description) -> String { path.replacing(/\{[a-z_]+\}/) { _ in id } }
 
     static func all(of world: World) async throws -> [DocumentedOperation] {
         let document = try await world.platform.api.send(.get, "/openapi.json", expecting: 200).json

@@ -48,6 +48,7 @@ create table lead (
     address jsonb,
     description text,
     custom custom_members not null default '{}',
+    external_id text,
     created_at timestamptz(3) not null default now(),
     updated_at timestamptz(3) not null default now(),
     created_by uuid not null,
@@ -73,6 +74,8 @@ create index lead_company on lead (tenant_id, company collate "und-x-icu", id) w
 -- Whose record it is: the owner's, or while it has none, whoever has made it.
 -- A case and no coalesce, which the server takes for leaky: under row security no index would serve it.
 create index lead_owner_id on lead (tenant_id, (case when owner_id is null then created_by else owner_id end), created_at, id) where deleted_at is null;
+-- Another system's id is one live record's; of a deleted one it is free again.
+create unique index lead_external_id_unique on lead (tenant_id, external_id) where deleted_at is null and external_id is not null;
 create index lead_deleted_created_at on lead (tenant_id, created_at, id) where deleted_at is not null;
 create index lead_deleted_updated_at on lead (tenant_id, updated_at, id) where deleted_at is not null;
 create index lead_deleted_last_name on lead (tenant_id, last_name collate "und-x-icu", id) where deleted_at is not null;

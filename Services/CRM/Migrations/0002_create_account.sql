@@ -41,6 +41,7 @@ create table account (
     tags text[] not null default '{}',
     address jsonb,
     custom custom_members not null default '{}',
+    external_id text,
     created_at timestamptz(3) not null default now(),
     updated_at timestamptz(3) not null default now(),
     created_by uuid not null,
@@ -68,6 +69,8 @@ create index account_parent_id on account (tenant_id, parent_id, created_at, id)
 -- Whose record it is: the owner's, or while it has none, whoever has made it.
 -- A case and no coalesce, which the server takes for leaky: under row security no index would serve it.
 create index account_owner_id on account (tenant_id, (case when owner_id is null then created_by else owner_id end), created_at, id) where deleted_at is null;
+-- Another system's id is one live record's; of a deleted one it is free again.
+create unique index account_external_id_unique on account (tenant_id, external_id) where deleted_at is null and external_id is not null;
 create index account_deleted_created_at on account (tenant_id, created_at, id) where deleted_at is not null;
 create index account_deleted_updated_at on account (tenant_id, updated_at, id) where deleted_at is not null;
 create index account_deleted_name on account (tenant_id, name collate "und-x-icu", id) where deleted_at is not null;

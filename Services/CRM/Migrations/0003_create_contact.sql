@@ -35,6 +35,7 @@ create table contact (
     address jsonb,
     do_not_contact boolean not null default false,
     custom custom_members not null default '{}',
+    external_id text,
     created_at timestamptz(3) not null default now(),
     updated_at timestamptz(3) not null default now(),
     created_by uuid not null,
@@ -58,6 +59,8 @@ create index contact_do_not_contact on contact (tenant_id, do_not_contact, creat
 -- Whose record it is: the owner's, or while it has none, whoever has made it.
 -- A case and no coalesce, which the server takes for leaky: under row security no index would serve it.
 create index contact_owner_id on contact (tenant_id, (case when owner_id is null then created_by else owner_id end), created_at, id) where deleted_at is null;
+-- Another system's id is one live record's; of a deleted one it is free again.
+create unique index contact_external_id_unique on contact (tenant_id, external_id) where deleted_at is null and external_id is not null;
 create index contact_deleted_created_at on contact (tenant_id, created_at, id) where deleted_at is not null;
 create index contact_deleted_updated_at on contact (tenant_id, updated_at, id) where deleted_at is not null;
 create index contact_deleted_last_name on contact (tenant_id, last_name collate "und-x-icu", id) where deleted_at is not null;

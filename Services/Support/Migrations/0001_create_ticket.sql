@@ -19,6 +19,7 @@ create table ticket (
     assignee_id uuid,
     tags text[] not null default '{}',
     custom custom_members not null default '{}',
+    external_id text,
     created_at timestamptz(3) not null default now(),
     updated_at timestamptz(3) not null default now(),
     created_by uuid not null,
@@ -43,6 +44,8 @@ create index ticket_channel on ticket (tenant_id, channel, created_at, id) where
 -- Whose ticket it is: the assignee's, or while it has none, whoever has made it.
 -- A case and no coalesce, which the server takes for leaky: under row security no index would serve it.
 create index ticket_assignee_id on ticket (tenant_id, (case when assignee_id is null then created_by else assignee_id end), created_at, id) where deleted_at is null;
+-- Another system's id is one live record's; of a deleted one it is free again.
+create unique index ticket_external_id_unique on ticket (tenant_id, external_id) where deleted_at is null and external_id is not null;
 create index ticket_deleted_created_at on ticket (tenant_id, created_at, id) where deleted_at is not null;
 create index ticket_deleted_updated_at on ticket (tenant_id, updated_at, id) where deleted_at is not null;
 create index ticket_deleted_number on ticket (tenant_id, number, id) where deleted_at is not null;

@@ -36,6 +36,27 @@ public enum Hex {
     }
 }
 
+/// Percent-encoding (RFC 3986, section 2.1).
+enum PercentEncoding {
+    /// `nil` for a broken encoding, invalid UTF-8, or a NUL.
+    ///
+    /// - Parameter plusIsSpace: as in a query made from a form; in a path a plus stands for itself.
+    static func decode(_ text: some Sequence<UInt8>, plusIsSpace: Bool) -> String? {
+        var bytes: [UInt8] = []
+        var iterator = text.makeIterator()
+        while let byte = iterator.next() {
+            switch byte {
+            case UInt8(ascii: "+") where plusIsSpace: bytes.append(0x20)
+            case UInt8(ascii: "%"):
+                guard let high = iterator.next().flatMap(Hex.value), let low = iterator.next().flatMap(Hex.value) else { return nil }
+                bytes.append(high << 4 | low)
+            default: bytes.append(byte)
+            }
+        }
+        return bytes.contains(0) ? nil : String(validating: bytes, as: UTF8.self)
+    }
+}
+
 /// base64url without padding (RFC 4648, section 5).
 public enum Base64URL {
     private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)

@@ -48,6 +48,11 @@ public struct Call: Sendable {
         return id
     }
 
+    /// The text in the path, decoded; `nil` when its percent-encoding is broken, is no UTF-8, or holds a NUL.
+    public func text(_ name: String) -> String? {
+        parameters[name].flatMap { PercentEncoding.decode($0.utf8, plusIsSpace: false) }
+    }
+
     /// The body as JSON.
     ///
     /// - Throws: ``Problem`` `unsupported_media_type` when it is declared as anything but `application/json` or

@@ -21,6 +21,9 @@ public struct Operation: Sendable {
         /// For a write to a record that has a version.
         public static let ifMatch = Parameter(
             "If-Match", in: .header, schema: ["type": "string"], "The ETag that the record must still have.")
+        /// For a write that makes a record or changes it.
+        public static let onlyMakes = Parameter(
+            "If-None-Match", in: .header, schema: ["type": "string", "const": "*"], "With * nothing that is there is changed.")
         /// For a read of a record that has a version; the answer 304 is documented with it.
         public static let ifNoneMatch = Parameter(
             "If-None-Match", in: .header, schema: ["type": "string"], "Answers 304 when it names the version.")
@@ -102,13 +105,13 @@ extension Operation {
         return codes
     }
 
-    fileprivate var allResponses: [Response] {
+    fileprivate func allResponses(to method: Method) -> [Response] {
         var all = responses
         for index in all.indices {
             if all[index].schema != nil, takes(.ifMatch) || takes(.ifNoneMatch) { all[index].headers.append(.tag) }
             if takes(.idempotencyKey) { all[index].headers.append(.replayed) }
         }
-        if takes(.ifNoneMatch) { all.append(Response(304, "Not changed.")) }
+        if takes(.ifNoneMatch), method == .get { all.append(Response(304, "Not changed.")) }
         return all
     }
 }
@@ -194,7 +197,7 @@ public enum OpenAPI {
             object["requestBody"] = ["required": true, "content": ["application/json": .object(content)]]
         }
         var responses = JSONObject()
-        for response in operation.allResponses {
+        for response in operation.allResponses(to: route.method) {
             var value: JSONObject = JSONObject()
             value["description"] = .string(response.description)
             if let schema = response.schema { value["content"] = ["application/json": ["schema": schema]] }
@@ -231,7 +234,9 @@ public enum OpenAPI {
             ],
             "detail": ["type": "string", "description": "What went wrong this time, for a person."],
             "request_id": ["type": "string", "description": "As in X-Request-Id."],
-            "id": ["type": "string", "description": "With already_exists: the record of your tenant that is in the way."],
+            "id": [
+                "type": "string", "description": "With already_exists: the record of your tenant that is in the way, if you may read it.",
+            ],
             "restorable": ["type": "boolean", "description": "With already_exists: whether that record is deleted and can be restored."],
             "errors": [
                 "type": "array",

@@ -15,7 +15,9 @@ public struct Query: Sendable, Hashable {
     public init(_ text: some StringProtocol) throws(Problem) {
         for pair in text.utf8.split(separator: UInt8(ascii: "&")) {
             let halves = pair.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)
-            guard let name = Self.decode(halves[0]), let value = halves.count > 1 ? Self.decode(halves[1]) : "" else {
+            guard let name = PercentEncoding.decode(halves[0], plusIsSpace: true),
+                let value = halves.count > 1 ? PercentEncoding.decode(halves[1], plusIsSpace: true) : ""
+            else {
                 throw .invalidParameter(String(decoding: halves[0], as: UTF8.self), "The parameter's percent-encoding is broken.")
             }
             guard !items.contains(where: { $0.name == name }) else {
@@ -39,20 +41,5 @@ public struct Query: Sendable, Hashable {
                 detail: "There is no parameter '\(shown)'.\(Suggestion.hint(for: name, among: names))")
         }
         if let first = faults.first { throw Problem(.unknownParameter, first.detail, faults: Array(faults)) }
-    }
-
-    private static func decode(_ text: some Sequence<UInt8>) -> String? {
-        var bytes: [UInt8] = []
-        var iterator = text.makeIterator()
-        while let byte = iterator.next() {
-            switch byte {
-            case UInt8(ascii: "+"): bytes.append(0x20)
-            case UInt8(ascii: "%"):
-                guard let high = iterator.next().flatMap(Hex.value), let low = iterator.next().flatMap(Hex.value) else { return nil }
-                bytes.append(high << 4 | low)
-            default: bytes.append(byte)
-            }
-        }
-        return bytes.contains(0) ? nil : String(validating: bytes, as: UTF8.self)
     }
 }

@@ -12,7 +12,7 @@ extension Field {
         }
         if case .value(let json) = defaultValue { schema["default"] = json }
         if isReadOnly { schema["readOnly"] = true }
-        let sentences = [description, type.rule].filter { !$0.isEmpty }
+        let sentences = [description, type.rule, isUnique ? "Unique among the tenant's live records." : ""].filter { !$0.isEmpty }
         if !sentences.isEmpty { schema["description"] = .string(sentences.joined(separator: " ")) }
         if let example = example ?? type.example { schema["examples"] = [example] }
         return .object(schema)

@@ -19,6 +19,9 @@ public struct Field: Sendable {
         public static let searchable = Traits(rawValue: 16)
         /// May be the target of an import's column.
         public static let importable = Traits(rawValue: 32)
+        /// No two live records of the tenant have the same value: held by the unique index `<table>_<name>_unique` on (tenant_id, <name>) of
+        /// the live rows that have one. A deleted record blocks none.
+        public static let unique = Traits(rawValue: 64)
     }
 
     /// What a record gets on create when the body does not name the field.
@@ -55,6 +58,7 @@ public struct Field: Sendable {
 
     public var isReadOnly: Bool { traits.contains(.readOnly) }
     public var isRequired: Bool { traits.contains(.required) }
+    public var isUnique: Bool { traits.contains(.unique) }
 
     /// Whether a record may be without a value. A field with a value from the start never loses it, it is only changed.
     public var isNullable: Bool {

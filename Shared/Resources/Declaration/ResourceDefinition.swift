@@ -8,6 +8,7 @@ public struct ResourceDefinition: Sendable {
     /// The singular, `lead`: the table's name, and the aggregate of its events.
     public let singular: String
     public let permissions: PermissionResource
+    /// Its own fields, then ``externalID``.
     public let fields: [Field]
     /// The field that says whose record it is, for the row scopes `own` and `team`; `created_by` unless given.
     public let owner: String
@@ -16,6 +17,7 @@ public struct ResourceDefinition: Sendable {
     /// Every column of the JSON object, in its order.
     let columns: [Column]
 
+    /// - Parameter fields: its own; those of another definition may be among them.
     /// - Precondition: names are not empty and no field is declared twice or under a name that every record has.
     public init(
         _ name: String, singular: String, permissions: PermissionResource, owner: String = "created_by", planLimit: String? = nil,
@@ -24,6 +26,7 @@ public struct ResourceDefinition: Sendable {
         self.name = name
         self.singular = singular
         self.permissions = permissions
+        let fields = fields.filter { $0.name != Self.externalID.name } + [Self.externalID]
         self.fields = fields
         self.owner = owner
         self.planLimit = planLimit
@@ -57,6 +60,11 @@ public struct ResourceDefinition: Sendable {
     }
 
     public func field(_ name: String) -> Field? { fields.first { $0.name == name } }
+
+    /// The id that another system knows a record by: a field of every resource.
+    static let externalID = Field(
+        "external_id", .text(max: 255), [.unique, .filterable, .importable],
+        "The id that another system knows the record by; compared as it is, capital letters too.", example: "hubspot-4711")
 
     /// What every record has beside its own fields.
     static let commonNames = ["id", "version", "created_at", "updated_at", "created_by", "updated_by"]

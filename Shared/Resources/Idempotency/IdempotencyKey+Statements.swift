@@ -16,11 +16,11 @@ extension IdempotencyKey {
     }
 
     /// The columns and values before the answer, for an insert that selects from the written row.
-    func columns(as context: RequestContext, status: Int) -> SQL {
+    func columns(as context: RequestContext, status: SQL) -> SQL {
         """
         insert into idempotency_key (tenant_id, caller, route, key, fingerprint, status, answer) \
         select \(context.tenant)::uuid, \(context.user)::uuid, \(route)::text, \(key)::text, \(fingerprint)::text, \
-        \(status)::integer,
+        \(status),
         """
     }
 

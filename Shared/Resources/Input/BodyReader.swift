@@ -8,13 +8,15 @@ struct BodyReader: Sendable {
     let definition: ResourceDefinition
 
     /// - Parameters:
+    ///   - externalID: what the request calls the record by: the body may repeat it, and says no other.
     ///   - pointer: where the body stands in the request, such as `/operations/3/body`.
     ///   - maximumFaults: after so many it stops to look for more.
     /// - Throws: ``Problem`` `unknown_member` when a member is not known, else `validation_failed`; either with the faults.
     func read(
-        _ json: JSON, for purpose: Purpose, caller: UserID, pointer: String = "", maximumFaults: Int = Problem.maximumFaults
+        _ json: JSON, for purpose: Purpose, caller: UserID, externalID: String? = nil, pointer: String = "",
+        maximumFaults: Int = Problem.maximumFaults
     ) throws(Problem) -> CheckedBody {
-        var reading = Reading(purpose: purpose, caller: caller, faults: FaultList(maximum: maximumFaults))
+        var reading = Reading(purpose: purpose, caller: caller, externalID: externalID, faults: FaultList(maximum: maximumFaults))
         if let object = reading.members(of: json, among: definition.fields, alsoReadOnly: ResourceDefinition.commonNames, at: pointer) {
             for field in definition.fields where !field.isReadOnly {
                 reading.field(field, object[field.name], at: pointer + JSONPointer.segment(field.name))
@@ -30,6 +32,7 @@ struct BodyReader: Sendable {
 private struct Reading {
     let purpose: BodyReader.Purpose
     let caller: UserID
+    let externalID: String?
     var faults: FaultList
     var changes: [Change] = []
     var references: [MemberReference] = []
@@ -44,6 +47,13 @@ private struct Reading {
 
     mutating func field(_ field: Field, _ json: JSON?, at pointer: String) {
         do throws(ValueFault) {
+            if let externalID, field.name == ResourceDefinition.externalID.name {
+                if let json, try field.type.checked(json) != .string(externalID) {
+                    throw ValueFault(.notAllowed, "It is not the external id of the request. Leave it out, or change it by PATCH.")
+                }
+                if purpose == .create { changes.append(Change(field: field, value: .set(.text(externalID)))) }
+                return
+            }
             guard let value = try value(of: field, json, at: pointer) else { return }
             changes.append(Change(field: field, value: value))
         } catch {

@@ -16,6 +16,8 @@ struct Filter: Sendable {
         case values
         /// One of several owners, whose index gives the order of creation for each of them.
         case owners
+        /// Values that one live record each has at most.
+        case unique
     }
 
     /// Holds for a row of the table.
@@ -50,19 +52,21 @@ struct Filter: Sendable {
 extension ResourceDefinition {
     /// The condition that the field has one of the values.
     ///
-    /// A text is found as one exact value among the words of the record, where the index on `search` serves all such fields at once
+    /// A unique value is found by what holds it unique; any other text as one exact value among the words of the record, where the index on `search` serves all such fields at once
     /// and together; any other kind through a tree of its own.
     func filter(_ field: Field, _ values: [SQLValue], of tenant: TenantID) -> Filter {
         let name = field.name
-        if field.type.isText { return Filter(exactly: field.parameter, values, of: tenant) }
+        if field.type.isText, !field.isUnique { return Filter(exactly: field.parameter, values, of: tenant) }
         // The owner's index is on whose record it is.
         let columns = name == owner && ownerKey != owner ? [ownerKey, name] : [name]
         let isOne = values.count == 1
         let conditions = columns.map { column -> SQL in
             isOne ? "\(unescaped: column) = \(values[0])" : "\(unescaped: column) = any(\(values.sqlValue))"
         }
+        let condition = SQL.joined(conditions, separator: " and ")
+        if field.isUnique { return Filter(condition, .unique) }
         return Filter(
-            SQL.joined(conditions, separator: " and "), isOne ? .value(of: name, inOrderOfCreation: field.givesOrder) : .values)
+            condition, isOne ? .value(of: name, inOrderOfCreation: field.givesOrder) : .values)
     }
 }
 

@@ -70,8 +70,8 @@ struct BatchReader: Sendable {
         _ json: JSON, as context: RequestContext, at pointer: String, on instant: Timestamp, maximumFaults: Int,
         members: inout [MemberReference]
     ) throws(Problem) -> Write {
-        guard let kind = json["op"]?.string, let action = ["create", "update", "delete"].first(where: { $0 == kind }) else {
-            throw .invalid([.init(pointer: "\(pointer)/op", code: .notAllowed, detail: "Expected create, update or delete.")])
+        guard let kind = json["op"]?.string, let action = ["create", "update", "delete", "upsert"].first(where: { $0 == kind }) else {
+            throw .invalid([.init(pointer: "\(pointer)/op", code: .notAllowed, detail: "Expected create, update, delete or upsert.")])
         }
         switch action {
         case "create":
@@ -83,18 +83,30 @@ struct BatchReader: Sendable {
             members = body.members
             return .create(id: RecordID(), body.changes, at: instant)
         case "update":
-            let object = try self.members(of: json, known: ["op", "id", "version", "body"], at: pointer, maximumFaults: maximumFaults)
+            let object = try self.members(
+                of: json, known: ["op", "id", "external_id", "version", "body"], at: pointer, maximumFaults: maximumFaults)
             try require(.update, context)
             let target = try target(object, at: pointer)
             let body = try reader.read(
                 object["body"] ?? .null, for: .patch, caller: context.user, pointer: "\(pointer)/body", maximumFaults: maximumFaults)
             members = body.members
-            return .update(id: target.id, body.changes, target.precondition)
+            return .update(target.record, body.changes, target.precondition)
+        case "upsert":
+            let object = try self.members(
+                of: json, known: ["op", "external_id", "version", "body"], at: pointer, maximumFaults: maximumFaults)
+            let target = try target(object, mayHaveID: false, at: pointer)
+            guard case .external(let externalID) = target.record else { throw .notFound }
+            let (upsert, references) = try reader.upsert(
+                object["body"] ?? .null, of: externalID, target.precondition == .none ? .always : .onlyChanges(target.precondition),
+                as: context, pointer: "\(pointer)/body", maximumFaults: maximumFaults, at: instant)
+            members = references
+            return .upsert(upsert)
         default:
-            let object = try self.members(of: json, known: ["op", "id", "version"], at: pointer, maximumFaults: maximumFaults)
+            let object = try self.members(
+                of: json, known: ["op", "id", "external_id", "version"], at: pointer, maximumFaults: maximumFaults)
             try require(.delete, context)
             let target = try target(object, at: pointer)
-            return .delete(id: target.id, target.precondition)
+            return .delete(target.record, target.precondition)
         }
     }
 
@@ -102,10 +114,28 @@ struct BatchReader: Sendable {
         try context.require(Permission(definition.permissions, action))
     }
 
-    private func target(_ object: JSONObject, at pointer: String) throws(Problem) -> (id: RecordID, precondition: Precondition) {
+    private func target(
+        _ object: JSONObject, mayHaveID: Bool = true, at pointer: String
+    ) throws(Problem) -> (record: RecordKey, precondition: Precondition) {
         var faults: [Problem.Fault] = []
-        let id = object["id"]?.string.flatMap { RecordID($0) }
-        if id == nil { faults.append(.init(pointer: "\(pointer)/id", code: .invalidFormat, detail: "Expected an id (UUID).")) }
+        var record: RecordKey?
+        if let json = object["external_id"] {
+            if object["id"] != nil {
+                faults.append(.init(pointer: "\(pointer)/external_id", code: .notAllowed, detail: "Expected id or external_id, not both."))
+            }
+            do throws(ValueFault) {
+                record = .external(try reader.externalID(json))
+            } catch {
+                faults.append(.init(pointer: "\(pointer)/external_id", code: error.code, detail: error.detail))
+            }
+        } else if mayHaveID {
+            record = object["id"]?.string.flatMap { RecordID($0) }.map { .id($0) }
+            if record == nil {
+                faults.append(.init(pointer: "\(pointer)/id", code: .invalidFormat, detail: "Expected an id (UUID), or external_id."))
+            }
+        } else {
+            faults.append(.init(pointer: "\(pointer)/external_id", code: .required, detail: "The member 'external_id' is required."))
+        }
         var precondition = Precondition.none
         switch object["version"] {
         case nil, .null: break
@@ -116,7 +146,7 @@ struct BatchReader: Sendable {
                 faults.append(.init(pointer: "\(pointer)/version", code: .invalidType, detail: "Expected an integer."))
             }
         }
-        guard let id, faults.isEmpty else { throw .invalid(faults) }
-        return (id, precondition)
+        guard let record, faults.isEmpty else { throw .invalid(faults) }
+        return (record, precondition)
     }
 }

@@ -44,8 +44,8 @@ extension Resource {
                         throw IdempotencyKey.inProgress
                     }
                     var results = BatchResults()
-                    for (written, write) in zip(try await store.perform(writes, as: context, in: transaction, columns: columns), writes) {
-                        results.append(written, status: write.status)
+                    for written in try await store.perform(writes, as: context, in: transaction, columns: columns) {
+                        results.append(written)
                     }
                     let body = results.finish()
                     if let key { _ = try await transaction.query(key.insertion(as: context, status: 200, body: body)) }
@@ -53,7 +53,13 @@ extension Resource {
                 }
                 return .json(body)
             } catch let failed as FailedWrite {
-                throw failed.problem.inOperation(failed.index)
+                // By now it is rolled back: who has a value that one of the writes wanted is none of them.
+                switch failed.reason {
+                case let error as PostgresError:
+                    throw try await store.problem(for: error, of: writes[failed.index], as: context).inOperation(failed.index)
+                case let problem as Problem: throw problem.inOperation(failed.index)
+                default: throw failed.reason
+                }
             }
         }
     }
@@ -87,7 +93,7 @@ extension Resource {
         for wave in waves(operations, as: context) {
             for outcome in try await outcomes(of: wave, in: operations, strangers, as: context, key: key, columns) {
                 switch outcome {
-                case .success((let written, let status)): results.append(written, status: status)
+                case .success(let written): results.append(written)
                 case .failure(let problem): results.append(problem, requestID: context.requestID)
                 }
             }
@@ -101,34 +107,56 @@ extension Resource {
         }
     }
 
-    /// Runs of operations that may be under way together: so many, all of one kind, and none of a record that another one of them is
-    /// about. What creates under a limit, or draws a number, goes one after another, so that the first ones sent are the first ones in.
+    /// Runs of operations that may be under way together: so many, all of one kind, none of a record that another one of them is about, and
+    /// none with a unique value of another one. What creates under a limit, or draws a number, goes one after another, so that the first
+    /// ones sent are the first ones in.
     private func waves(_ operations: [BatchReader.Operation], as context: RequestContext) -> [Range<Int>] {
         let isLimited = definition.planLimit.map { context.limits[$0] != nil } ?? false
         let isInTurn = isLimited || definition.number != nil
         var waves: [Range<Int>] = []
         var start = 0
-        var ids: Set<RecordID> = []
-        var status: Int?
+        var taken: Set<String> = []
+        var kind: Kind?
         for (index, operation) in operations.enumerated() {
             let write = try? operation.write.get()
-            let id = write?.id
-            defer { status = write?.status }
-            let isNext = index > 0 && (write?.status != status || (write?.status == 201 && isInTurn))
-            if index - start == Self.waveLength || isNext || id.map(ids.contains) == true {
+            let own = write.map(names(of:)) ?? []
+            defer { kind = write.map(Kind.init) }
+            let isNext = index > 0 && (write.map(Kind.init) != kind || (write?.mayCreate == true && isInTurn))
+            if index - start == Self.waveLength || isNext || !taken.isDisjoint(with: own) {
                 waves.append(start..<index)
                 start = index
-                ids = []
+                taken = []
             }
-            if let id { ids.insert(id) }
+            taken.formUnion(own)
         }
         return waves + [start..<operations.count]
+    }
+
+    /// Operations of one kind are about different records when they name different ones.
+    private struct Kind: Equatable {
+        let statuses: [Int]
+        let isByExternalID: Bool
+
+        init(_ write: Write) {
+            statuses = [write.status(isNew: false), write.status(isNew: true)]
+            isByExternalID = if case .external = write.record { true } else { false }
+        }
+    }
+
+    /// What the write calls its record by, or gives to it as its alone.
+    private func names(of write: Write) -> [String] {
+        let values = write.uniqueValues.map { "\($0.field.name) \($0.value)" }
+        switch write.record {
+        case .id(let id): return values + ["id \(id)"]
+        case .external(let id): return values + ["\(ResourceDefinition.externalID.name) \(id)"]
+        case nil: return values
+        }
     }
 
     /// As many as wait for each other at the database anyhow.
     private static let waveLength = 16
 
-    private typealias Outcome = Result<(Written, status: Int), Problem>
+    private typealias Outcome = Result<Written, Problem>
 
     private func outcomes(
         of wave: Range<Int>, in operations: [BatchReader.Operation], _ strangers: Set<UserID>, as context: RequestContext,
@@ -146,7 +174,7 @@ extension Resource {
                             try references.refuse(operation.members, strangers)
                             return try await store.perform(write, as: context, key: key, shape: shape)
                         }
-                        return (index, .success((written, write.status)))
+                        return (index, .success(written))
                     } catch let problem as Problem {
                         // Of the request as a whole, and no result of the operation that could be kept.
                         if problem.code == .idempotencyKeyReused || problem.code == .idempotencyInProgress { throw problem }
@@ -175,7 +203,7 @@ private struct BatchResults {
     private var isEmpty = true
     private(set) var hasServerFault = false
 
-    mutating func append(_ written: Written, status: Int) { append(status: status, body: written.record?.body) }
+    mutating func append(_ written: Written) { append(status: written.status, body: written.record?.body) }
 
     mutating func append(_ problem: Problem, requestID: String) {
         if problem.code.status >= 500 { hasServerFault = true }

@@ -21,18 +21,23 @@ extension Resource {
             try context.require(parent.permission(.read))
             let id: RecordID = try call.id()
             let (request, paging) = try lists.read(call.query, of: (field, id), as: context)
-            _ = try await parent.store.get(id, as: context)
+            _ = try await parent.store.get(.id(id), as: context)
             return .json(try await store.list(request, paging, as: context))
         }
     }
 
-    var get: Route {
-        .permitted(permission(.read), .get, "\(definition.path)/{id}", documents.get) { call, context in
-            let id: RecordID = try call.id()
-            guard !call.query.items.isEmpty else { return answer(call, try await store.get(id, as: context)) }
+    var get: Route { reading(at: "{id}", documents.get) { .id(try $0.id()) } }
+
+    /// - Parameters:
+    ///   - place: where it lies below the resource's path.
+    ///   - record: reads which record the call is about.
+    func reading(at place: String, _ operation: Operation, _ record: @escaping @Sendable (Call) throws -> RecordKey) -> Route {
+        .permitted(permission(.read), .get, "\(definition.path)/\(place)", operation) { call, context in
+            let key = try record(call)
+            guard !call.query.items.isEmpty else { return answer(call, try await store.get(key, as: context)) }
             let (selection, expansions) = try lists.shape(of: call.query)
-            if expansions.isEmpty { return answer(call, try await store.get(id, as: context, selection: selection)) }
-            let record = try await store.get(id, as: context, selection: selection, expanding: expansions)
+            if expansions.isEmpty { return answer(call, try await store.get(key, as: context, selection: selection)) }
+            let record = try await store.get(key, as: context, selection: selection, expanding: expansions)
             // Changes when what is expanded changes.
             return EntityTag.reply(to: call, record.body, tag: EntityTag.of(Int64(record.version) ?? 0, body: record.body))
         }

@@ -12,24 +12,32 @@ extension Resource {
         }
     }
 
-    var update: Route {
-        .permitted(permission(.update), .patch, "\(definition.path)/{id}", documents.update) { call, context in
+    var update: Route { changing(at: "{id}", documents.update) { .id(try $0.id()) } }
+
+    /// - Parameters:
+    ///   - place: where it lies below the resource's path.
+    ///   - record: reads which record the call is about.
+    func changing(at place: String, _ operation: Operation, _ record: @escaping @Sendable (Call) throws -> RecordKey) -> Route {
+        .permitted(permission(.update), .patch, "\(definition.path)/\(place)", operation) { call, context in
             try call.query.allowOnly([])
-            let id: RecordID = try call.id()
+            let record = try record(call)
             let json = try call.json()
             let key = try IdempotencyKey(call, body: json)
             let precondition = try Precondition(call, tagsHashBody: !lists.expansions.isEmpty)
             let body = try reader.read(json, for: .patch, caller: context.user)
-            return try await answer(.update(id: id, body.changes, precondition), members: body.members, as: context, key: key)
+            return try await answer(.update(record, body.changes, precondition), members: body.members, as: context, key: key)
         }
     }
 
-    var delete: Route {
-        .permitted(permission(.delete), .delete, "\(definition.path)/{id}", documents.delete) { call, context in
+    var delete: Route { removing(at: "{id}", documents.delete) { .id(try $0.id()) } }
+
+    /// As ``changing(at:_:_:)``.
+    func removing(at place: String, _ operation: Operation, _ record: @escaping @Sendable (Call) throws -> RecordKey) -> Route {
+        .permitted(permission(.delete), .delete, "\(definition.path)/\(place)", operation) { call, context in
             try call.query.allowOnly([])
             try call.refuseBody()
             let precondition = try Precondition(call, tagsHashBody: !lists.expansions.isEmpty)
-            return try await answer(.delete(id: try call.id(), precondition), as: context, key: try IdempotencyKey(call))
+            return try await answer(.delete(try record(call), precondition), as: context, key: try IdempotencyKey(call))
         }
     }
 
@@ -51,16 +59,16 @@ extension Resource {
         try faults.finish()
     }
 
-    private func answer(
+    func answer(
         _ write: Write, members: [MemberReference] = [], as context: RequestContext, key: IdempotencyKey?
     ) async throws -> Reply {
         if case .create = write { try requireScope(context, .create) }
         let written = try await perform(write, members: members, as: context, key: key)
         var headers = written.isReplayed ? [IdempotencyKey.replayed] : []
-        guard let record = written.record else { return Reply(status: write.status, headers: headers) }
+        guard let record = written.record else { return Reply(status: written.status, headers: headers) }
         headers.append(("etag", EntityTag.of(record.version)))
-        if case .create = write { headers.append(("location", "\(definition.path)/\(record.id)")) }
-        return .json(record.body, status: write.status, headers: headers)
+        if written.status == 201 { headers.append(("location", "\(definition.path)/\(record.id)")) }
+        return .json(record.body, status: written.status, headers: headers)
     }
 
     /// Confirms what the members refer to, then writes. A repeat is answered as before even when that has gone since.

@@ -79,10 +79,17 @@ struct ResourceDocuments: Sendable {
                     "items": [
                         "type": "object", "required": ["op"], "additionalProperties": false,
                         "properties": [
-                            "op": ["type": "string", "enum": ["create", "update", "delete"]],
+                            "op": ["type": "string", "enum": ["create", "update", "delete", "upsert"]],
                             "id": ["type": "string", "format": "uuid", "description": "Of what is updated or deleted."],
-                            "version": ["type": "integer", "description": "The version that the record must still have."],
-                            "body": ["description": "For create and update.", "anyOf": [reference("Create"), reference("Patch")]],
+                            "external_id": [
+                                "type": "string", "minLength": 1, "maxLength": 255,
+                                "description": "Of what is upserted; of what is updated or deleted instead of id.",
+                            ],
+                            "version": [
+                                "type": "integer",
+                                "description": "The version that the record must still have; with it an upsert makes none.",
+                            ],
+                            "body": ["description": "For create, update and upsert.", "anyOf": [reference("Create"), reference("Patch")]],
                         ],
                     ],
                 ],
@@ -126,13 +133,17 @@ struct ResourceDocuments: Sendable {
         Read on with after= until page.next is null; there is no end to how far. A filter takes several values with commas, different \
         filters must all hold. Members see the records that their role lets them see.
         """
+    /// Of values that are unique.
+    private static let takenText = """
+        A unique value that another live record has is refused with already_exists and the id of that record, if you may read it.
+        """
     private static let changeText = """
         Members that are absent stay as they are, null clears. With If-Match the change is refused with version_mismatch when somebody \
         else was faster; the answer then has the current version.
         """
     private static let batchText = """
         Each operation needs the permission of its own kind and counts against the limits. With atomic, all take effect or none, and the \
-        problem names the operation that failed; without, each has a result of its own, and a batch that broke off goes on when it is \
+        problem names the operation that failed; an upsert creates (201) or changes (200). Without atomic, each has a result of its own, and a batch that broke off goes on when it is \
         repeated with its key. A record of which a member is longer than \(ResourceStatements.largeValue) bytes is answered with id and \
         version, unless fields leaves that member out.
         """
@@ -154,8 +165,16 @@ struct ResourceDocuments: Sendable {
             "atomic": true,
             "operations": [
                 ["op": "create", "body": example(.create)], ["op": "update", "id": id, "version": 3, "body": example(.patch)],
+                ["op": "upsert", "external_id": ResourceDefinition.externalID.example ?? .null, "body": upsertExample],
             ],
         ]
+    }
+
+    /// A whole record without the id that the request names already.
+    private var upsertExample: JSON {
+        var body = example(.create).object ?? JSONObject()
+        body[ResourceDefinition.externalID.name] = nil
+        return .object(body)
     }
 
     private var limitErrors: [ErrorCode] { definition.planLimit == nil ? [] : [.planLimitReached] }
@@ -219,7 +238,8 @@ struct ResourceDocuments: Sendable {
 
     var create: Operation {
         Operation(
-            id: "create\(type)", summary: "Create a \(definition.singular)", tag: definition.name, parameters: [.idempotencyKey],
+            id: "create\(type)", summary: "Create a \(definition.singular)", description: Self.takenText, tag: definition.name,
+            parameters: [.idempotencyKey],
             body: reference("Create"), bodyExample: example(.create),
             responses: [.init(201, "The new \(definition.singular).", schema: reference(), headers: [.location, .tag])],
             errors: limitErrors + [.referenceNotFound, .alreadyExists])
@@ -227,7 +247,8 @@ struct ResourceDocuments: Sendable {
 
     var update: Operation {
         Operation(
-            id: "update\(type)", summary: "Change a \(definition.singular) (merge patch, RFC 7396)", description: Self.changeText,
+            id: "update\(type)", summary: "Change a \(definition.singular) (merge patch, RFC 7396)",
+            description: "\(Self.changeText) \(Self.takenText)",
             tag: definition.name,
             parameters: [.ifMatch, .idempotencyKey], body: reference("Patch"), bodyExample: example(.patch),
             responses: [.init(200, "The changed \(definition.singular).", schema: reference())],
@@ -255,9 +276,63 @@ struct ResourceDocuments: Sendable {
         }
     }
 
+    // MARK: By the ids of another system
+
+    private static let externalID = Operation.Parameter(
+        "external_id", in: .path, schema: ["type": "string", "minLength": 1, "maxLength": 255],
+        "The id that another system knows the record by, percent-encoded.")
+
+    private var upsertText: String {
+        """
+        Where no live record has the external id, one is made: with what the body says, the defaults for the rest (201). Where one has it, \
+        the body changes it as a merge patch (200); a body that says nothing new changes nothing. Making needs the permission \
+        \(definition.permissions.rawValue).create, changing \(definition.permissions.rawValue).update. If-None-Match: * only makes, \
+        If-Match: * or a version only changes; else the answer is version_mismatch. A deleted record counts for none. An external id that a \
+        record has which you may not see is refused with already_exists, without its id.
+        """
+    }
+
+    var getByExternalID: Operation {
+        var operation = get
+        operation.id = "get\(type)ByExternalID"
+        operation.summary = "Read the \(definition.singular) with an external id"
+        operation.parameters.append(Self.externalID)
+        return operation
+    }
+
+    var upsert: Operation {
+        Operation(
+            id: "upsert\(type)", summary: "Make the \(definition.singular) with an external id, or change it", description: upsertText,
+            tag: definition.name, parameters: [Self.externalID, .ifMatch, .onlyMakes, .idempotencyKey], body: reference("Patch"),
+            bodyExample: upsertExample,
+            responses: [
+                .init(200, "The \(definition.singular), changed.", schema: reference()),
+                .init(201, "The new \(definition.singular).", schema: reference(), headers: [.location]),
+            ],
+            errors: limitErrors + [.referenceNotFound, .alreadyExists])
+    }
+
+    var updateByExternalID: Operation {
+        var operation = update
+        operation.id = "update\(type)ByExternalID"
+        operation.summary = "Change the \(definition.singular) with an external id (merge patch, RFC 7396)"
+        operation.parameters.append(Self.externalID)
+        return operation
+    }
+
+    var deleteByExternalID: Operation {
+        var operation = delete
+        operation.id = "delete\(type)ByExternalID"
+        operation.summary = "Delete the \(definition.singular) with an external id"
+        operation.parameters.append(Self.externalID)
+        return operation
+    }
+
+    // MARK: Many and back
+
     var restore: Operation {
         Operation(
-            id: "restore\(type)", summary: "Restore a deleted \(definition.singular)", tag: definition.name,
+            id: "restore\(type)", summary: "Restore a deleted \(definition.singular)", description: Self.takenText, tag: definition.name,
             parameters: [.ifMatch, .idempotencyKey],
             responses: [.init(200, "The restored \(definition.singular).", schema: reference())],
             errors: limitErrors
@@ -272,6 +347,6 @@ struct ResourceDocuments: Sendable {
             description: Self.batchText,
             tag: definition.name, parameters: [Self.fields, .idempotencyKey], body: reference("Batch"), bodyExample: batchExample,
             responses: [.init(200, "The results in the order of the operations.", schema: reference("BatchResults"))],
-            errors: limitErrors + [.notFound, .versionMismatch, .referenceNotFound, .alreadyExists])
+            errors: limitErrors + [.notFound, .versionMismatch, .referenceNotFound, .alreadyExists, .conflict])
     }
 }

@@ -63,6 +63,11 @@ struct ListStatements: Sendable {
         conditions(of: request, as: context).others.isEmpty
     }
 
+    /// Whether a condition on unique values finds all there is at once. Of deleted records any number may have had one value.
+    func hasFew(_ request: ListRequest) -> Bool {
+        !request.isDeleted && request.filters.contains { $0.index == .unique }
+    }
+
     // MARK: Rows
 
     /// Selects the page's rows and one more, which tells whether another page follows; with a limit that is no step of

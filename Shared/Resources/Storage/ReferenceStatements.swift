@@ -40,7 +40,7 @@ struct ReferenceStatements: Sendable {
 
     /// The conditions of a write, all of which must hold; none for most.
     func conditions(of write: Write, as context: RequestContext) -> [SQL] {
-        if isLockedFirst(write) { return permissions(toDelete: write.id, as: context) }
+        if isLockedFirst(write) { return permissions(toDelete: id(of: write, as: context), as: context) }
         return leads(of: write, as: context).map(\.sql)
     }
 
@@ -64,7 +64,21 @@ struct ReferenceStatements: Sendable {
                 condition.sql = "(\(unescaped: name) is null or " + condition.sql + ")"
                 return condition
             }
-        case .delete: return []
+        // An upsert is held to what its parts are held to.
+        case .delete, .upsert: return []
+        }
+    }
+
+    /// The id of the record that the write is about.
+    private func id(of write: Write, as context: RequestContext) -> SQL {
+        switch write.record {
+        case .id(let id): "\(id)"
+        case .external(let id):
+            """
+            (select named.id from \(unescaped: table) as named where named.tenant_id = \(context.tenant) \
+            and named.external_id = \(id) and named.deleted_at is null)
+            """
+        case nil: "null::uuid"
         }
     }
 
@@ -101,7 +115,7 @@ struct ReferenceStatements: Sendable {
 
     // MARK: What refers to a record
 
-    private func permissions(toDelete id: RecordID, as context: RequestContext) -> [SQL] {
+    private func permissions(toDelete id: SQL, as context: RequestContext) -> [SQL] {
         incoming.map { reference in
             switch reference.onDelete {
             case .refuse: "not exists (" + referring(reference, to: id, as: context) + ")"
@@ -110,14 +124,14 @@ struct ReferenceStatements: Sendable {
         }
     }
 
-    private func referring(_ reference: ResourceCatalogue.Reference, to id: RecordID, as context: RequestContext) -> SQL {
+    private func referring(_ reference: ResourceCatalogue.Reference, to id: SQL, as context: RequestContext) -> SQL {
         """
         select from \(unescaped: reference.source.table) as referring where referring.tenant_id = \(context.tenant) \
         and referring.\(unescaped: reference.field.name) = \(id) and referring.deleted_at is null
         """
     }
 
-    private func count(_ reference: ResourceCatalogue.Reference, to id: RecordID, as context: RequestContext, most: Int) -> SQL {
+    private func count(_ reference: ResourceCatalogue.Reference, to id: SQL, as context: RequestContext, most: Int) -> SQL {
         "(select count(*) from (" + referring(reference, to: id, as: context) + " limit \(unescaped: String(most + 1))) as counted)"
     }
 
@@ -139,14 +153,15 @@ struct ReferenceStatements: Sendable {
     /// Asks which of the conditions did not hold; `nil` when the write had none. For ``refusal(of:answer:as:)``.
     func question(of write: Write, as context: RequestContext) -> SQL? {
         if isLockedFirst(write) {
-            let counts = incoming.map { count($0, to: write.id, as: context, most: Self.maximumCounted) }
+            let id = id(of: write, as: context)
+            let counts = incoming.map { count($0, to: id, as: context, most: Self.maximumCounted) }
             return counts.isEmpty ? nil : "select " + SQL.joined(counts, separator: ", ")
         }
         let conditions = leads(of: write, as: context).map { "coalesce(" + $0.sql + ", false)" as SQL }
         if conditions.isEmpty { return nil }
         let question: SQL = "select " + SQL.joined(conditions, separator: ", ")
         if case .create = write { return question }
-        return question + " from \(unescaped: table) where tenant_id = \(context.tenant) and id = \(write.id)"
+        return question + " from \(unescaped: table) where tenant_id = \(context.tenant) and id = " + id(of: write, as: context)
     }
 
     /// What the answer means; `nil` when all conditions hold by now.

@@ -1,60 +1,12 @@
 import Core
 import Postgres
 
-/// A write of one record, checked and ready to become SQL.
-enum Write: Sendable {
-    /// `at` is when it is said to have been made; the transaction's time unless given.
-    case create(id: RecordID, [Change], at: Timestamp? = nil)
-    /// Without changes it reads the record, under the same conditions.
-    case update(id: RecordID, [Change], Precondition)
-    case delete(id: RecordID, Precondition)
-    case restore(id: RecordID, Precondition)
-
-    var id: RecordID {
-        switch self {
-        case .create(let id, _, _), .update(let id, _, _), .delete(let id, _), .restore(let id, _): id
-        }
-    }
-
-    /// The status of the answer when it succeeds.
-    var status: Int {
-        switch self {
-        case .create: 201
-        case .update, .restore: 200
-        case .delete: 204
-        }
-    }
-
-    /// In which order several writes of a transaction run: those of rows that are there by their ids, then what creates. So places that
-    /// are given up are there for what is new.
-    var place: String {
-        if case .create = self { "new" } else { id.description }
-    }
-
-    var precondition: Precondition {
-        switch self {
-        case .create: .none
-        case .update(_, _, let precondition), .delete(_, let precondition), .restore(_, let precondition): precondition
-        }
-    }
-}
-
-extension Write {
-    /// Whether a record in this state is one that the write is for; without a state, whether it needs none.
-    func isAsWanted(version: Int64?, isDeleted: Bool?) -> Bool {
-        if case .create = self { return true }
-        guard let version, let isDeleted else { return false }
-        if case .versions(let versions) = precondition, !versions.contains(version) { return false }
-        return if case .restore = self { isDeleted } else { !isDeleted }
-    }
-}
-
 /// Builds the SQL of a resource. The parts are made once; the text for one shape of request is the same each time, so that the
 /// server plans it once for each connection.
 struct ResourceStatements: Sendable {
     let definition: ResourceDefinition
     let references: ReferenceStatements
-    private let table: String
+    let table: String
     private let columnNames: String
     /// The columns as an array of text, headed by their names: an answer is rendered again as it was, even after a release
     /// that has added a field.
@@ -63,6 +15,7 @@ struct ResourceStatements: Sendable {
     private let boundedNames: String
     private let boundedAnswer: String
     private let findText: String
+    private let findExternalText: String
     private let insertText: String
 
     init(_ definition: ResourceDefinition, among catalogue: ResourceCatalogue) {
@@ -83,7 +36,9 @@ struct ResourceStatements: Sendable {
         boundedAnswer =
             "case when is_large then array['\(small.joined(separator: ","))', \(small.map { "\($0)::text" }.joined(separator: ", "))] "
             + "else \(answer) end"
-        findText = "select \(columnNames) from \(table) where tenant_id = $1 and id = $2 and deleted_at is null"
+        let find = "select \(columnNames) from \(table) where tenant_id = $1 and "
+        findText = find + "id = $2 and deleted_at is null"
+        findExternalText = find + "external_id = $2 and deleted_at is null"
         insertText = "insert into \(table) (tenant_id, id, created_by, updated_by"
     }
 
@@ -99,55 +54,77 @@ struct ResourceStatements: Sendable {
 
     // MARK: Reading
 
-    func find(_ id: RecordID, as context: RequestContext) -> SQL {
-        let sql = SQL(unescaped: findText, binds: [context.tenant.sqlValue, id.sqlValue])
+    func find(_ record: RecordKey, as context: RequestContext) -> SQL {
+        let sql =
+            switch record {
+            case .id(let id): SQL(unescaped: findText, binds: [context.tenant.sqlValue, id.sqlValue])
+            case .external(let id): SQL(unescaped: findExternalText, binds: [context.tenant.sqlValue, id.sqlValue])
+            }
         // The most frequent statement of all is taken as it is.
         return context.scopes[definition.permissions] == .all ? sql : sql + scope(of: context)
     }
 
     /// The same with what is shown beside references; then the record's version.
-    func find(_ id: RecordID, _ projection: Projection, as context: RequestContext) -> SQL {
+    func find(_ record: RecordKey, _ projection: Projection, as context: RequestContext) -> SQL {
         let cells = projection.cells(of: table).map(\.source).joined(separator: ", ")
         let rows: SQL =
-            "select * from \(unescaped: table) where tenant_id = \(context.tenant) and id = \(id) and deleted_at is null"
-            + scope(of: context)
+            "select * from \(unescaped: table) where " + key(record, context) + " and deleted_at is null" + scope(of: context)
         return "select \(unescaped: cells), \(unescaped: table).version from (" + rows + ") as \(unescaped: table)"
             + projection.joins(to: table, as: context)
     }
 
-    private func scope(of context: RequestContext) -> SQL {
+    func scope(of context: RequestContext) -> SQL {
         definition.reach(of: context).map { " and " + $0 } ?? ""
     }
 
     // MARK: Writing
 
-    /// Reads the record of an update that changes nothing, if it is that.
-    func unchanged(by write: Write, as context: RequestContext, returning: Returning) -> SQL? {
-        guard case .update(let id, let changes, let precondition) = write, !changes.isEmpty else { return nil }
-        return "select \(unescaped: names(returning)) from \(unescaped: table)" + target(id, "deleted_at is null", precondition, context)
-            + " and not (" + difference(changes) + ")"
+    /// A statement, and what goes before its result in its `with`.
+    struct Statement {
+        var parts: SQL?
+        var result: SQL
+
+        var whole: SQL { parts.map { "with " + $0 + " " + result } ?? result }
+
+        /// The same with its rows named `written`, for what follows.
+        var written: SQL { (parts.map { "with " + $0 + ", " } ?? "with ") + "written as (" + result + ")" }
+    }
+
+    /// Reads the record of an update that changes nothing, if it is that. An upsert reads it itself.
+    func unchanged(by write: Write, as context: RequestContext, returning: Returning) -> Statement? {
+        guard case .update(let record, let changes, let precondition) = write else { return nil }
+        return unchanged(record, changes, precondition, as: context, returning: names(returning))
+    }
+
+    func unchanged(
+        _ record: RecordKey, _ changes: [Change], _ precondition: Precondition, as context: RequestContext, returning names: String
+    ) -> Statement? {
+        guard !changes.isEmpty else { return nil }
+        return Statement(
+            result: "select \(unescaped: names) from \(unescaped: table)" + target(record, "deleted_at is null", precondition, context)
+                + " and not (" + difference(changes) + ")")
     }
 
     /// One statement for the write and, with a key, its record: both happen or none.
     func write(_ write: Write, as context: RequestContext, key: IdempotencyKey?, returning: Returning) -> SQL {
-        let isRemoval = if case .delete = write { true } else { false }
-        let statement = statement(for: write, as: context, returning: isRemoval ? "id" : names(returning))
+        let statement = statement(for: write, as: context, returning)
         let effects = references.effects(of: write, as: context)
         if let key { return keyed(statement, of: write, key, as: context, returning, beside: effects) }
         return effects.isEmpty
-            ? statement : "with written as (" + SQL.joined([statement + ")"] + effects, separator: ", ") + " select * from written"
+            ? statement.whole : SQL.joined([statement.written] + effects, separator: ", ") + " select * from written"
     }
 
     /// One statement that writes, or gives the record when the write changes nothing of it. What it gives is bounded.
     func writeOrRead(_ write: Write, as context: RequestContext) -> SQL {
-        let statement = self.write(write, as: context, key: nil, returning: .bounded)
-        guard let reading = unchanged(by: write, as: context, returning: .bounded) else { return statement }
-        return "with written as (" + statement + ") select * from written union all " + reading
+        guard let reading = unchanged(by: write, as: context, returning: .bounded) else {
+            return self.write(write, as: context, key: nil, returning: .bounded)
+        }
+        return statement(for: write, as: context, .bounded).written + " select * from written union all " + reading.result
     }
 
     /// The statement with the key's record of what it returns, and with what else it does.
     func keyed(
-        _ statement: SQL, of write: Write, _ key: IdempotencyKey, as context: RequestContext, _ returning: Returning,
+        _ statement: Statement, of write: Write, _ key: IdempotencyKey, as context: RequestContext, _ returning: Returning,
         beside effects: [SQL] = []
     ) -> SQL {
         let stored: String =
@@ -156,8 +133,13 @@ struct ResourceStatements: Sendable {
             case (_, .whole): answer
             case (_, .bounded): boundedAnswer
             }
-        return "with written as (" + SQL.joined([statement + ")"] + effects, separator: ", ") + ", key as ("
-            + key.columns(as: context, status: write.status)
+        let status: SQL =
+            if case .upsert = write {
+                "case when is_new then \(unescaped: String(write.status(isNew: true))) else \(unescaped: String(write.status(isNew: false))) end"
+            } else {
+                "\(write.status(isNew: false))::integer"
+            }
+        return SQL.joined([statement.written] + effects, separator: ", ") + ", key as (" + key.columns(as: context, status: status)
             + " \(unescaped: stored) from written) select * from written"
     }
 
@@ -168,37 +150,53 @@ struct ResourceStatements: Sendable {
         }
     }
 
-    private func statement(for write: Write, as context: RequestContext, returning: String) -> SQL {
+    private func statement(for write: Write, as context: RequestContext, _ returning: Returning) -> Statement {
+        let names = names(returning)
         switch write {
         case .create(let id, let changes, let instant):
-            let names = changes.map { ", \($0.field.name)" }.joined() + (instant == nil ? "" : ", created_at, updated_at")
-            let conditions = references.conditions(of: write, as: context)
-            let source = conditions.isEmpty ? "values (" : "select "
-            var sql: SQL =
-                "\(unescaped: insertText)\(unescaped: names)) \(unescaped: source)\(context.tenant), \(id), \(context.user), \(context.user)"
-            for change in changes {
-                guard case .set(let value) = change.value else { continue }
-                sql += ", \(value)"
-            }
-            if let instant { sql += ", \(instant), \(instant)" }
-            sql += conditions.isEmpty ? ")" : " where " + SQL.joined(conditions, separator: " and ")
-            return sql + " returning \(unescaped: returning)"
-        case .update(let id, let changes, let precondition):
-            let live: SQL = "deleted_at is null"
-            if changes.isEmpty {
-                return "select \(unescaped: returning) from \(unescaped: table)" + target(id, live, precondition, context)
-            }
-            // What the record has already is no change: no version, no entry in the trail.
-            return changed(changes.map(assignment), by: context) + target(id, live, precondition, context)
-                + " and (" + difference(changes) + ")" + held(write, as: context) + " returning \(unescaped: returning)"
-        case .delete(let id, let precondition):
-            return changed(["deleted_at = now()"], by: context) + target(id, "deleted_at is null", precondition, context)
-                + held(write, as: context) + " returning \(unescaped: returning)"
+            return Statement(
+                result: insertion(id, changes, at: instant, as: context) + " returning \(unescaped: names)")
+        case .update(let record, let changes, let precondition):
+            return Statement(result: update(record, changes, precondition, as: context, returning: names))
+        case .delete(let record, let precondition):
+            return Statement(
+                result: changed(["deleted_at = now()"], by: context) + target(record, "deleted_at is null", precondition, context)
+                    + held(write, as: context) + " returning id")
         case .restore(let id, let precondition):
-            return changed(["deleted_at = null"] + references.assignments(of: write), by: context)
-                + target(id, "deleted_at is not null", precondition, context) + held(write, as: context)
-                + " returning \(unescaped: returning)"
+            return Statement(
+                result: changed(["deleted_at = null"] + references.assignments(of: write), by: context)
+                    + target(.id(id), "deleted_at is not null", precondition, context) + held(write, as: context)
+                    + " returning \(unescaped: names)")
+        case .upsert(let upsert): return self.upsert(upsert, as: context, returning: names)
         }
+    }
+
+    /// - Parameter conditions: what must hold beside what references hold it to.
+    func insertion(
+        _ id: RecordID, _ changes: [Change], at instant: Timestamp?, as context: RequestContext, where conditions: [SQL] = []
+    ) -> SQL {
+        let names = changes.map { ", \($0.field.name)" }.joined() + (instant == nil ? "" : ", created_at, updated_at")
+        let conditions = conditions + references.conditions(of: .create(id: id, changes, at: instant), as: context)
+        let source = conditions.isEmpty ? "values (" : "select "
+        var sql: SQL =
+            "\(unescaped: insertText)\(unescaped: names)) \(unescaped: source)\(context.tenant), \(id), \(context.user), \(context.user)"
+        for change in changes {
+            guard case .set(let value) = change.value else { continue }
+            sql += ", \(value)"
+        }
+        if let instant { sql += ", \(instant), \(instant)" }
+        return sql + (conditions.isEmpty ? ")" : " where " + SQL.joined(conditions, separator: " and "))
+    }
+
+    func update(
+        _ record: RecordKey, _ changes: [Change], _ precondition: Precondition, as context: RequestContext, returning names: String
+    ) -> SQL {
+        let live: SQL = "deleted_at is null"
+        if changes.isEmpty { return "select \(unescaped: names) from \(unescaped: table)" + target(record, live, precondition, context) }
+        // What the record has already is no change: no version, no entry in the trail.
+        return changed(changes.map(assignment), by: context) + target(record, live, precondition, context)
+            + " and (" + difference(changes) + ")" + held(.update(record, changes, precondition), as: context)
+            + " returning \(unescaped: names)"
     }
 
     /// What references hold the write to, as further conditions.
@@ -212,10 +210,18 @@ struct ResourceStatements: Sendable {
             + SQL.joined(assignments, separator: ", ")
     }
 
-    private func target(_ id: RecordID, _ state: SQL, _ precondition: Precondition, _ context: RequestContext) -> SQL {
-        var sql: SQL = " where tenant_id = \(context.tenant) and id = \(id) and " + state + scope(of: context)
+    private func target(_ record: RecordKey, _ state: SQL, _ precondition: Precondition, _ context: RequestContext) -> SQL {
+        var sql: SQL = " where " + key(record, context) + " and " + state + scope(of: context)
         if case .versions(let versions) = precondition { sql += " and version = any(\(versions))" }
         return sql
+    }
+
+    /// The condition that a row is the one, as far as its index knows.
+    func key(_ record: RecordKey, _ context: RequestContext) -> SQL {
+        switch record {
+        case .id(let id): "tenant_id = \(context.tenant) and id = \(id)"
+        case .external(let id): "tenant_id = \(context.tenant) and external_id = \(id)"
+        }
     }
 
     /// Whether any of the changes changes something.
@@ -235,15 +241,28 @@ struct ResourceStatements: Sendable {
         }
     }
 
-    /// Locks the rows in the order of their ids, and tells of each its id, version and whether it is deleted.
-    func lock(_ ids: [RecordID], as context: RequestContext) -> SQL {
-        "select id, version, deleted_at is not null from \(unescaped: table) where tenant_id = \(context.tenant) and id = any(\(ids)::uuid[])"
-            + scope(of: context) + " order by id for update"
+    /// Locks the rows in the order of their ids, and tells of each its id, version, whether it is deleted, and its external id.
+    func lock(_ records: Set<RecordKey>, as context: RequestContext) -> SQL {
+        var ids: [RecordID] = []
+        var external: [String] = []
+        for record in records {
+            switch record {
+            case .id(let id): ids.append(id)
+            case .external(let id): external.append(id)
+            }
+        }
+        var named: SQL = "id = any(\(ids.sorted())::uuid[])"
+        if !external.isEmpty { named = "(" + named + " or external_id = any(\(external.sorted())::text[]) and deleted_at is null)" }
+        return """
+            select id, version, deleted_at is not null, external_id from \(unescaped: table) \
+            where tenant_id = \(context.tenant) and \(named)\(scope(of: context)) order by id for update
+            """
     }
 
     /// Tells why a write found no row: version and whether it is deleted, for a row that the caller may see.
-    func state(of id: RecordID, as context: RequestContext) -> SQL {
-        "select version, deleted_at is not null from \(unescaped: table) where tenant_id = \(context.tenant) and id = \(id)"
-            + scope(of: context)
+    func state(of record: RecordKey, as context: RequestContext) -> SQL {
+        var sql: SQL = "select version, deleted_at is not null from \(unescaped: table) where " + key(record, context)
+        if case .external = record { sql += " and deleted_at is null" }
+        return sql + scope(of: context)
     }
 }

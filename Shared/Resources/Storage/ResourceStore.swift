@@ -13,13 +13,15 @@ struct Record: Sendable {
 struct Written: Sendable {
     /// `nil` for a removal, whose answer has no body.
     var record: Record?
+    var status: Int
     var isReplayed = false
 }
 
 /// One of several writes has failed, and with it all of them.
 struct FailedWrite: Error {
     var index: Int
-    var problem: Problem
+    /// A ``PostgresError`` or a ``Problem``.
+    var reason: any Error
 }
 
 /// Reads and writes the records of one resource, each in one round trip. Takes what is checked already and authorizes nothing;
@@ -44,8 +46,8 @@ struct ResourceStore: Sendable {
     // MARK: Reading
 
     /// - Throws: ``Problem`` `not_found`.
-    func get(_ id: RecordID, as context: RequestContext, selection: [Column]? = nil) async throws -> Record {
-        let result = try await answering { try await postgres.batch(as: context, [statements.find(id, as: context)])[0] }
+    func get(_ key: RecordKey, as context: RequestContext, selection: [Column]? = nil) async throws -> Record {
+        let result = try await answering { try await postgres.batch(as: context, [statements.find(key, as: context)])[0] }
         guard let row = result.first else { throw Problem.notFound }
         return record(row, selection)
     }
@@ -54,12 +56,13 @@ struct ResourceStore: Sendable {
     ///
     /// - Throws: ``Problem`` `not_found`.
     func get(
-        _ id: RecordID, as context: RequestContext, selection: [Column], expanding expansions: [Expansion]
+        _ key: RecordKey, as context: RequestContext, selection: [Column], expanding expansions: [Expansion]
     ) async throws -> Record {
         let projection = Projection(selection, expanding: expansions, in: definition.columns)
-        let result = try await answering { try await postgres.batch(as: context, [statements.find(id, projection, as: context)])[0] }
+        let result = try await answering { try await postgres.batch(as: context, [statements.find(key, projection, as: context)])[0] }
         guard let row = result.first else { throw Problem.notFound }
-        var record = Record(id: id.description, version: row.text(projection.cellCount) ?? "", body: [])
+        let id = if case .id(let id) = key { id.description } else { "" }
+        var record = Record(id: id, version: row.text(projection.cellCount) ?? "", body: [])
         RowRenderer(projection).append(row, to: &record.body)
         return record
     }
@@ -107,6 +110,7 @@ struct ResourceStore: Sendable {
         if lists.isInOrder(request, as: context) {
             return (try await postgres.batch(as: context, [lists.page(request, .inOrder, as: context)])[0], .inOrder)
         }
+        if lists.hasFew(request) { return (try await postgres.batch(as: context, [lists.page(request, .all, as: context)])[0], .all) }
         var look = Self.looks.first
         var pace = PostgresClient.Pace.short
         while let length = look {
@@ -181,6 +185,14 @@ struct ResourceStore: Sendable {
             case .bounded: .bounded
             }
         }
+
+        /// How many columns of an answer follow those of the record.
+        var furtherColumns: Int {
+            switch self {
+            case .whole: 0
+            case .bounded: 1
+            }
+        }
     }
 
     /// Runs the write in one round trip; only a failure, or a change that changes nothing, costs another, to learn its reason.
@@ -191,74 +203,118 @@ struct ResourceStore: Sendable {
         _ write: Write, as context: RequestContext, key: IdempotencyKey? = nil, shape: Shape = .whole, attempts: Int = 4
     ) async throws -> Written {
         let statement = statements.write(write, as: context, key: key, returning: shape.returning)
+        let locks = statements.locks(of: [write], as: context).map { [$0] } ?? []
         let row: PostgresRow?
         do {
-            let first = statements.references.isLockedFirst(write) ? [statements.lock([write.id], as: context)] : []
-            row = try await postgres.batch(as: context, first + [statement]).last?.first
+            let first =
+                statements.references.isLockedFirst(write) ? [statements.lock(Set([write.record].compactMap(\.self)), as: context)] : []
+            row = try await postgres.batch(as: context, locks + first + [statement]).last?.first
         } catch let error as PostgresError {
-            throw failures.problem(for: error, as: context)
+            throw try await problem(for: error, of: write, as: context)
         }
         if let row { return try written(row, by: write, shape) }
-        return try await answering { () async throws in
+        return try await answering { () async throws -> Written in
             if let written = try await unchanged(write, as: context, key: key, shape) { return written }
-            let state = try await postgres.batch(as: context, [statements.state(of: write.id, as: context)])[0]
-            let version = try state.first.map { try $0.decode(0, as: Int64.self) }
-            let isDeleted = try state.first.map { try $0.decode(1, as: Bool.self) }
-            if write.isAsWanted(version: version, isDeleted: isDeleted) {
-                if let question = statements.references.question(of: write, as: context) {
-                    let answer = try await postgres.batch(as: context, [question])[0]
-                    if let refusal = try statements.references.refusal(of: write, answer: answer, as: context) { throw refusal }
-                }
-                // As wanted when the write came, and changed by somebody else before it was read: the write is tried again.
-                if attempts > 1 { return try await perform(write, as: context, key: key, shape: shape, attempts: attempts - 1) }
-            }
-            throw try failures.problem(for: write, state: state)
+            if let problem = try await problem(for: write, as: context, mayRepeat: attempts > 1) { throw problem }
+            // As wanted when the write came, and changed by somebody else before it was read: the write is tried again.
+            return try await perform(write, as: context, key: key, shape: shape, attempts: attempts - 1)
         }
     }
 
     /// The record as it is, when the write changes nothing of it. For the repeat of a change that has taken effect this fails at its key.
     private func unchanged(_ write: Write, as context: RequestContext, key: IdempotencyKey?, _ shape: Shape) async throws -> Written? {
         guard let reading = statements.unchanged(by: write, as: context, returning: shape.returning) else { return nil }
-        let statement = key.map { statements.keyed(reading, of: write, $0, as: context, shape.returning) } ?? reading
+        let statement = key.map { statements.keyed(reading, of: write, $0, as: context, shape.returning) } ?? reading.whole
         return try await postgres.batch(as: context, [statement])[0].first.map { try written($0, by: write, shape) }
+    }
+
+    /// Why the write found no row; `nil` when it would find one now, and may be tried again.
+    private func problem(for write: Write, as context: RequestContext, mayRepeat: Bool) async throws -> Problem? {
+        var questions = write.record.map { [statements.state(of: $0, as: context)] } ?? []
+        if case .upsert(let upsert) = write { questions.append(statements.isTaken(upsert.externalID, as: context)) }
+        let answers = questions.isEmpty ? [] : try await postgres.batch(as: context, questions)
+        let version = try answers.first?.first?.decode(0, as: Int64.self)
+        let isDeleted = try answers.first?.first?.decode(1, as: Bool.self)
+        if case .upsert(let upsert) = write,
+            let problem = failures.problem(for: upsert, version: version, isTaken: try answers[1][0].decode(0))
+        {
+            return problem
+        }
+        guard let effect = effective(write, isThere: version != nil), effect.isAsWanted(version: version, isDeleted: isDeleted) else {
+            guard let version, let isDeleted else { return .notFound }
+            return failures.problem(for: write, version: version, isDeleted: isDeleted)
+        }
+        if let question = statements.references.question(of: effect, as: context) {
+            let answer = try await postgres.batch(as: context, [question])[0]
+            if let refusal = try statements.references.refusal(of: effect, answer: answer, as: context) { return refusal }
+        }
+        return mayRepeat ? nil : WriteFailures.raced
+    }
+
+    /// What the write comes to for a record that is there, or is not; `nil` for an upsert that is to do nothing then.
+    private func effective(_ write: Write, isThere: Bool) -> Write? {
+        if case .upsert(let upsert) = write { upsert.write(isThere: isThere) } else { write }
+    }
+
+    /// What the failure of the database means, with the record that has the value which the write wanted.
+    func problem(for error: PostgresError, of write: Write, as context: RequestContext) async throws -> Problem {
+        guard let field = failures.takenField(error), context.permissions.contains(Permission(definition.permissions, .read)),
+            let question = statements.holder(of: field, wantedBy: write, as: context)
+        else { return failures.problem(for: error, as: context) }
+        let holder = try await answering { try await postgres.batch(as: context, [question])[0].first }
+        return failures.taken(field, by: try holder?.decode(0), underlying: error)
     }
 
     /// Runs the writes inside a transaction that is decided elsewhere, in one round trip.
     ///
-    /// The rows that they are about are locked first, in the order of their ids, before the counters of limits and numbers: so two
-    /// transactions do not wait for each other in a circle, whatever the order of their writes.
-    /// - Throws: ``FailedWrite`` with the ``Problem`` of one of the writes; the transaction can only be rolled back.
+    /// The unique values that they give are locked first, then the rows that they are about, in the order of their ids, before the counters
+    /// of limits and numbers: so two transactions do not wait for each other in a circle, whatever the order of their writes.
+    /// - Throws: ``FailedWrite`` with what one of the writes failed of; the transaction can only be rolled back.
     func perform(
         _ writes: [Write], as context: RequestContext, in transaction: borrowing PostgresTransaction, columns: [Column]
     ) async throws -> [Written] {
-        let order = writes.indices.sorted { (writes[$0].place, $0) < (writes[$1].place, $1) }
-        let present = writes.compactMap { write -> RecordID? in
-            if case .create = write { return nil }
-            return write.id
-        }
+        let order = Self.order(of: writes)
+        let locks =
+            (statements.locks(of: writes, as: context).map { [$0] } ?? [])
+            + [statements.lock(Set(writes.compactMap(\.record)), as: context)]
         let results: [PostgresResult]
         do {
-            results = try await transaction.batch(
-                [statements.lock(Array(Set(present)).sorted(), as: context)] + order.map { statements.writeOrRead(writes[$0], as: context) }
-            )
+            results = try await transaction.batch(locks + order.map { statements.writeOrRead(writes[$0], as: context) })
         } catch let error as PostgresError {
-            guard let index = error.statementIndex, index > 0 else { throw error }
-            throw FailedWrite(index: order[index - 1], problem: failures.problem(for: error, as: context))
+            guard let index = error.statementIndex, index >= locks.count else { throw error }
+            throw FailedWrite(index: order[index - locks.count], reason: error)
         }
         let shape = Shape.bounded(columns)
         var written: [Written?] = Array(repeating: nil, count: writes.count)
-        for (result, index) in zip(results.dropFirst(), order) {
+        for (result, index) in zip(results.dropFirst(locks.count), order) {
             written[index] = try result.first.map { try self.written($0, by: writes[index], shape) }
         }
         if let index = written.firstIndex(where: { $0 == nil }) {
+            let states = results[locks.count - 1]
+            let write = try effective(writes[index], isThere: row(of: writes[index].record, among: states) != nil)
             var refusal: Problem?
-            if let question = statements.references.question(of: writes[index], as: context) {
-                refusal = try statements.references.refusal(
-                    of: writes[index], answer: try await transaction.query(question), as: context)
+            if let write, let question = statements.references.question(of: write, as: context) {
+                refusal = try statements.references.refusal(of: write, answer: try await transaction.query(question), as: context)
             }
-            throw FailedWrite(index: index, problem: try problem(for: index, of: writes, states: results[0], refusal: refusal))
+            throw FailedWrite(index: index, reason: try problem(for: index, of: writes, states: states, refusal: refusal))
         }
         return written.compactMap(\.self)
+    }
+
+    /// In which order several writes of a transaction run: those of rows that are there, then what may create and what is about records
+    /// that come about so. So places that are given up are there for what is new.
+    private static func order(of writes: [Write]) -> [Int] {
+        var isLate: [Bool] = []
+        var created: Set<RecordKey> = []
+        for write in writes {
+            let isAboutCreated = write.record.map(created.contains) ?? false
+            isLate.append(write.mayCreate || isAboutCreated)
+            guard write.mayCreate || isAboutCreated else { continue }
+            for (field, value) in write.uniqueValues where field.name == ResourceDefinition.externalID.name {
+                created.insert(.external(value))
+            }
+        }
+        return writes.indices.filter { !isLate[$0] } + writes.indices.filter { isLate[$0] }
     }
 
     /// Why a write found no row, by the states from before all of them: those are what is there after the rollback.
@@ -267,22 +323,41 @@ struct ResourceStore: Sendable {
     private func problem(for index: Int, of writes: [Write], states: PostgresResult, refusal: Problem?) throws -> Problem {
         let write = writes[index]
         if case .create = write { return refusal ?? WriteFailures.raced }
-        let isDeletedBefore = writes[..<index].contains { earlier in
-            if case .delete(write.id, _) = earlier { true } else { false }
+        let row = try row(of: write.record, among: states)
+        if case .upsert(let upsert) = write {
+            // Nobody else has come before it, so if it is not refused somebody's record has the external id.
+            return try failures.problem(for: upsert, version: row?.decode(1), isTaken: refusal == nil) ?? refusal ?? WriteFailures.raced
         }
-        guard !isDeletedBefore, let row = try states.first(where: { try $0.decode(0, as: RecordID.self) == write.id }) else {
-            return .notFound
+        let isDeletedBefore = try writes[..<index].contains { earlier in
+            guard case .delete(let record, _) = earlier, let row else { return false }
+            return try self.row(of: record, among: states)?.decode(0, as: RecordID.self) == row.decode(0, as: RecordID.self)
         }
+        guard !isDeletedBefore, let row else { return .notFound }
         let (version, isDeleted) = (try row.decode(1, as: Int64.self), try row.decode(2, as: Bool.self))
         if let refusal, write.isAsWanted(version: version, isDeleted: isDeleted) { return refusal }
         return failures.problem(for: write, version: version, isDeleted: isDeleted)
     }
 
+    /// The state of the record, if it is there for the caller.
+    private func row(of record: RecordKey?, among states: PostgresResult) throws -> PostgresRow? {
+        try states.first { row in
+            switch record {
+            case .id(let id): try row.decode(0, as: RecordID.self) == id
+            case .external(let id): try row.text(3) == id && !row.decode(2, as: Bool.self)
+            case nil: false
+            }
+        }
+    }
+
     private func written(_ row: PostgresRow, by write: Write, _ shape: Shape) throws -> Written {
-        if case .delete = write { return Written(record: nil) }
-        guard case .bounded(let columns) = shape else { return Written(record: record(row, nil)) }
+        if case .delete = write { return Written(record: nil, status: write.status(isNew: false)) }
+        // The last column, behind the record's own and what tells whether it is large.
+        let isNew =
+            if case .upsert = write { try row.decode(definition.columns.count + shape.furtherColumns, as: Bool.self) } else { false }
+        let status = write.status(isNew: isNew)
+        guard case .bounded(let columns) = shape else { return Written(record: record(row, nil), status: status) }
         let isLeftOut = try row.decode(definition.columns.count, as: Bool.self) && columns.contains(where: \.isWide)
-        return Written(record: record(row, isLeftOut ? reference : columns))
+        return Written(record: record(row, isLeftOut ? reference : columns), status: status)
     }
 
     /// What stands for a record that is too large to be one of many.
@@ -305,7 +380,7 @@ struct ResourceStore: Sendable {
 
     /// The stored cells rendered as the first time, by the names that were stored with them.
     func replay(_ stored: StoredAnswer, _ shape: Shape) -> Written {
-        guard let head = stored.cells.first, let head else { return Written(record: nil, isReplayed: true) }
+        guard let head = stored.cells.first, let head else { return Written(record: nil, status: stored.status, isReplayed: true) }
         let names = String(decoding: head, as: UTF8.self).split(separator: ",").map(String.init)
         let known = Dictionary(uniqueKeysWithValues: definition.columns.map { ($0.name, $0) })
         let columns = names.map { known[$0] ?? Column(name: $0, format: .text) }
@@ -323,7 +398,7 @@ struct ResourceStore: Sendable {
             shown = shown.filter { column, _ in selection.contains { $0.name == column.name } }
         }
         RowRenderer(columns: shown.map(\.0)).append(cells: shown.map(\.1), to: &record.body)
-        return Written(record: record, isReplayed: true)
+        return Written(record: record, status: stored.status, isReplayed: true)
     }
 
     /// Gives a failure of the database its public meaning.

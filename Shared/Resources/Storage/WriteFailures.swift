@@ -15,9 +15,7 @@ struct WriteFailures: Sendable {
                 .planLimitReached, "The plan \(context.plan) allows no more \(definition.name).",
                 members: limit.map { [("limit", .string($0.0)), ("maximum", .number($0.1))] } ?? [], underlying: error)
         case "23505":
-            // No resource has a unique member as yet. The first that gets one has to name the row in the way: Problem.alreadyExists.
-            let detail = "Another \(definition.singular) has this value."
-            return Problem(.alreadyExists, detail, faults: faults(of: error, .notUnique, detail), underlying: error)
+            return taken(field(of: error), by: nil, underlying: error)
         case "23503":
             let detail = "There is no such record."
             return Problem(.referenceNotFound, detail, faults: faults(of: error, .referenceNotFound, detail), underlying: error)
@@ -42,35 +40,65 @@ struct WriteFailures: Sendable {
         }
     }
 
+    /// The unique field whose value another record has, if the failure is that.
+    func takenField(_ error: PostgresError) -> Field? { error.sqlState == "23505" ? field(of: error) : nil }
+
+    /// - Parameter holder: the record that has the value; not told to those who may not see it. It is live and so never one that could be
+    ///   restored instead.
+    func taken(_ field: Field?, by holder: RecordID?, underlying: PostgresError? = nil) -> Problem {
+        let detail = "Another \(definition.singular) has this \(field?.name ?? "value")."
+        let faults = field.map { [Problem.Fault(pointer: "/\($0.name)", code: .notUnique, detail: detail)] } ?? []
+        var problem =
+            holder.map { Problem.alreadyExists(detail, id: $0, isRestorable: false, faults: faults) }
+            ?? Problem(.alreadyExists, detail, faults: faults)
+        problem.underlying = underlying
+        return problem
+    }
+
     private func faults(of error: PostgresError, _ code: FaultCode, _ detail: String) -> [Problem.Fault] {
-        guard let constraint = error.constraint else { return [] }
+        field(of: error).map { [.init(pointer: "/\($0.name)", code: code, detail: detail)] } ?? []
+    }
+
+    /// The field that the constraint is about.
+    private func field(of error: PostgresError) -> Field? {
+        guard let constraint = error.constraint else { return nil }
         let prefix = definition.table + "_"
         let own = constraint.hasPrefix(prefix) ? constraint.dropFirst(prefix.count) : constraint[...]
         let name = own.split(separator: "_").dropLast().joined(separator: "_")
-        return definition.field(name).map { [.init(pointer: "/\($0.name)", code: code, detail: detail)] } ?? []
+        return definition.field(name)
     }
 
-    /// Why the write found no row to change.
-    ///
-    /// - Parameter state: the answer to ``ResourceStatements/state(of:as:)``.
-    func problem(for write: Write, state: PostgresResult) throws -> Problem {
-        if case .create = write { return Self.raced }
-        guard let row = state.first else { return .notFound }
-        return problem(for: write, version: try row.decode(0), isDeleted: try row.decode(1))
-    }
-
-    /// What a create refers to came and went while it was tried.
+    /// What a write is about came and went while it was tried.
     static let raced = Problem(
         .upstreamUnavailable, "Another request changed the same records at the same moment. Try again.", retryAfter: 1)
 
-    /// The same for a row that has that version.
+    /// Why the write found no row to change, when there is one with that version.
     func problem(for write: Write, version: Int64, isDeleted: Bool) -> Problem {
         switch (write, isDeleted) {
         case (.restore, false): return Problem(.conflict, "The \(definition.singular) is not deleted.")
         case (.restore, true), (_, false):
-            return Problem(
-                .versionMismatch, "The \(definition.singular) has version \(version).", members: [("current_version", .number(version))])
+            return mismatch(version)
         case (_, true): return .notFound
+        }
+    }
+
+    private func mismatch(_ version: Int64) -> Problem {
+        Problem(.versionMismatch, "The \(definition.singular) has version \(version).", members: [("current_version", .number(version))])
+    }
+
+    /// Why an upsert has neither made nor changed a record; `nil` when nothing stands in its way any more. A record that is none of the
+    /// caller's is like none until one is to be made.
+    ///
+    /// - Parameters:
+    ///   - version: of the record that the caller may see.
+    ///   - isTaken: whether somebody's record has the external id.
+    func problem(for upsert: Upsert, version: Int64?, isTaken: Bool) -> Problem? {
+        switch (version, upsert.creation, upsert.changes, upsert.precondition) {
+        case (let version?, _, .failure(let problem), _): problem.code == .versionMismatch ? mismatch(version) : problem
+        case (let version?, _, _, .versions(let versions)) where !versions.contains(version): mismatch(version)
+        case (nil, .failure(let problem), _, _): problem
+        case (nil, .success, _, _) where isTaken: taken(ResourceDefinition.externalID, by: nil)
+        default: nil
         }
     }
 }

@@ -3,7 +3,7 @@
 select set_config('app.tenant', :tenant, true), set_config('app.user', :user, true), set_config('app.request', :request, true);
 select lead.id, lead.version, lead.first_name, lead.last_name, lead.company, lead.title, lead.email, lead.phone, lead.website, lead.source,
     lead.status, lead.score, lead.owner_id, lead.tags, lead.address, case when not is_large then wide.description end as description,
-    case when not is_large then wide.custom end as custom, lead.created_at, lead.updated_at, lead.created_by, lead.updated_by,
+    case when not is_large then wide.custom end as custom, lead.external_id, lead.created_at, lead.updated_at, lead.created_by, lead.updated_by,
     lead.id as cursor_id, lead.created_at as cursor_value, is_large
 from (
     select * from lead where tenant_id = :tenant and deleted_at is null order by created_at desc, id desc limit 51

@@ -1,0 +1,58 @@
+import Core
+
+/// Records by the ids that another system knows them by.
+extension Resource {
+    var routesByExternalID: [Route] {
+        [
+            reading(at: Self.place, documents.getByExternalID, record), upsert,
+            changing(at: Self.place, documents.updateByExternalID, record),
+            removing(at: Self.place, documents.deleteByExternalID, record),
+        ]
+    }
+
+    private static let place = "by-external-id/{external_id}"
+
+    /// The record that the path names. What no record can have is of none.
+    private func record(_ call: Call) throws(Problem) -> RecordKey {
+        guard let id = try? externalID(call) else { throw .notFound }
+        return .external(id)
+    }
+
+    /// - Throws: ``ValueFault`` when no record can have it.
+    private func externalID(_ call: Call) throws(ValueFault) -> String {
+        guard let text = call.text("external_id") else { throw .format("percent-encoded UTF-8 without a NUL") }
+        return try reader.externalID(.string(text))
+    }
+
+    /// The route itself asks for `read`, as its answer shows the record; making and changing one ask for their own.
+    private var upsert: Route {
+        .permitted(permission(.read), .put, "\(definition.path)/\(Self.place)", documents.upsert) { call, context in
+            try call.query.allowOnly([])
+            let key = try IdempotencyKey(call)
+            let occasion = try occasion(call)
+            let json = try call.json()
+            let id: String
+            do throws(ValueFault) {
+                id = try externalID(call)
+            } catch {
+                throw Problem.invalid([.init(pointer: "/external_id", code: error.code, detail: error.detail)])
+            }
+            let (upsert, members) = try reader.upsert(json, of: id, occasion, as: context)
+            return try await answer(.upsert(upsert), members: members, as: context, key: key)
+        }
+    }
+
+    /// When it does something at all.
+    ///
+    /// - Throws: ``Problem`` `invalid_parameter`.
+    private func occasion(_ call: Call) throws(Problem) -> UpsertOccasion {
+        let precondition = try Precondition(call, tagsHashBody: !lists.expansions.isEmpty)
+        let changes = call.header("if-match") != nil
+        guard let header = call.header("if-none-match") else { return changes ? .onlyChanges(precondition) : .always }
+        guard header == "*", !changes else {
+            let detail = changes ? "Expected If-Match or If-None-Match, not both." : "Expected *: only a record that is not there is made."
+            throw Problem(.invalidParameter, detail, faults: [.init(pointer: "If-None-Match", code: .invalidParameter, detail: detail)])
+        }
+        return .onlyMakes
+    }
+}
