@@ -2,86 +2,119 @@ import Core
 import Postgres
 
 extension SchemaCheck {
-    /// Asks the server how it would read each list: every order, every filter, and every filter in every order, of live and of
-    /// deleted records.
+    /// Asks the server how it would read each list: every order, every filter with each of its operators, and each of these in every
+    /// order, of live records, of deleted ones and of both.
     ///
     /// A list must be walked along the index of its order without sorting, and what a filter finds must come from an index that knows
     /// the filter. Plans that stay are asked for as they are made for all values; so the answer depends on what the table holds: fill it
     /// first, with tenants of very unlike size.
-    /// - Parameter values: for each filterable field a value.
+    /// - Parameter values: for each filterable field a value, by the field's name, or for one operator, by the parameter's. A filter that
+    ///   holds for most records as a rule, such as `status[not]`, must be known to an index if it has a value of its own, with which it holds
+    ///   for few.
     /// - Returns: What does not hold, a sentence and the plan each.
     /// - Throws: ``PostgresError``.
     public static func planFaults(
         of definition: ResourceDefinition, values: [String: String], on postgres: PostgresClient, as context: RequestContext
     ) async throws -> [String] {
         var check = PlanCheck(definition: definition)
+        let filters = try filters(of: definition, values, as: context)
         for order in definition.sortable {
-            for isDescending in [false, true] {
-                for isDeleted in [false, true] {
-                    var request = ListRequest(sort: order, selection: definition.columns)
-                    request.sort.isDescending = isDescending
-                    request.isDeleted = isDeleted
-                    check.add(request, named: "no filter", as: context)
-                    for (name, filter) in try filters(of: definition, values, as: context) {
-                        request.filters = [filter]
-                        check.add(request, named: name, as: context)
-                    }
+            // Of deleted records one direction will do: what they have beside live ones is an index of each order.
+            for (deleted, isDescending) in [(nil, false), (nil, true), (.only, false), (.include, true)] as [(ListRequest.Deleted?, Bool)] {
+                var request = ListRequest(sort: order, selection: definition.columns)
+                request.sort.isDescending = isDescending
+                request.deleted = deleted
+                check.add(request, as: context)
+                for filter in filters {
+                    request.conditions = [filter.condition]
+                    check.add(request, filter, as: context)
                 }
             }
         }
-        for item in check.items {
-            let text = item.statement.text
-            let literals = item.statement.binds.map { bind -> String in
-                guard case .text(let value) = bind else { return "null" }
-                return "'\(value.replacing("'", with: "''"))'"
+        for start in stride(from: 0, to: check.items.count, by: 50) {
+            let items = check.items[start..<min(start + 50, check.items.count)]
+            let plans = try await postgres.transaction(as: context) { transaction in
+                try await transaction.batch(items.flatMap(explain))
             }
-            let plan = try await postgres.transaction(as: context) { transaction in
-                let results = try await transaction.batch([
-                    item.statement.isPlannedForItsValues
-                        ? "set local plan_cache_mode = force_custom_plan" : "set local plan_cache_mode = force_generic_plan",
-                    SQL(unescaped: "prepare checked as \(text)"),
-                    SQL(unescaped: "explain (costs off) execute checked(\(literals.joined(separator: ", ")))"), "deallocate checked",
-                ])
-                return try results[2].map { try $0.decode(0, as: String.self) }
+            for (index, item) in items.enumerated() {
+                check.judge(try plans[4 * index + 2].map { try $0.decode(0, as: String.self) }, of: item)
             }
-            check.judge(plan, of: item)
         }
         return check.faults
     }
 
-    private static func filters(
-        of definition: ResourceDefinition, _ values: [String: String], as context: RequestContext
-    ) throws -> [(String, Filter)] {
-        var filters: [(String, Filter)] = []
-        for field in definition.fields {
-            let name = field.parameter
-            switch field.kind {
-            case .custom:
-                filters.append(("custom", Filter(exactly: "custom.any", ["any".sqlValue], of: context.tenant)))
-                continue
-            case .tags: break
-            default: guard field.traits.contains(.filterable) else { continue }
-            }
-            let value = try field.type.scalar(text: values[field.name] ?? "any")
-            filters.append((name, definition.filter(field, [value], of: context.tenant)))
-            if !field.type.isText {
-                filters.append(
-                    ("\(name) of several", definition.filter(field, [value, try other(than: value, of: field)], of: context.tenant)))
-            }
+    /// The third of the statements gives the plan.
+    private static func explain(_ item: PlanCheck.Item) -> [SQL] {
+        let literals = item.statement.binds.map { bind -> String in
+            guard case .text(let value) = bind else { return "null" }
+            return "'\(value.replacing("'", with: "''"))'"
         }
-        filters.append(("q", Filter(words: "search_query(\(context.tenant)::uuid, \("any"))")))
-        return filters
+        return [
+            item.statement.isPlannedForItsValues
+                ? "set local plan_cache_mode = force_custom_plan" : "set local plan_cache_mode = force_generic_plan",
+            SQL(unescaped: "prepare checked as \(item.statement.text)"),
+            SQL(unescaped: "explain (costs off) execute checked(\(literals.joined(separator: ", ")))"), "deallocate checked",
+        ]
     }
 
+    fileprivate struct CheckedFilter {
+        /// The parameter.
+        var name: String
+        /// What its index knows; `nil` for words.
+        var column: String?
+        /// It holds for nearly all records, which no index makes shorter.
+        var isUsual = false
+        var condition: Condition
+    }
+
+    /// Each filter with each of its operators, by one value and by several.
+    private static func filters(
+        of definition: ResourceDefinition, _ values: [String: String], as context: RequestContext
+    ) throws -> [CheckedFilter] {
+        let compiler = FilterCompiler(definition)
+        var filters = [
+            CheckedFilter(name: "q", condition: Condition(words: "search_query(\(context.tenant)::uuid, \("any"))"))
+        ]
+        let custom = definition.customColumn.map { [FilterField.custom("custom.any", in: $0)] } ?? []
+        for field in definition.filterFields + custom {
+            for comparison in field.operators {
+                let parameter = field.parameter(comparison)
+                let own = values[parameter]
+                let texts: [String] =
+                    switch comparison {
+                    case .null: ["true", "false"]
+                    case .equal, .not, .prefix:
+                        [own ?? values[field.name] ?? field.anyValue].flatMap { [$0, "\($0),\(field.anyOther(than: $0))"] }
+                    case .gt, .gte, .lt, .lte: [own ?? values[field.name] ?? field.anyValue]
+                    }
+                for text in texts {
+                    let filter = Filter(field: field, comparison: comparison, values: try field.values(text, comparison))
+                    let condition = compiler.condition(filter, of: context.tenant)
+                    filters.append(
+                        CheckedFilter(
+                            name: "\(parameter)=\(text)", column: condition.words == nil ? field.column : nil,
+                            isUsual: condition.words == nil && condition.isRest && own == nil, condition: condition))
+                }
+            }
+        }
+        return filters
+    }
+}
+
+extension FilterField {
+    fileprivate var anyValue: String { type.choices?.first ?? anyOther(than: "") }
+
     /// Two values that are the same would count twice in what the server expects.
-    private static func other(than value: SQLValue, of field: Field) throws -> SQLValue {
-        switch field.kind {
-        case .enumeration(let values, _): try values.map { try field.type.scalar(text: $0) }.last { $0 != value } ?? value
-        case .integer(let range): range.upperBound.sqlValue
-        case .amount: FieldKind.maximumAmount.sqlValue
-        // Both of them are no filter.
-        case .boolean: value
-        default: RecordID().sqlValue
+    fileprivate func anyOther(than value: String) -> String {
+        // Of two choices both are no filter.
+        if let choices = type.choices { return choices.count > 2 ? choices.last { $0 != value } ?? value : value }
+        let schema = type.schema(false, true)
+        switch (schema["type"]?.string, schema["format"]?.string) {
+        case (_, "date-time"): return "2019-01-01T00:00:00.000Z"
+        case (_, "date"): return "2019-01-01"
+        case (_, "uuid"): return RecordID().description
+        case ("integer", _): return "\(schema["maximum"]?.integer ?? 1)"
+        default: return column == "email" ? "any@other.example" : "other"
         }
     }
 }
@@ -93,7 +126,11 @@ private struct PlanCheck {
         var statement: SQL
         /// An index must give the order.
         var isInOrder: Bool
-        /// An index must know this filter; the words' has no name of a column.
+        /// Live and deleted records have an index each, whose first rows are put together.
+        var isOfBoth: Bool
+        /// Rows are looked up by words.
+        var hasWords: Bool
+        /// An index must know this column.
         var column: String?
     }
 
@@ -108,22 +145,25 @@ private struct PlanCheck {
         lists = ListStatements(definition)
     }
 
-    mutating func add(_ request: ListRequest, named filter: String, as context: RequestContext) {
-        let name = "\(filter), sort=\(request.sort.isDescending ? "-" : "")\(request.sort.column)\(request.isDeleted ? ", deleted" : "")"
-        guard !lists.isInOrder(request, as: context) else { return append(name, request, .inOrder, as: context) }
-        append(name, request, .among(400), as: context)
-        append(name, request, .all, as: context)
-    }
-
-    private mutating func append(_ name: String, _ request: ListRequest, _ reading: ListStatements.Reading, as context: RequestContext) {
-        let statement = lists.page(request, reading, as: context)
-        // A walk is the same with every filter but for the filter itself.
-        guard seen.insert(statement.text).inserted else { return }
-        var column: String?
-        if reading == .all || reading == .inOrder, let filter = request.filters.first, filter.words == nil {
-            column = definition.fields.first { filter.condition.text.contains($0.name) }?.name
+    mutating func add(_ request: ListRequest, _ filter: SchemaCheck.CheckedFilter? = nil, as context: RequestContext) {
+        let readings: [ListStatements.Reading] =
+            if lists.isKeyed(request) { [.all] } else if lists.isInOrder(request, as: context) { [.inOrder] } else { [.among(400), .all] }
+        for reading in readings where reading != .all || filter?.isUsual != true {
+            let statement = lists.page(request, reading, as: context)
+            // A walk is the same with every filter but for the filter itself.
+            guard seen.insert(statement.text).inserted else { continue }
+            let order = (request.sort.isDescending ? "-" : "") + request.sort.column
+            let deleted = request.deleted.map { ", deleted=\($0.rawValue)" } ?? ""
+            var isKnown = if case .among = reading { false } else { true }
+            // Of deleted records there are few, and the index of their order finds them.
+            if request.deleted != nil, filter?.condition.index != .key { isKnown = false }
+            items.append(
+                Item(
+                    name: "\(filter?.name ?? "no filter"), sort=\(order)\(deleted) (\(reading))", statement: statement,
+                    isInOrder: reading != .all, isOfBoth: request.deleted == .include,
+                    hasWords: reading == .all && filter?.condition.words != nil,
+                    column: isKnown ? filter?.column : nil))
         }
-        items.append(Item(name: "\(name) (\(reading))", statement: statement, isInOrder: reading != .all, column: column))
     }
 
     mutating func judge(_ plan: [String], of item: Item) {
@@ -131,15 +171,13 @@ private struct PlanCheck {
         func fault(_ sentence: String) { faults.append("\(definition.name), \(item.name): \(sentence)\n\(text)") }
         if text.contains("Seq Scan on \(definition.table)") { return fault("reads the whole table") }
         // Above the limit it is a page that is sorted, where the sorted column has one value only.
-        let rows = plan.drop { !$0.contains("Limit") }
-        if item.isInOrder, rows.contains(where: { $0.contains("Sort") }) { fault("sorts, so no index gives the order") }
-        if let column = item.column {
-            // Of deleted records there are few, and the index of their order finds them.
-            if !item.name.contains("deleted"), !plan.contains(where: { $0.contains("Index Cond") && $0.contains(column) }) {
-                fault("no index knows the filter")
-            }
-        } else if !item.isInOrder, !text.contains("TID Cond: (ctid = ANY") {
-            fault("the words are not looked for in their index")
+        let rows = plan.drop { !$0.contains(item.isOfBoth ? "Append" : "Limit") }
+        if item.isInOrder, rows.contains(where: { $0.hasSuffix("Sort") }) { fault("sorts, so no index gives the order") }
+        if item.hasWords, !text.contains("TID Cond: (ctid = ANY") { fault("the words are not looked for in their index") }
+        if let column = item.column, !plan.contains(where: { $0.contains("Index Cond") && $0.contains(column) }),
+            !text.contains("\(definition.table)_no_\(column)")
+        {
+            fault("no index knows the filter")
         }
     }
 }

@@ -54,7 +54,41 @@ public enum SchemaCheck {
         check.search = try results[5].first.map { row in try (0..<3).map { try row.decode($0) } }
         check.words = try results[6].first?.decode(0)
         check.run()
-        return check.faults
+        return check.faults + (try await unknownTexts(to: check, on: postgres))
+    }
+
+    /// The texts that filters compare and the column `search` does not know: computes it for a record that has them all, and for one with
+    /// none but those that it must have.
+    private static func unknownTexts(to check: TableCheck, on postgres: PostgresClient) async throws -> [String] {
+        let fields = check.definition.filterFields.filter { $0.index == .words && !$0.type.isCollection }
+        guard let words = check.words, !fields.isEmpty else { return [] }
+        let tenant: SQL = "'00000000-0000-7000-8000-00000000000a'::uuid"
+        let value = "martlet@kestrel.example"
+        func record(_ isGiven: (String) -> Bool) -> SQL {
+            let columns = check.columns.filter { $0.key != "search" }.map { name, column -> SQL in
+                switch (name, column.type) {
+                case ("tenant_id", _): tenant + " as tenant_id"
+                case (_, "text[]"), (_, "jsonb"): "'{}'::\(unescaped: column.type) as \(unescaped: name)"
+                case (_, "text") where isGiven(name): "\(value)::text as \(unescaped: name)"
+                default: "null::\(unescaped: column.type) as \(unescaped: name)"
+                }
+            }
+            return "select \(unescaped: words) as search from (select " + SQL.joined(columns, separator: ", ") + ") as record"
+        }
+        let queries = fields.map { field -> SQL in
+            let missing: SQL = "missing_query(" + tenant + ", \(field.name))"
+            return "with_all.search @@ filter_query(" + tenant + ", \(field.name), array[\(value)]) "
+                + "and with_all.search @@ prefix_query(" + tenant + ", \(field.name), array['MART']) "
+                + "and with_none.search @@ " + missing + " = \(field.isNullable) and not with_all.search @@ " + missing
+        }
+        let all = record { _ in true }
+        let none = record { name in fields.contains { $0.column == name && !$0.isNullable } }
+        let row = try await postgres.batch(
+            as: SystemContext(service: "schema-check"),
+            ["select " + SQL.joined(queries, separator: ", ") + " from (" + all + ") as with_all, (" + none + ") as with_none"])[0][0]
+        return try fields.enumerated().filter { try !row.decode($0.offset, as: Bool.self) }.map {
+            "The column search does not know the values of \($0.element.name): give it to filter_words."
+        }
     }
 }
 
@@ -109,6 +143,16 @@ private struct TableCheck {
             let key = isOwner ? "( CASE WHEN (\(field.name) IS NULL) THEN created_by ELSE \(field.name) END)" : field.name
             if !isIndexed("(tenant_id, \(key), created_at, id)", of: "(deleted_at IS NULL)") {
                 faults.append("No index on (tenant_id, \(key), created_at, id) where deleted_at is null serves the filter \(field.name).")
+            }
+            let unowned = "\(definition.table)_no_\(field.name)"
+            if isOwner,
+                !indexes.contains(where: {
+                    $0.contains("INDEX \(unowned) ")
+                        && $0.hasSuffix("(tenant_id, created_at, id) WHERE ((deleted_at IS NULL) AND (\(field.name) IS NULL))")
+                })
+            {
+                faults.append(
+                    "No index \(unowned) on (tenant_id, created_at, id) where deleted_at is null and \(field.name) is null serves null.")
             }
         }
         if !triggers.contains("\(definition.table)_audit") { faults.append("No trigger records changes: call audited.") }

@@ -222,12 +222,14 @@ LISTS = {
         "", "sort=last_name", "sort=-company", "sort=-score", "sort=-updated_at", "status=new", "status=new,qualified", "status=unqualified&sort=last_name",
         "owner_id={user}", "owner_id={user}&sort=-score", "source=web", "source=zzz", "source=rare&sort=company", "tag=emea", "tag=zzz", "tag=rare&sort=last_name",
         "custom.tier=gold", "custom.region=r7", "custom.tier=zzz&sort=score", "company=Company%207", "email=PERSON7@host7.example", "score=7",
-        "score=7&sort=last_name", "status=new&tag=emea&source=web", "created_after=2020-01-01T00:00:00Z&status=new", "deleted=only", "deleted=only&sort=last_name",
+        "score=7&sort=last_name", "score[gte]=95", "score[gte]=95&sort=last_name", "status[not]=new", "source[not]=web&sort=company",
+        "owner_id[null]=true", "email[null]=true&sort=last_name", "last_name[prefix]=per", "company[prefix]=company%2077&sort=-score", "deleted=include&sort=company",
+        "status=new&tag=emea&source=web", "created_at[gt]=2020-01-01T00:00:00Z&status=new", "deleted=only", "deleted=only&sort=last_name",
         "q=common", "q=na", "q=common&sort=last_name", "q=unusual", "q=zzz", "q=na%20common", "q=smith-jo", "q=host7.example", "q=common%20-even", "q=common&tag=rare",
     ],
     "tickets": [
         "", "sort=number", "sort=-updated_at", "status=open", "status=open,pending&sort=number", "priority=urgent", "priority=low&sort=number", "channel=web",
-        "assignee_id={user}", "assignee_id={user}&sort=number", "tag=zzz", "tag=rare", "custom.tier=t7", "number=1000007", "q=common", "q=na", "q=unusual", "q=1000007",
+        "assignee_id={user}", "assignee_id={user}&sort=number", "assignee_id[null]=true", "number[lt]=20", "tag=zzz", "tag=rare", "custom.tier=t7", "number=1000007", "q=common", "q=na", "q=unusual", "q=1000007",
     ],
 }
 COUNTS = ["leads?count=exact&limit=1", "leads?count=exact&status=new&limit=1", "leads?count=exact&q=common&limit=1", "tickets?count=exact&limit=1"]

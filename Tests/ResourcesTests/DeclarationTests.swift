@@ -49,14 +49,28 @@ import Testing
                 "alter table lead no force row level security", "drop index lead_company", "drop index lead_external_id_unique",
                 "create index lead_external_id_unique on lead (tenant_id, external_id) where deleted_at is null and external_id is not null",
                 "alter table lead alter column company set not null",
-                "drop trigger plan_limit on lead",
+                "drop trigger plan_limit on lead", "drop index lead_no_owner_id",
             ])
             let faults = try await SchemaCheck.faults(of: Lead.definition, on: api.postgres).joined(separator: "\n")
             for part in [
                 "column phone is missing", "column secret is not declared", "lead_status_check allows", "No trigger records changes",
                 "Row security is not", "(tenant_id, company COLLATE", "company must not be 'not null'", "plan's limit", "gin index",
                 "holds external_id unique",
+                "No index lead_no_owner_id",
             ] { #expect(faults.contains(part), "\(part) in \(faults)") }
+        }
+    }
+
+    /// A filter by a text that the column `search` leaves out would find nothing, whatever there is.
+    @Test func aTextThatFiltersWouldNotFindIsTold() async throws {
+        let fields = Lead.definition.fields.map { field in
+            field.name == "title" ? Field("title", .text(max: 200), [.filterable, .searchable, .importable]) : field
+        }
+        let definition = ResourceDefinition(
+            "leads", singular: "lead", permissions: .leads, owner: "owner_id", planLimit: "leads", fields: fields)
+        try await ResourceAPI.leads { api in
+            let faults = try await SchemaCheck.faults(of: definition, on: api.postgres)
+            #expect(faults == ["The column search does not know the values of title: give it to filter_words."])
         }
     }
 

@@ -35,6 +35,11 @@ struct ResourceAPI: Sendable {
         try await run(Contact.definition, Account.definition, service: "CRM", body)
     }
 
+    /// Records with a field of every kind that a list can be filtered by.
+    static func samples<T>(_ body: (ResourceAPI) async throws -> T) async throws -> T {
+        try await run(Sample.definition, tables: Sample.table, body)
+    }
+
     static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
         .path(percentEncoded: false)
 

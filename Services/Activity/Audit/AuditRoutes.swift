@@ -202,7 +202,7 @@ struct AuditRoutes: Sendable {
 
     private static func time(_ name: String, in query: Query) throws(Problem) -> Timestamp? {
         guard let text = query[name] else { return nil }
-        guard let time = Timestamp(text) else {
+        guard let time = Timestamp(Timestamp.inQuery(text)) else {
             throw .invalidParameter(name, "Give a time in RFC 3339, such as 2026-01-31T09:30:00.000Z.")
         }
         return time

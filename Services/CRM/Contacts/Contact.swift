@@ -7,7 +7,7 @@ public enum Contact {
         "contacts", singular: "contact", permissions: .contacts, owner: "owner_id",
         fields: [
             Field("first_name", .text(max: 100), [.searchable, .importable], example: "Ngozi"),
-            Field("last_name", .text(max: 100), [.required, .sortable, .searchable, .importable], example: "Okafor"),
+            Field("last_name", .text(max: 100), [.required, .sortable, .filterable, .searchable, .importable], example: "Okafor"),
             Field(
                 "account_id", .reference(.resource("accounts", onDelete: .keep)), [.filterable, .importable],
                 "The company that the person works for."),

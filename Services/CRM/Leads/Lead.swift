@@ -10,7 +10,7 @@ public enum Lead {
         "leads", singular: "lead", permissions: .leads, owner: "owner_id", planLimit: "leads",
         fields: [
             Field("first_name", .text(max: 100), [.searchable, .importable], example: "Ngozi"),
-            Field("last_name", .text(max: 100), [.required, .sortable, .searchable, .importable], example: "Okafor"),
+            Field("last_name", .text(max: 100), [.required, .sortable, .filterable, .searchable, .importable], example: "Okafor"),
             Field("company", .text(max: 200), [.sortable, .filterable, .searchable, .importable], example: "Kestrel Freight"),
             Field("title", .text(max: 200), [.searchable, .importable], "The position in the company.", example: "Plant Manager"),
             Field("email", .email, [.filterable, .searchable, .importable]),

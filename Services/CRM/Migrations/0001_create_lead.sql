@@ -21,7 +21,8 @@ begin
                 tenant, first_name, last_name, company, title, email, phone, substring(website from '^[^/]*//(?:www[.])?(.*)$'),
                 address ->> 'street', address ->> 'postal_code', address ->> 'city', address ->> 'region', address ->> 'country', description)
                 || %1$I.filter_words(
-                    tenant, tags, custom, 'source:' || source, 'company:' || company, 'email:' || %1$I.email_key(email));
+                    tenant, tags, custom, 'last_name:' || last_name, coalesce('source:' || source, 'source'),
+                    coalesce('company:' || company, 'company'), coalesce('email:' || %1$I.email_key(email), 'email'));
         end
         $body$
         $create$,
@@ -64,7 +65,7 @@ create table lead (
 with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 
 -- One index for each order of a list, of live and of deleted records; texts by the root of the Unicode collation. Filters by one value
--- that are no text have theirs in the order of creation; the exact values of texts are among the words of `search`.
+-- that are no text have theirs in the order of creation; the values of texts, and what they begin with, are among the words of `search`.
 create index lead_created_at on lead (tenant_id, created_at, id) where deleted_at is null;
 create index lead_updated_at on lead (tenant_id, updated_at, id) where deleted_at is null;
 create index lead_score on lead (tenant_id, score, id) where deleted_at is null;
@@ -76,6 +77,8 @@ create index lead_company on lead (tenant_id, company collate "und-x-icu", id) w
 create index lead_owner_id on lead (tenant_id, (case when owner_id is null then created_by else owner_id end), created_at, id) where deleted_at is null;
 -- Another system's id is one live record's; of a deleted one it is free again.
 create unique index lead_external_id_unique on lead (tenant_id, external_id) where deleted_at is null and external_id is not null;
+-- What nobody owns.
+create index lead_no_owner_id on lead (tenant_id, created_at, id) where deleted_at is null and owner_id is null;
 create index lead_deleted_created_at on lead (tenant_id, created_at, id) where deleted_at is not null;
 create index lead_deleted_updated_at on lead (tenant_id, updated_at, id) where deleted_at is not null;
 create index lead_deleted_last_name on lead (tenant_id, last_name collate "und-x-icu", id) where deleted_at is not null;

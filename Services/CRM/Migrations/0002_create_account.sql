@@ -15,7 +15,9 @@ begin
             return %1$I.search_words(
                 tenant, name, domain, industry, phone, substring(website from '^[^/]*//(?:www[.])?(.*)$'),
                 address ->> 'street', address ->> 'postal_code', address ->> 'city', address ->> 'region', address ->> 'country')
-                || %1$I.filter_words(tenant, tags, custom, 'name:' || name, 'domain:' || domain, 'industry:' || industry);
+                || %1$I.filter_words(
+                    tenant, tags, custom, 'name:' || name, coalesce('domain:' || domain, 'domain'),
+                    coalesce('industry:' || industry, 'industry'));
         end
         $body$
         $create$,
@@ -71,6 +73,8 @@ create index account_parent_id on account (tenant_id, parent_id, created_at, id)
 create index account_owner_id on account (tenant_id, (case when owner_id is null then created_by else owner_id end), created_at, id) where deleted_at is null;
 -- Another system's id is one live record's; of a deleted one it is free again.
 create unique index account_external_id_unique on account (tenant_id, external_id) where deleted_at is null and external_id is not null;
+-- What nobody owns.
+create index account_no_owner_id on account (tenant_id, created_at, id) where deleted_at is null and owner_id is null;
 create index account_deleted_created_at on account (tenant_id, created_at, id) where deleted_at is not null;
 create index account_deleted_updated_at on account (tenant_id, updated_at, id) where deleted_at is not null;
 create index account_deleted_name on account (tenant_id, name collate "und-x-icu", id) where deleted_at is not null;

@@ -12,7 +12,8 @@ begin
             return %1$I.search_words(
                 tenant, first_name, last_name, title, email, phone,
                 address ->> 'street', address ->> 'postal_code', address ->> 'city', address ->> 'region', address ->> 'country')
-                || %1$I.filter_words(tenant, tags, custom, 'email:' || %1$I.email_key(email));
+                || %1$I.filter_words(
+                    tenant, tags, custom, 'last_name:' || last_name, coalesce('email:' || %1$I.email_key(email), 'email'));
         end
         $body$
         $create$,
@@ -61,6 +62,8 @@ create index contact_do_not_contact on contact (tenant_id, do_not_contact, creat
 create index contact_owner_id on contact (tenant_id, (case when owner_id is null then created_by else owner_id end), created_at, id) where deleted_at is null;
 -- Another system's id is one live record's; of a deleted one it is free again.
 create unique index contact_external_id_unique on contact (tenant_id, external_id) where deleted_at is null and external_id is not null;
+-- What nobody owns.
+create index contact_no_owner_id on contact (tenant_id, created_at, id) where deleted_at is null and owner_id is null;
 create index contact_deleted_created_at on contact (tenant_id, created_at, id) where deleted_at is not null;
 create index contact_deleted_updated_at on contact (tenant_id, updated_at, id) where deleted_at is not null;
 create index contact_deleted_last_name on contact (tenant_id, last_name collate "und-x-icu", id) where deleted_at is not null;

@@ -26,7 +26,7 @@ create table ticket (
     updated_by uuid not null,
     deleted_at timestamptz(3),
     search tsvector not null generated always as (
-        search_words(tenant_id, number::text, subject, description) || filter_words(tenant_id, tags, custom, 'channel:' || channel)
+        search_words(tenant_id, number::text, subject, description) || filter_words(tenant_id, tags, custom, variadic '{}')
     ) stored,
     constraint ticket_pkey primary key (tenant_id, id),
     constraint ticket_number_key unique (tenant_id, number)
@@ -46,6 +46,8 @@ create index ticket_channel on ticket (tenant_id, channel, created_at, id) where
 create index ticket_assignee_id on ticket (tenant_id, (case when assignee_id is null then created_by else assignee_id end), created_at, id) where deleted_at is null;
 -- Another system's id is one live record's; of a deleted one it is free again.
 create unique index ticket_external_id_unique on ticket (tenant_id, external_id) where deleted_at is null and external_id is not null;
+-- What nobody works on.
+create index ticket_no_assignee_id on ticket (tenant_id, created_at, id) where deleted_at is null and assignee_id is null;
 create index ticket_deleted_created_at on ticket (tenant_id, created_at, id) where deleted_at is not null;
 create index ticket_deleted_updated_at on ticket (tenant_id, updated_at, id) where deleted_at is not null;
 create index ticket_deleted_number on ticket (tenant_id, number, id) where deleted_at is not null;

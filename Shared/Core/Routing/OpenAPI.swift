@@ -6,12 +6,15 @@ public struct Operation: Sendable {
         public var place: Place
         public var schema: JSON
         public var description: String
+        /// Whether it also has members in brackets, as in `score[gte]=50`; OpenAPI's `deepObject`.
+        public var hasMembers: Bool
 
-        public init(_ name: String, in place: Place, schema: JSON, _ description: String) {
+        public init(_ name: String, in place: Place, schema: JSON, _ description: String, hasMembers: Bool = false) {
             self.name = name
             self.place = place
             self.schema = schema
             self.description = description
+            self.hasMembers = hasMembers
         }
 
         /// For a write that may be repeated: its errors and the header of a replayed answer are documented with it.
@@ -84,6 +87,22 @@ public struct Operation: Sendable {
         self.bodyExample = bodyExample
         self.responses = responses
         self.errors = errors
+    }
+}
+
+extension Operation.Parameter {
+    fileprivate var json: JSON {
+        var object = JSONObject()
+        object["name"] = .string(name)
+        object["in"] = .string(place.rawValue)
+        object["required"] = .bool(place == .path)
+        object["description"] = .string(description)
+        if hasMembers {
+            object["style"] = "deepObject"
+            object["explode"] = true
+        }
+        object["schema"] = schema
+        return .object(object)
     }
 }
 
@@ -182,13 +201,7 @@ public enum OpenAPI {
         }
         let parameters = pathParameters + operation.parameters.filter { $0.place != .path }
         if !parameters.isEmpty {
-            object["parameters"] = .array(
-                parameters.map {
-                    [
-                        "name": .string($0.name), "in": .string($0.place.rawValue), "required": .bool($0.place == .path),
-                        "description": .string($0.description), "schema": $0.schema,
-                    ]
-                })
+            object["parameters"] = .array(parameters.map(\.json))
         }
         if let body = operation.body {
             var content: JSONObject = JSONObject()

@@ -43,3 +43,11 @@ public struct Query: Sendable, Hashable {
         if let first = faults.first { throw Problem(.unknownParameter, first.detail, faults: Array(faults)) }
     }
 }
+
+extension Timestamp {
+    /// A time as it was meant in a query: there a plus sign is a blank unless it is encoded, and no time has a blank where its offset begins.
+    public static func inQuery(_ text: String) -> String {
+        guard let blank = text.lastIndex(of: " "), text[blank...].utf8.count == 6 else { return text }
+        return text[..<blank] + "+" + text[text.index(after: blank)...]
+    }
+}

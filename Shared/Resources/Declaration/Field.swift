@@ -11,7 +11,7 @@ public struct Field: Sendable {
         public static let required = Traits(rawValue: 1)
         /// Set by the service alone; a body that names it is refused.
         public static let readOnly = Traits(rawValue: 2)
-        /// `?<name>=a,b` lists the records with any of these values.
+        /// `?<name>=a,b` lists the records with any of these values; so do the operators of the kind, such as `?<name>[gte]=a`.
         public static let filterable = Traits(rawValue: 4)
         /// `?sort=<name>`; needs an index on (tenant_id, <name>, id).
         public static let sortable = Traits(rawValue: 8)

@@ -13,6 +13,10 @@ struct FieldType: Sendable {
     var isWide = false
     /// Whether a record without a value has an empty one and never null.
     var isCollection = false
+    /// How a filter may compare the values.
+    var operators = FilterOperator.ofChoices
+    /// All the values that there are, where these are few.
+    var choices: [String]?
     /// JSON Schema; an enumeration lists all values, or those that a body may give.
     let schema: @Sendable (_ isRequired: Bool, _ allValues: Bool) -> JSON
     /// What the schema's words cannot say.
@@ -39,7 +43,7 @@ struct FieldType: Sendable {
     ///
     /// - Throws: ``ValueFault``, also for a text that shows nothing: no record has such a value.
     func scalar(text given: String) throws(ValueFault) -> SQLValue {
-        let text = try checkedText(given)
+        let text = try checkedText(format == .timestamp ? Timestamp.inQuery(given) : given)
         if text.isEmpty { throw ValueFault(.tooShort, "Expected a value, or several joined by commas.") }
         return .text(text)
     }
@@ -53,35 +57,35 @@ extension FieldKind {
         case .longText(let maximum): .lines(.lines, maximum: maximum)
         case .email:
             FieldType(
-                columnTypes: ["text"], format: .text, isText: true,
+                columnTypes: ["text"], format: .text, isText: true, operators: FilterOperator.ofTexts,
                 schema: { isRequired, _ in isRequired ? BodySchema.email : BodySchema.optionalEmail }, example: "n.okafor@kestrel.example",
                 checkedText: { text throws(ValueFault) in try EmailAddress.checked(text)?.text ?? "" })
         case .phone:
             FieldType(
-                columnTypes: ["text"], format: .text, isText: true,
+                columnTypes: ["text"], format: .text, isText: true, operators: FilterOperator.ofTexts,
                 schema: { _, _ in FieldType.schema(PhoneNumber.pattern, maximum: PhoneNumber.maximumLength) },
                 rule: "As people write it, with three digits at least; a pause, an extension or letters may be in it.",
                 example: "+49 40 5550101", checkedText: PhoneNumber.checked)
         case .url:
             FieldType(
-                columnTypes: ["text"], format: .text, isText: true,
+                columnTypes: ["text"], format: .text, isText: true, operators: FilterOperator.ofTexts,
                 schema: { _, _ in FieldType.schema(WebAddress.pattern, maximum: WebAddress.maximumLength) },
                 rule: "An absolute http or https address.", example: "https://kestrel.example", checkedText: WebAddress.checked)
         case .hostName:
             FieldType(
-                columnTypes: ["text"], format: .text, isText: true,
+                columnTypes: ["text"], format: .text, isText: true, operators: FilterOperator.ofTexts,
                 schema: { _, _ in FieldType.schema(HostName.pattern, maximum: HostName.maximumLength) },
                 rule: "A host name, kept in lower case.", example: "kestrel.example", checkedText: HostName.checked)
         case .integer(let range): .integer(range)
         case .currency:
             FieldType(
-                columnTypes: ["text"], format: .plain,
+                columnTypes: ["text"], format: .plain, choices: Currency.codes,
                 schema: { _, _ in ["type": "string", "enum": .array(Currency.codes.map { .string($0) })] },
                 rule: "A code of ISO 4217.", example: "EUR", checkedText: Currency.checked)
         case .amount(let currency): .integer(0...Self.maximumAmount, rule: "Needs \(currency).")
         case .enumeration(let values, let settable):
             FieldType(
-                columnTypes: ["text"], format: .plain,
+                columnTypes: ["text"], format: .plain, choices: values,
                 schema: { ["type": "string", "enum": .array(($1 ? values : settable).map { .string($0) })] },
                 checkedText: { text throws(ValueFault) in
                     if values.contains(text) { return text }
@@ -90,7 +94,7 @@ extension FieldKind {
                 })
         case .timestamp:
             FieldType(
-                columnTypes: ["timestamp(3) with time zone"], format: .timestamp,
+                columnTypes: ["timestamp(3) with time zone"], format: .timestamp, operators: FilterOperator.ofOrdered,
                 schema: { _, _ in ["type": "string", "format": "date-time"] },
                 checkedText: { text throws(ValueFault) in
                     guard let instant = Timestamp(text) else { throw .format("a time such as 2026-01-31T09:30:00.000Z") }
@@ -98,14 +102,15 @@ extension FieldKind {
                 })
         case .date:
             FieldType(
-                columnTypes: ["date"], format: .plain, schema: { _, _ in ["type": "string", "format": "date"] },
+                columnTypes: ["date"], format: .plain, operators: FilterOperator.ofOrdered,
+                schema: { _, _ in ["type": "string", "format": "date"] },
                 checkedText: { text throws(ValueFault) in
                     guard Timestamp.isDate(text) else { throw .format("a date such as 2026-01-31") }
                     return text
                 })
         case .boolean:
             FieldType(
-                columnTypes: ["boolean"], format: .boolean, schema: { _, _ in ["type": "boolean"] },
+                columnTypes: ["boolean"], format: .boolean, choices: ["true", "false"], schema: { _, _ in ["type": "boolean"] },
                 checkedJSON: { json throws(ValueFault) in
                     guard json.bool != nil else { throw .type("a boolean", json) }
                     return json
@@ -116,7 +121,7 @@ extension FieldKind {
                 })
         case .tags(let maximumCount, let maximumLength):
             FieldType(
-                columnTypes: ["text[]"], format: .textArray, isText: true, isCollection: true,
+                columnTypes: ["text[]"], format: .textArray, isText: true, isCollection: true, operators: FilterOperator.ofCollections,
                 schema: { _, _ in
                     let items = FieldType.schema(PlainText.pattern(.line, isRequired: true, without: ","), maximum: maximumLength)
                     return ["type": "array", "maxItems": .number(maximumCount), "items": items]
@@ -126,14 +131,14 @@ extension FieldKind {
                 checkedText: FieldType.lines(.line, maximum: maximumLength).checkedText)
         case .object(let fields):
             FieldType(
-                columnTypes: ["jsonb"], format: .raw,
+                columnTypes: ["jsonb"], format: .raw, operators: [],
                 schema: { _, allValues in
                     let properties = fields.reduce(into: JSONObject()) { $0[$1.name] = $1.schema(allValues: allValues) }
                     return ["type": "object", "additionalProperties": false, "properties": .object(properties)]
                 })
         case .custom:
             FieldType(
-                columnTypes: ["jsonb"], format: .raw, isWide: true, isCollection: true,
+                columnTypes: ["jsonb"], format: .raw, isWide: true, isCollection: true, operators: [.equal],
                 schema: { _, _ in
                     [
                         "type": "object", "maxProperties": .number(Self.maximumCustomKeys),
@@ -182,7 +187,7 @@ extension FieldType {
 
     fileprivate static func lines(_ form: PlainText.Form, maximum: Int) -> FieldType {
         FieldType(
-            columnTypes: ["text"], format: .text, isText: true, isWide: form == .lines,
+            columnTypes: ["text"], format: .text, isText: true, isWide: form == .lines, operators: FilterOperator.ofTexts,
             schema: { isRequired, _ in schema(PlainText.pattern(form, isRequired: isRequired), maximum: maximum) },
             checkedText: { text throws(ValueFault) in try PlainText.checked(text, as: form, maximum: maximum) })
     }
@@ -194,7 +199,7 @@ extension FieldType {
             throw ValueFault(.outOfRange, "Expected \(range.lowerBound) to \(range.upperBound).")
         }
         return FieldType(
-            columnTypes: ["integer", "bigint", "smallint"], format: .raw,
+            columnTypes: ["integer", "bigint", "smallint"], format: .raw, operators: FilterOperator.ofOrdered,
             schema: { _, _ in ["type": "integer", "minimum": .number(range.lowerBound), "maximum": .number(range.upperBound)] }, rule: rule,
             checkedJSON: { json throws(ValueFault) in
                 guard json.isWholeNumber else { throw .type("a whole number", json) }

@@ -1,72 +1,124 @@
 import Core
 import Postgres
 
-/// One condition of a list.
+/// One thing that is asked of the records of a list: a field, how it is compared, and the checked values.
 struct Filter: Sendable {
-    /// What finds the records that a condition holds for.
+    var field: FilterField
+    var comparison: FilterOperator
+    /// One for a range and for ``FilterOperator/null``, where it is `true` or `false`.
+    var values: [SQLValue]
+}
+
+/// What a list can be filtered by: a declared field, a key of the tenant's own, or what every record has.
+struct FilterField: Sendable {
+    /// What finds the records that have a value.
     enum Index: Sendable, Hashable {
-        /// One value of a column. Its index is on (tenant_id, column, created_at, id), so that it also gives the usual order, or on
-        /// (tenant_id, column, id) where it serves the order by the column too.
-        case value(of: String, inOrderOfCreation: Bool)
-        /// A range of a column; the index of its order has it.
-        case range(of: String)
-        /// Words or exact values in the column `search`.
-        case words
-        /// Several values of a column, which its index finds in no order.
-        case values
-        /// One of several owners, whose index gives the order of creation for each of them.
-        case owners
-        /// Values that one live record each has at most.
+        /// The primary key.
+        case key
+        /// The index of the order by the column, on (tenant_id, column, id).
+        case order
+        /// An index on (tenant_id, column, created_at, id), so that one value's records are in the usual order.
+        case value
+        /// The index that holds a value unique among live records.
         case unique
+        /// The values among the words of the column `search`.
+        case words
     }
 
-    /// Holds for a row of the table.
-    var condition: SQL
-    var index: Index
-    /// For ``Index/words``: the `tsquery` that the condition compares with.
-    var words: SQL?
-    /// For ``Index/owners``: who they are.
-    var owners: Owners?
+    /// The parameter without an operator.
+    let name: String
+    let column: String
+    let type: FieldType
+    let isNullable: Bool
+    let operators: [FilterOperator]
+    let index: Index
 
-    /// Whether its index gives the usual order too.
-    var givesOrderOfCreation: Bool { if case .value(_, inOrderOfCreation: true) = index { true } else { false } }
-
-    init(_ condition: SQL, _ index: Index) {
-        self.condition = condition
+    private init(_ name: String, column: String, _ type: FieldType, isNullable: Bool, operators: [FilterOperator]? = nil, index: Index) {
+        self.name = name
+        self.column = column
+        self.type = type
+        self.isNullable = isNullable
+        self.operators = (operators ?? type.operators).filter { $0 != .null || isNullable }
         self.index = index
     }
 
-    /// The condition that what the parameter filters by has one of the values, as they lie in the column `search`.
-    init(exactly parameter: String, _ values: [SQLValue], of tenant: TenantID) {
-        self.init(words: "filter_query(\(tenant)::uuid, \(parameter), \(values.sqlValue)::text[])")
+    init(_ field: Field) {
+        let index: Index =
+            field.isUnique ? .unique : field.type.isText ? .words : field.traits.contains(.sortable) ? .order : .value
+        // What holds a value unique finds it, and nothing that lies beside it.
+        let operators: [FilterOperator]? = field.isUnique ? [.equal] : nil
+        self.init(field.parameter, column: field.name, field.type, isNullable: field.isNullable, operators: operators, index: index)
     }
 
-    /// A condition on the column `search`. The query is made once a statement, not once a row.
-    init(words query: SQL) {
-        condition = "search @@ (select " + query + ")"
-        index = .words
-        words = query
+    /// A key of the tenant's own.
+    static func custom(_ name: String, in column: String) -> FilterField {
+        let type = FieldKind.longText(max: FieldKind.maximumCustomText).type
+        return FilterField(name, column: column, type, isNullable: true, operators: [.equal], index: .words)
     }
-}
 
-extension ResourceDefinition {
-    /// The condition that the field has one of the values.
+    /// What every record has.
+    static let common = [
+        FilterField("id", column: "id", FieldKind.reference(.member).type, isNullable: false, index: .key),
+        FilterField("created_at", column: "created_at", FieldKind.timestamp.type, isNullable: false, index: .order),
+        FilterField("updated_at", column: "updated_at", FieldKind.timestamp.type, isNullable: false, index: .order),
+    ]
+
+    /// The parameter with an operator: `score[gte]`.
+    func parameter(_ comparison: FilterOperator) -> String {
+        comparison == .equal ? name : "\(name)[\(comparison.rawValue)]"
+    }
+
+    /// All parameters of the field.
+    var parameters: [String] { operators.map(parameter) }
+
+    /// The values as they are compared.
     ///
-    /// A unique value is found by what holds it unique; any other text as one exact value among the words of the record, where the index on `search` serves all such fields at once
-    /// and together; any other kind through a tree of its own.
-    func filter(_ field: Field, _ values: [SQLValue], of tenant: TenantID) -> Filter {
-        let name = field.name
-        if field.type.isText, !field.isUnique { return Filter(exactly: field.parameter, values, of: tenant) }
-        // The owner's index is on whose record it is.
-        let columns = name == owner && ownerKey != owner ? [ownerKey, name] : [name]
-        let isOne = values.count == 1
-        let conditions = columns.map { column -> SQL in
-            isOne ? "\(unescaped: column) = \(values[0])" : "\(unescaped: column) = any(\(values.sqlValue))"
+    /// - Throws: ``ValueFault``.
+    func values(_ text: String, _ comparison: FilterOperator) throws(ValueFault) -> [SQLValue] {
+        switch comparison {
+        case .equal, .not: return try each(text) { part throws(ValueFault) in try type.scalar(text: part) }
+        case .gt, .gte, .lt, .lte: return [try type.scalar(text: text)]
+        case .prefix: return try each(text, Self.beginning)
+        case .null: return [try FieldKind.boolean.type.scalar(text: text)]
         }
-        let condition = SQL.joined(conditions, separator: " and ")
-        if field.isUnique { return Filter(condition, .unique) }
-        return Filter(
-            condition, isOne ? .value(of: name, inOrderOfCreation: field.givesOrder) : .values)
+    }
+
+    /// The most values of one filter.
+    static let maximumValues = 100
+    /// The most characters of a beginning, of which as many are kept to be compared.
+    static let maximumPrefix = 200
+
+    private static func beginning(_ part: String) throws(ValueFault) -> SQLValue {
+        let text = try PlainText.checked(part, as: .line, maximum: maximumPrefix)
+        if text.isEmpty { throw ValueFault(.tooShort, "Expected what the value begins with.") }
+        return .text(text)
+    }
+
+    private func each(_ text: String, _ read: (String) throws(ValueFault) -> SQLValue) throws(ValueFault) -> [SQLValue] {
+        let parts = Self.parts(text)
+        guard parts.count <= Self.maximumValues else {
+            throw ValueFault(.tooMany, "Expected at most \(Self.maximumValues) values.")
+        }
+        var values: [SQLValue] = []
+        for part in parts { values.append(try read(part)) }
+        return values
+    }
+
+    /// The parts of `a,b,c`; `\,` is a comma in a part.
+    private static func parts(_ text: String) -> [String] {
+        guard text.utf8.contains(UInt8(ascii: ",")) else { return [text] }
+        var parts = [""]
+        var rest = Substring(text).unicodeScalars
+        while let scalar = rest.popFirst() {
+            switch scalar {
+            case "\\" where rest.first == ",":
+                rest.removeFirst()
+                parts[parts.count - 1].unicodeScalars.append(",")
+            case ",": parts.append("")
+            default: parts[parts.count - 1].unicodeScalars.append(scalar)
+            }
+        }
+        return parts
     }
 }
 
@@ -77,4 +129,17 @@ extension Field {
     /// Whether a filter by one value has an index of its own that is also in the order of creation. A text has none, and a field that
     /// is sorted by has that order's instead.
     var givesOrder: Bool { traits.contains(.filterable) && !traits.contains(.sortable) && !type.isText }
+}
+
+extension ResourceDefinition {
+    /// What a list can be filtered by, but for keys of the tenant's own.
+    var filterFields: [FilterField] {
+        FilterField.common
+            + fields.filter { field in
+                if case .tags = field.kind { true } else { field.traits.contains(.filterable) }
+            }.map(FilterField.init)
+    }
+
+    /// The column whose keys are of the tenant's own naming; `nil` when there is none.
+    var customColumn: String? { fields.first { if case .custom = $0.kind { true } else { false } }?.name }
 }

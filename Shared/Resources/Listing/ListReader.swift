@@ -4,33 +4,32 @@ import Postgres
 /// Checks the parameters of a list against a declaration.
 struct ListReader: Sendable {
     let definition: ResourceDefinition
-    let cursors: CursorSigner
-    /// Every parameter that the list knows, but for `custom.<key>`.
-    let parameterNames: [String]
-
-    /// The most values of one filter.
-    static let maximumValues = 100
-
+    /// Every parameter of the list, for the public document.
+    let documents: [Operation.Parameter]
     /// What `?expand=` knows.
     let expansions: [Expansion]
-    private let columns: [Column]
-    private let filterable: [Field]
-    private let tagsField: Field?
-    private let hasCustom: Bool
+    private let cursors: CursorSigner
+    private let compiler: FilterCompiler
+    private let parameters: [String: ListParameter]
+    private let filters: [String: (field: FilterField, comparison: FilterOperator)]
+    private let customColumn: String?
+    /// Every name that a parameter can have, but for `custom.<key>`.
+    private let names: [String]
 
     init(_ definition: ResourceDefinition, expansions: [Expansion], cursors: CursorSigner) {
         self.definition = definition
         self.expansions = expansions
         self.cursors = cursors
-        columns = definition.columns
-        tagsField = definition.fields.first { if case .tags = $0.kind { true } else { false } }
-        hasCustom = definition.fields.contains { if case .custom = $0.kind { true } else { false } }
-        filterable = definition.fields.filter { $0.traits.contains(.filterable) }
-        parameterNames =
-            Paging.parameters.map(\.name) + ["sort", "fields", "count", "deleted"] + (definition.isSearchable ? ["q"] : [])
-            + (expansions.isEmpty ? [] : ["expand"])
-            + ["created_after", "created_before", "updated_after", "updated_before"] + (tagsField == nil ? [] : ["tag"])
-            + filterable.map(\.name)
+        compiler = FilterCompiler(definition)
+        customColumn = definition.customColumn
+        let parameters = ListParameter.all(of: definition, expansions)
+        let fields = definition.filterFields
+        self.parameters = Dictionary(uniqueKeysWithValues: parameters.map { ($0.document.name, $0) })
+        filters = Dictionary(
+            uniqueKeysWithValues: fields.flatMap { field in field.operators.map { (field.parameter($0), (field, $0)) } })
+        names = Paging.parameters.map(\.name) + parameters.map(\.document.name) + fields.flatMap(\.parameters)
+        precondition(Set(names).count == names.count, "\(definition.name): a filter has the name of another parameter")
+        documents = Paging.parameters + parameters.map(\.document) + fields.map(\.document)
     }
 
     /// - Parameter parent: the record that all of the list refer to, where the path names it.
@@ -38,19 +37,43 @@ struct ListReader: Sendable {
     func read(
         _ query: Query, of parent: (field: Field, id: RecordID)? = nil, as context: RequestContext
     ) throws(Problem) -> (ListRequest, Paging) {
-        try refuseUnknown(query)
         var request = ListRequest(
-            sort: SortOrder(column: "created_at", isDescending: true, isNullable: false), selection: columns)
-        var faults: [Problem.Fault] = []
+            sort: SortOrder(column: "created_at", isDescending: true, isNullable: false), selection: definition.columns)
+        var faults = FaultList()
+        var unknown = FaultList()
         for item in query.items where item.name != "after" {
             do throws(ValueFault) {
-                try apply(item, to: &request, as: context)
+                if item.name == "limit" {
+                    request.limit = try Paging.limit(item.value)
+                } else if let parameter = parameters[item.name] {
+                    try parameter.apply(item.value, &request)
+                } else if let filter = filter(item.name) {
+                    let values = try filter.field.values(item.value, filter.comparison)
+                    request.conditions.append(
+                        compiler.condition(
+                            Filter(field: filter.field, comparison: filter.comparison, values: values), of: context.tenant))
+                } else {
+                    let name = Suggestion.shown(item.name)
+                    unknown.add(.unknownParameter, at: "?\(name)", "There is no parameter '\(name)'.\(hint(for: item.name))")
+                }
             } catch {
-                faults.append(.init(pointer: "?\(item.name)", code: error.code, detail: error.detail))
+                faults.add(error, at: "?\(item.name)")
             }
         }
-        if let first = faults.first { throw Problem(.invalidParameter, first.detail, faults: faults) }
-        if let parent { request.filters.append(definition.filter(parent.field, [parent.id.sqlValue], of: context.tenant)) }
+        if let first = unknown.faults.first { throw Problem(.unknownParameter, first.detail, faults: unknown.faults) }
+        if request.fields != nil || request.deleted != nil {
+            do throws(ValueFault) {
+                let columns = definition.columns + (request.deleted == nil ? [] : [Column(name: "deleted_at", format: .timestamp)])
+                request.selection = try selection(request.fields, among: columns)
+            } catch {
+                faults.add(error, at: "?fields")
+            }
+        }
+        if let first = faults.faults.first { throw Problem(.invalidParameter, first.detail, faults: faults.faults) }
+        if let parent {
+            let filter = Filter(field: FilterField(parent.field), comparison: .equal, values: [parent.id.sqlValue])
+            request.conditions.append(compiler.condition(filter, of: context.tenant))
+        }
         let isRestricted = context.scopes[definition.permissions] != .all
         let paging = Paging(
             query,
@@ -73,129 +96,48 @@ struct ListReader: Sendable {
         let selection = try selected(query)
         guard let text = query["expand"] else { return (selection, []) }
         do throws(ValueFault) {
-            return (selection, try expanded(text))
+            return (selection, try ListParameter.expanded(text, among: expansions))
         } catch {
             throw .invalidParameter("expand", error.detail)
         }
     }
 
     private func selected(_ query: Query) throws(Problem) -> [Column] {
-        guard let text = query["fields"] else { return columns }
         do throws(ValueFault) {
-            return try selection(text)
+            return try selection(query["fields"], among: definition.columns)
         } catch {
             throw .invalidParameter("fields", error.detail)
         }
     }
 
-    private func refuseUnknown(_ query: Query) throws(Problem) {
-        var names = parameterNames
-        if hasCustom {
-            names += query.items.map(\.name).filter { $0.hasPrefix("custom.") && FieldKind.isCustomKey(String($0.dropFirst(7))) }
-        }
-        try query.allowOnly(names)
-    }
-
-    private func apply(_ item: Query.Item, to request: inout ListRequest, as context: RequestContext) throws(ValueFault) {
-        let (name, value) = (item.name, item.value)
-        switch name {
-        case "limit": request.limit = try Paging.limit(value)
-        case "sort": request.sort = try sort(value)
-        case "fields": request.selection = try selection(value)
-        case "expand": request.expansions = try expanded(value)
-        case "count":
-            guard let count = ListRequest.Count(rawValue: value) else { throw .format("exact or estimate") }
-            request.count = count
-        case "deleted":
-            guard value == "only" else { throw .format("only") }
-            request.isDeleted = true
-        case "q":
-            // A blank at the end is kept: it says that the last word is finished.
-            let words = try PlainText.checked(value, as: .line, maximum: 200)
-            if words.isEmpty { throw ValueFault(.tooShort, "Expected words.") }
-            request.search = value.last?.isWhitespace == true ? words + " " : words
-            if definition.number != nil { request.number = Self.number(words) }
-        case "created_after", "created_before", "updated_after", "updated_before":
-            let (column, sign) = name.hasSuffix("after") ? (String(name.dropLast(6)) + "_at", ">") : (String(name.dropLast(7)) + "_at", "<")
-            let instant = try FieldKind.timestamp.type.scalar(text: value)
-            request.filters.append(Filter("\(unescaped: column) \(unescaped: sign) \(instant)", .range(of: column)))
-        case "tag":
-            guard let tagsField else { return }
-            request.filters.append(definition.filter(tagsField, try values(Self.parts(value), of: tagsField.type), of: context.tenant))
-        case let name where name.hasPrefix("custom."):
-            let values = try values(Self.parts(value), of: FieldKind.longText(max: FieldKind.maximumCustomText).type)
-            request.filters.append(Filter(exactly: name, values, of: context.tenant))
-        case let name:
-            guard let field = definition.field(name) else { return }
-            request.filters.append(definition.filter(field, try values(Self.parts(value), of: field.type), of: context.tenant))
-        }
-    }
-
-    /// `41` and `#41`; `nil` when it is anything else.
-    private static func number(_ text: String) -> Int64? {
-        let digits = text.hasPrefix("#") ? text.dropFirst() : text[...]
-        return digits.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } ? Int64(digits) : nil
-    }
-
-    /// The parts of `a,b,c`; `\,` is a comma in a part.
-    private static func parts(_ text: String) -> [String] {
-        guard text.utf8.contains(UInt8(ascii: ",")) else { return [text] }
-        var parts = [""]
-        var rest = Substring(text).unicodeScalars
-        while let scalar = rest.popFirst() {
-            switch scalar {
-            case "\\" where rest.first == ",":
-                rest.removeFirst()
-                parts[parts.count - 1].unicodeScalars.append(",")
-            case ",": parts.append("")
-            default: parts[parts.count - 1].unicodeScalars.append(scalar)
-            }
-        }
-        return parts
-    }
-
-    /// The values that the parts spell, any of which may match.
-    private func values(_ parts: [String], of type: FieldType) throws(ValueFault) -> [SQLValue] {
-        guard parts.count <= Self.maximumValues else {
-            throw ValueFault(.tooMany, "Expected at most \(Self.maximumValues) values.")
-        }
-        var values: [SQLValue] = []
-        for part in parts {
-            values.append(try type.scalar(text: part))
-        }
-        return values
-    }
-
-    private func sort(_ text: String) throws(ValueFault) -> SortOrder {
-        let isDescending = text.hasPrefix("-")
-        let name = isDescending ? String(text.dropFirst()) : text
-        guard var order = definition.sortable.first(where: { $0.column == name }) else {
-            let names = definition.sortable.map(\.column)
-            throw ValueFault(
-                .notAllowed,
-                "Expected one of \(names.joined(separator: ", ")), with - for descending.\(Suggestion.hint(for: name, among: names))")
-        }
-        order.isDescending = isDescending
-        return order
-    }
-
-    private func expanded(_ text: String) throws(ValueFault) -> [Expansion] {
-        let wanted = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-        let names = expansions.map(\.name)
-        for name in wanted where !names.contains(name) {
-            let hint = Suggestion.hint(for: name, among: names)
-            throw ValueFault(
-                .notAllowed, "'\(Suggestion.shown(name))' is nothing to expand. Expected one of \(names.joined(separator: ", ")).\(hint)")
-        }
-        return expansions.filter { wanted.contains($0.name) }
-    }
-
-    private func selection(_ text: String) throws(ValueFault) -> [Column] {
-        let wanted = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+    private func selection(_ fields: String?, among columns: [Column]) throws(ValueFault) -> [Column] {
+        guard let fields else { return columns }
+        let wanted = fields.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
         for name in wanted where !columns.contains(where: { $0.name == name }) {
             let hint = Suggestion.hint(for: name, among: columns.map(\.name))
             throw ValueFault(.notAllowed, "There is no field '\(Suggestion.shown(name))'.\(hint)")
         }
         return columns.filter { wanted.contains($0.name) }
+    }
+
+    private func filter(_ name: String) -> (field: FilterField, comparison: FilterOperator)? {
+        if let filter = filters[name] { return filter }
+        guard let customColumn, name.hasPrefix("custom."), FieldKind.isCustomKey(String(name.dropFirst(7))) else { return nil }
+        return (.custom(name, in: customColumn), .equal)
+    }
+
+    /// What may have been meant by a name that is none: which operators the field takes, or the nearest name.
+    private func hint(for name: String) -> String {
+        let field = String(name.prefix { $0 != "[" })
+        guard field != name else { return Suggestion.hint(for: name, among: names) }
+        if customColumn != nil, field.hasPrefix("custom.") {
+            return " A field of your own is compared as a whole, as in \(Suggestion.shown(field))=a,b."
+        }
+        let others = names.filter { $0 == field || $0.hasPrefix(field + "[") }
+        guard !others.isEmpty else { return Suggestion.hint(for: name, among: names) }
+        let isOperator = FilterOperator.allCases.contains { name == "\(field)[\($0.rawValue)]" }
+        return isOperator
+            ? " It takes \(others.joined(separator: ", "))."
+            : Suggestion.hint(for: name, among: others) + " It takes \(others.joined(separator: ", "))."
     }
 }

@@ -4,6 +4,8 @@ import Postgres
 /// What a list route was asked for, checked.
 struct ListRequest: Sendable {
     enum Count: String, Sendable, CaseIterable { case exact, estimate }
+    /// Which deleted records there are; each object then tells when it was deleted.
+    enum Deleted: String, Sendable, CaseIterable { case only, include }
 
     /// Rows on the page.
     var limit = Paging.defaultLimit
@@ -14,15 +16,18 @@ struct ListRequest: Sendable {
     var selection: [Column]
     /// What is shown beside references.
     var expansions: [Expansion] = []
+    /// The members that were asked for; `nil` for all.
+    var fields: String?
     /// Conditions that all must hold.
-    var filters: [Filter] = []
+    var conditions: [Condition] = []
     /// Words to search for.
     var search: String?
     /// What is searched for is one number, by which people call a record: that one comes first, whatever the order.
     var number: Int64?
     /// The record that came first is left out of the rows in order.
     var isWithoutNumber = false
-    var isDeleted = false
+    /// `nil` for the live records alone.
+    var deleted: Deleted?
 }
 
 /// The order of a list: a column, then the id, both in one direction. Null comes last going up and first going down, which is

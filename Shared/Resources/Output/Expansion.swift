@@ -44,7 +44,9 @@ struct Projection: Sendable {
     /// - Parameter columns: all columns of the record, which give the order.
     init(_ selection: [Column], expanding expansions: [Expansion], in columns: [Column]) {
         self.expansions = expansions
-        parts = columns.flatMap { column -> [Part] in
+        // When a record was deleted is told at the end.
+        let further = selection.filter { own in !columns.contains { $0.name == own.name } }
+        parts = (columns + further).flatMap { column -> [Part] in
             let own = selection.contains { $0.name == column.name } ? [Part.column(column)] : []
             return own + expansions.filter { $0.field.name == column.name }.map { .expansion($0) }
         }

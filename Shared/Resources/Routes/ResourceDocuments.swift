@@ -66,7 +66,11 @@ struct ResourceDocuments: Sendable {
             "type": "string", "enum": ["exact", "at_least"],
             "description": "Only with count=estimate: whether total is the number, or the list has more than it.",
         ]
-        return Paging.schema(of: reference(), further: counts)
+        let time: JSON = [
+            "type": ["string", "null"], "format": "date-time", "description": "Only with deleted=: when the record was deleted.",
+        ]
+        return Paging.schema(
+            of: ["allOf": [reference(), ["type": "object", "properties": ["deleted_at": time]]]], further: counts)
     }
 
     private var batchInput: JSON {
@@ -117,21 +121,14 @@ struct ResourceDocuments: Sendable {
 
     // MARK: Operations
 
-    private static let fields = Operation.Parameter(
-        "fields", in: .query, schema: ["type": "string"], "The members to answer, joined by commas.")
+    private static let fields = ListParameter.fields.document
 
-    private var expand: Operation.Parameter? {
-        let names = catalogue.expansions(of: definition).map(\.name)
-        if names.isEmpty { return nil }
-        return .init(
-            "expand", in: .query, schema: ["type": "string", "examples": [.string(names[0])]],
-            "The records that references lead to, beside them, joined by commas: \(names.joined(separator: ", ")). Null when it is deleted or not the caller's to read."
-        )
-    }
+    private var expand: Operation.Parameter? { ListParameter.expand(catalogue.expansions(of: definition))?.document }
 
     private static let pagingText = """
-        Read on with after= until page.next is null; there is no end to how far. A filter takes several values with commas, different \
-        filters must all hold. Members see the records that their role lets them see.
+        Read on with after= until page.next is null; there is no end to how far. A filter takes several values with commas, and operators \
+        in brackets, as in created_at[gte]=2026-01-31T00:00:00Z; all filters must hold. Members see the records that their role lets \
+        them see.
         """
     /// Of values that are unique.
     private static let takenText = """
@@ -182,7 +179,7 @@ struct ResourceDocuments: Sendable {
     func list(parameters reader: ListReader) -> Operation {
         Operation(
             id: "list\(plural)", summary: "List \(definition.name)", description: Self.pagingText, tag: definition.name,
-            parameters: reader.parameterNames.map(parameter),
+            parameters: reader.documents,
             responses: [.init(200, "A page of \(definition.name), in the order asked for.", schema: reference("Page"))])
     }
 
@@ -192,41 +189,8 @@ struct ResourceDocuments: Sendable {
             id: "list\(type)\(plural)", summary: "List the \(definition.name) of one of the \(parent.name)",
             description: "The list of all \(definition.name) where \(field.name) is the id of the path. \(Self.pagingText)",
             tag: definition.name,
-            parameters: reader.parameterNames.map(parameter),
+            parameters: reader.documents,
             responses: [.init(200, "A page of \(definition.name), in the order asked for.", schema: reference("Page"))])
-    }
-
-    private func parameter(_ name: String) -> Operation.Parameter {
-        func make(_ schema: JSON, _ description: String) -> Operation.Parameter { .init(name, in: .query, schema: schema, description) }
-        if let parameter = Paging.parameters.first(where: { $0.name == name }) { return parameter }
-        if name == "expand", let expand { return expand }
-        switch name {
-        case "sort":
-            let names = definition.sortable.flatMap { [JSON.string($0.column), .string("-\($0.column)")] }
-            return make(
-                ["type": "string", "enum": .array(names), "default": "-created_at"],
-                "The order; records without a value come last going up and first going down.")
-        case "fields": return Self.fields
-        case "count": return make(["type": "string", "enum": ["exact", "estimate"]], "Adds page.total; an estimate counts up to 10,000.")
-        case "deleted": return make(["type": "string", "enum": ["only"]], "The deleted records instead of the live ones.")
-        case "q":
-            return make(
-                ["type": "string", "maxLength": 200],
-                "Words, \"phrases\", -exclusions and or, without regard to case, accents and signs within words. The last word may be unfinished, unless a blank or a quote follows it; any end of a number of 4 digits or more finds it."
-            )
-        case "tag": return make(["type": "string"], "Records with any of these tags, joined by commas.")
-        case "created_after", "created_before", "updated_after", "updated_before":
-            let (column, side) = name.hasSuffix("after") ? (name.dropLast(6), "after") : (name.dropLast(7), "before")
-            // A change is dated by its transaction's start, so one that committed late may lie before what a list has shown already.
-            let hint = column == "updated" ? " Not exact enough to keep a copy in step: the audit trail is." : ""
-            return make(["type": "string", "format": "date-time"], "Records \(column) \(side) this moment, not at it.\(hint)")
-        default:
-            var description = "Records with any of these values, joined by commas; a comma in a value is written \\,."
-            if case .enumeration(let values, _)? = definition.fields.first(where: { $0.name == name })?.kind {
-                description += " The values: \(values.joined(separator: ", "))."
-            }
-            return make(["type": "string"], description)
-        }
     }
 
     var get: Operation {

@@ -31,41 +31,41 @@ struct ListStatements: Sendable {
 
     /// What the list's conditions come to: those that the index of its order serves, and the others.
     private struct Conditions {
-        var served: [Filter] = []
-        var others: [Filter] = []
+        var served: [Condition] = []
+        var others: [Condition] = []
     }
 
     private func conditions(of request: ListRequest, as context: RequestContext) -> Conditions {
         var conditions = Conditions()
         let sorted = request.sort.column
-        for filter in request.filters(of: definition, as: context) {
-            switch filter.index {
-            case .range(sorted), .value(of: sorted, _): conditions.served.append(filter)
-            default: conditions.others.append(filter)
+        for condition in request.conditions(of: definition, as: context) {
+            switch condition.index {
+            case .range(sorted), .value(of: sorted, _): conditions.served.append(condition)
+            default: conditions.others.append(condition)
             }
         }
         // Of the deleted records there are no such indexes. One index serves one value: of several the last in the declaration, where
         // owners are, who have fewer records than a status has.
-        if sorted == "created_at", !request.isDeleted,
+        if sorted == "created_at", request.deleted == nil,
             let place = conditions.others.lastIndex(where: \.givesOrderOfCreation)
         {
             conditions.served.append(conditions.others.remove(at: place))
         }
         // The index of owners gives the order for each of several, who are asked one after the other.
-        if sorted == "created_at", !request.isDeleted, conditions.others.count == 1, conditions.others[0].index == .owners {
+        if sorted == "created_at", request.deleted == nil, conditions.others.count == 1, conditions.others[0].index == .owners {
             conditions.served.append(conditions.others.remove(at: 0))
         }
         return conditions
     }
 
+    /// Whether the records are named by their keys, so that they are looked up at once.
+    func isKeyed(_ request: ListRequest) -> Bool {
+        request.conditions.contains { $0.index == .key || $0.index == .unique && request.deleted == nil }
+    }
+
     /// Whether an index serves all conditions in the list's order.
     func isInOrder(_ request: ListRequest, as context: RequestContext) -> Bool {
         conditions(of: request, as: context).others.isEmpty
-    }
-
-    /// Whether a condition on unique values finds all there is at once. Of deleted records any number may have had one value.
-    func hasFew(_ request: ListRequest) -> Bool {
-        !request.isDeleted && request.filters.contains { $0.index == .unique }
     }
 
     // MARK: Rows
@@ -75,7 +75,7 @@ struct ListStatements: Sendable {
     /// the row has values that are too large to be here: those are null, and ``boundedPage(_:_:as:)`` is to be asked.
     func page(_ request: ListRequest, _ reading: Reading, as context: RequestContext) -> SQL {
         let query = selected(request, reading, as: context)
-        return reading == .all ? planned(query, conditions(of: request, as: context).others) : query
+        return reading == .all ? planned(query, request.conditions(of: definition, as: context)) : query
     }
 
     private func selected(_ request: ListRequest, _ reading: Reading, as context: RequestContext) -> SQL {
@@ -142,7 +142,7 @@ struct ListStatements: Sendable {
         let value = request.sort.key(of: "cursor_value")
         let query = BoundedPage.query(
             "\(names), cursor_id, cursor_value", from: rows, order: "\(value) \(direction), cursor_id \(direction)", limit: request.limit)
-        return reading == .all ? planned(query, conditions(of: request, as: context).others) : query
+        return reading == .all ? planned(query, request.conditions(of: definition, as: context)) : query
     }
 
     /// How many of the rows that ``Reading/among(_:)`` looks at there are.
@@ -159,9 +159,9 @@ struct ListStatements: Sendable {
         case .among(let maximum):
             let tail: SQL = " \(unescaped: order(request.sort)) limit \(unescaped: String(limit))"
             return "select * from (" + ordered(request, conditions.served, limit: maximum, as: context) + ") as \(unescaped: table)"
-                + Self.where(conditions.others.map(\.condition)) + tail
+                + Self.where(conditions.others.map(\.sql)) + tail
         case .all:
-            let found = matches(conditions.served + conditions.others, base(request, as: context))
+            let found = matches(request, as: context)
             let rest = request.cursor.flatMap { behind($0, request.sort) }.map { Self.where([$0]) } ?? ""
             return "select * from (" + found + " offset 0) as \(unescaped: table)" + rest
                 + " \(unescaped: order(request.sort)) limit \(unescaped: String(limit))"
@@ -175,82 +175,100 @@ struct ListStatements: Sendable {
     static func step(for limit: Int) -> Int { steps.first { $0 >= limit } ?? limit }
 
     /// Rows in the list's order, behind its cursor.
-    private func ordered(_ request: ListRequest, _ filters: [Filter], limit: Int, as context: RequestContext) -> SQL {
-        let sort = request.sort
-        if let owners = filters.lazy.compactMap(\.owners).first {
-            let conditions = base(request, as: context) + filters.filter { $0.owners == nil }.map(\.condition)
-            let rest = request.cursor.flatMap { behind($0, sort) }.map { [$0] } ?? []
-            return owners.rows(of: table, conditions + rest, order: order(sort), limit: limit)
+    private func ordered(_ request: ListRequest, _ served: [Condition], limit: Int, as context: RequestContext) -> SQL {
+        if let owners = served.lazy.compactMap(\.owners).first {
+            let conditions = tenant(context) + Self.states(request) + served.filter { $0.owners == nil }.map(\.sql)
+            let rest = request.cursor.flatMap { behind($0, request.sort) }.map { [$0] } ?? []
+            return owners.rows(of: table, conditions + rest, order: order(request.sort), limit: limit)
         }
-        let conditions = base(request, as: context) + filters.map(\.condition)
-        let tail: SQL = " \(unescaped: order(sort)) limit \(unescaped: String(limit))"
-        func range(_ condition: SQL?) -> SQL {
-            "select * from \(unescaped: table)" + Self.where(conditions + (condition.map { [$0] } ?? [])) + tail
+        // In the order of an index whose leading column is null in all rows, which the server has to be told.
+        let order = order(request.sort, behind: served.lazy.compactMap(\.nullColumn).first)
+        let tail: SQL = " \(unescaped: order) limit \(unescaped: String(limit))"
+        let conditions = tenant(context) + served.map(\.sql)
+        let ranges = Self.states(request).flatMap { state in
+            self.ranges(behind: request.cursor, request.sort).map { range in
+                "select * from \(unescaped: table)" + Self.where(conditions + [state] + range) + tail
+            }
         }
-        guard let cursor = request.cursor, let id = cursor.id else { return range(nil) }
-        guard sort.isNullable else { return range(behind(cursor, sort)) }
+        guard ranges.count > 1 else { return ranges[0] }
+        return "select * from ((" + SQL.joined(ranges, separator: ") union all (") + ")) as \(unescaped: table)" + tail
+    }
+
+    /// The rows behind the cursor as ranges of the index of the order, each a condition or two; a range without any is the whole index.
+    private func ranges(behind cursor: Cursor?, _ sort: SortOrder) -> [[SQL]] {
+        guard let cursor, let id = cursor.id else { return [[]] }
         // Two ranges of the index, where one condition with `or` would read the whole list for each page: going up, the rows without
         // a value follow those with one, going down they come first.
-        let column = sort.column
-        let isNull: SQL = "\(unescaped: column) is null"
+        let isNull: SQL = "\(unescaped: sort.column) is null"
         let sign = sort.isDescending ? "<" : ">"
-        let first: SQL
-        let second: SQL
-        switch (cursor.value, sort.isDescending) {
-        case (nil, false): return range(isNull + " and id \(unescaped: sign) \(id)")
-        case (_?, true): return range(behind(cursor, sort))
-        case (nil, true):
-            first = range(isNull + " and id \(unescaped: sign) \(id)")
-            second = range("\(unescaped: column) is not null")
-        case (let value?, false):
-            first = range("(\(unescaped: sort.key), id) \(unescaped: sign) (\(value), \(id))")
-            second = range(isNull)
+        guard let value = cursor.value else {
+            let first = isNull + " and id \(unescaped: sign) \(id)"
+            return sort.isDescending ? [[first], ["\(unescaped: sort.column) is not null"]] : [[first]]
         }
-        return "select * from ((" + first + ") union all (" + second + ")) as \(unescaped: table)" + tail
+        let first: SQL = "(\(unescaped: sort.key), id) \(unescaped: sign) (\(value), \(id))"
+        return sort.isNullable && !sort.isDescending ? [[first], [isNull]] : [[first]]
     }
 
     /// The rows behind the cursor as one condition; `nil` for all rows.
     private func behind(_ cursor: Cursor, _ sort: SortOrder) -> SQL? {
-        guard let id = cursor.id else { return nil }
-        let sign = sort.isDescending ? "<" : ">"
-        let column = sort.column
-        let isNull: SQL = "\(unescaped: column) is null"
-        let withoutValue = isNull + " and id \(unescaped: sign) \(id)"
-        guard let value = cursor.value else {
-            return sort.isDescending ? "(" + withoutValue + " or \(unescaped: column) is not null)" : withoutValue
-        }
-        let withValue: SQL = "(\(unescaped: sort.key), id) \(unescaped: sign) (\(value), \(id))"
-        return sort.isNullable && !sort.isDescending ? "(" + withValue + " or " + isNull + ")" : withValue
+        let ranges = ranges(behind: cursor, sort).filter { !$0.isEmpty }.map { SQL.joined($0, separator: " and ") }
+        return ranges.isEmpty ? nil : "(" + SQL.joined(ranges, separator: " or ") + ")"
     }
 
-    /// All rows that the conditions and the filters hold for; those for words are looked up together, in their own index.
-    private func matches(_ filters: [Filter], _ conditions: [SQL], columns: String = "*") -> SQL {
-        let words = filters.compactMap(\.words)
-        let others = Self.where(conditions + filters.filter { $0.words == nil }.map { $0.owners?.lookup ?? $0.condition })
-        guard !words.isEmpty else { return "select \(unescaped: columns) from \(unescaped: table)" + others }
+    /// All rows that the list's conditions hold for.
+    private func matches(_ request: ListRequest, as context: RequestContext, columns: String = "*") -> SQL {
+        let all = request.conditions(of: definition, as: context)
+        let words = lookedUp(all)
+        let states = Self.states(request)
+        guard !words.isEmpty else {
+            // An index has either the live records or the deleted ones.
+            let rows = states.map { state in
+                "select \(unescaped: columns) from \(unescaped: table)" + Self.where(tenant(context) + [state] + all.map(\.found))
+            }
+            return SQL.joined(rows, separator: " union all ")
+        }
+        let isRest = words.allSatisfy(\.isRest)
+        let others = all.filter { $0.words == nil || $0.isRest != isRest }.map(\.found)
         // Apart from the other conditions (`offset 0`), or an index of one of them might be read, and each of its rows compared with every
         // place that was found.
-        let places: SQL = "select \(unescaped: table)_search((select " + SQL.joined(words, separator: " && ") + "))"
+        let query = SQL.joined(words.compactMap(\.words), separator: " && ")
+        let places: SQL = "select \(unescaped: table)_search((select " + query + "))"
         return "select \(unescaped: columns) from (select * from \(unescaped: table) where ctid = any(array(" + places
-            + ")) offset 0) as \(unescaped: table)" + others
+            + ")) offset 0) as \(unescaped: table)" + Self.where(tenant(context) + (states.count == 1 ? states : []) + others)
+    }
+
+    /// The conditions by which rows are looked up together in the index on `search`. What holds for nearly all rows leads to them only where
+    /// there is nothing else.
+    private func lookedUp(_ conditions: [Condition]) -> [Condition] {
+        if conditions.contains(where: { $0.index == .key || $0.index == .unique }) { return [] }
+        let found = conditions.filter { $0.words != nil && !$0.isRest }
+        return found.isEmpty && conditions.allSatisfy(\.isRest) ? conditions.filter { $0.words != nil } : found
     }
 
     /// Only without words does it depend on the values how the rows are found best.
-    private func planned(_ query: SQL, _ filters: [Filter]) -> SQL {
-        filters.contains { $0.words != nil } ? query : query.plannedForItsValues
+    private func planned(_ query: SQL, _ conditions: [Condition]) -> SQL {
+        lookedUp(conditions).isEmpty ? query.plannedForItsValues : query
     }
 
     /// Counts the rows of the whole list, at most up to the bound.
     func count(_ request: ListRequest, as context: RequestContext, bound: Int?) -> SQL {
-        let filters = request.filters(of: definition, as: context)
-        let rows = matches(filters, base(request, as: context), columns: bound == nil ? "count(*)" : "")
-        guard let bound else { return planned(rows, filters) }
-        return planned("select count(*) from (" + rows + " limit \(unescaped: String(bound + 1))) as counted", filters)
+        let conditions = request.conditions(of: definition, as: context)
+        let isWhole = bound == nil && Self.states(request).count == 1
+        let rows = matches(request, as: context, columns: isWhole ? "count(*)" : "")
+        if isWhole { return planned(rows, conditions) }
+        let limit: SQL = bound.map { " limit \(unescaped: String($0 + 1))" } ?? ""
+        return planned("select count(*) from (" + rows + limit + ") as counted", conditions)
     }
 
-    private func base(_ request: ListRequest, as context: RequestContext) -> [SQL] {
-        let tenant: SQL = "tenant_id = \(context.tenant)"
-        return [tenant, request.isDeleted ? "deleted_at is not null" : "deleted_at is null"]
+    private func tenant(_ context: RequestContext) -> [SQL] { ["tenant_id = \(context.tenant)"] }
+
+    /// The records that the list shows, as a condition for each part of the table that has indexes of its own.
+    private static func states(_ request: ListRequest) -> [SQL] {
+        switch request.deleted {
+        case nil: ["deleted_at is null"]
+        case .only: ["deleted_at is not null"]
+        case .include: ["deleted_at is null", "deleted_at is not null"]
+        }
     }
 
     private func cursor(_ sort: SortOrder, of table: String? = nil) -> String {
@@ -258,10 +276,11 @@ struct ListStatements: Sendable {
         return "\(prefix)id as cursor_id, \(prefix)\(sort.column) as cursor_value"
     }
 
-    private func order(_ sort: SortOrder, of table: String? = nil) -> String {
+    private func order(_ sort: SortOrder, of table: String? = nil, behind column: String? = nil) -> String {
         let direction = sort.isDescending ? "desc" : "asc"
         let prefix = table.map { "\($0)." } ?? ""
-        return "order by \(sort.key(of: prefix + sort.column)) \(direction), \(prefix)id \(direction)"
+        let first = column.map { "\($0) \(direction), " } ?? ""
+        return "order by \(first)\(sort.key(of: prefix + sort.column)) \(direction), \(prefix)id \(direction)"
     }
 
     private static func `where`(_ conditions: [SQL]) -> SQL {
@@ -271,12 +290,12 @@ struct ListStatements: Sendable {
 
 extension ListRequest {
     /// Every condition of the list, with whose rows it shows and what is searched for.
-    func filters(of definition: ResourceDefinition, as context: RequestContext) -> [Filter] {
-        var all = filters
+    func conditions(of definition: ResourceDefinition, as context: RequestContext) -> [Condition] {
+        var all = conditions
         if let scope = definition.scope(of: context) { all.append(scope) }
-        if let search { all.append(Filter(words: "search_query(\(context.tenant)::uuid, \(search))")) }
+        if let search { all.append(Condition(words: "search_query(\(context.tenant)::uuid, \(search))")) }
         if let number, isWithoutNumber, let field = definition.number {
-            all.append(Filter("\(unescaped: field.name) <> \(number)", .values))
+            all.append(Condition("\(unescaped: field.name) <> \(number)", .values))
         }
         return all
     }
@@ -287,7 +306,7 @@ extension ListRequest {
         var request = self
         request.search = nil
         request.cursor = nil
-        request.filters.append(Filter("\(unescaped: field.name) = \(number)", .value(of: field.name, inOrderOfCreation: false)))
+        request.conditions.append(Condition("\(unescaped: field.name) = \(number)", .value(of: field.name, inOrderOfCreation: false)))
         return request
     }
 }

@@ -107,10 +107,10 @@ struct ResourceStore: Sendable {
     /// a list that has ended, is the answer. If some were found, the rest is likely to be not far; if hardly any, those that there
     /// are at all are looked for by what makes them rare. Only the first look is sure to be short.
     private func find(_ request: ListRequest, as context: RequestContext) async throws -> (rows: PostgresResult, ListStatements.Reading) {
+        if lists.isKeyed(request) { return (try await postgres.batch(as: context, [lists.page(request, .all, as: context)])[0], .all) }
         if lists.isInOrder(request, as: context) {
             return (try await postgres.batch(as: context, [lists.page(request, .inOrder, as: context)])[0], .inOrder)
         }
-        if lists.hasFew(request) { return (try await postgres.batch(as: context, [lists.page(request, .all, as: context)])[0], .all) }
         var look = Self.looks.first
         var pace = PostgresClient.Pace.short
         while let length = look {
@@ -145,7 +145,7 @@ struct ResourceStore: Sendable {
             if !request.expansions.isEmpty {
                 RowRenderer(Projection(request.selection, expanding: request.expansions, in: definition.columns))
             } else {
-                request.selection.count == definition.columns.count ? self.renderer : RowRenderer(columns: request.selection)
+                request.fields == nil && request.deleted == nil ? self.renderer : RowRenderer(columns: request.selection)
             }
         var output: [UInt8] = []
         output.reserveCapacity(2048)

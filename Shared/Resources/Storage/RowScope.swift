@@ -16,12 +16,12 @@ extension ResourceDefinition {
     }
 
     /// The condition of a list; `nil` for everybody's.
-    func scope(of context: RequestContext) -> Filter? {
+    func scope(of context: RequestContext) -> Condition? {
         switch context.scopes[permissions] {
         case .all: nil
-        case .own: Filter("\(unescaped: ownerKey) = \(context.user)", .value(of: owner, inOrderOfCreation: true))
-        case .team: Filter(owners: Self.teammates(of: context) + " union select \(context.user)", key: ownerKey)
-        case .none: Filter("false", .values)
+        case .own: Condition("\(unescaped: ownerKey) = \(context.user)", .value(of: owner, inOrderOfCreation: true))
+        case .team: Condition(owners: Self.teammates(of: context) + " union select \(context.user)", key: ownerKey)
+        case .none: Condition("false", .values)
         }
     }
 
@@ -83,7 +83,7 @@ struct Owners: Sendable {
     }
 }
 
-extension Filter {
+extension Condition {
     /// The condition that a record is of one of the owners.
     init(owners query: SQL, key: String) {
         let owners = Owners(query: query, key: key)

@@ -368,12 +368,29 @@ create function email_key(address text) returns text language sql immutable para
         else lower(normalize(address, NFC) collate "und-x-icu") collate "default"
     end;
 
+-- The fields of a record, each as <field>:<value>, folded, as `filter_words` has them in between; 200 characters of a value count. One that
+-- people also spell otherwise (Mueller for Müller) stands there twice.
+create function folded_values(mark text, fields text[]) returns text language plpgsql immutable strict parallel safe as $$
+begin
+    return (
+        select string_agg(field || ':' || left(fold(spelling), 200), chr(1) || mark || '^')
+        from unnest(fields) as fields (given)
+        cross join lateral (select split_part(given, ':', 1) as field, substr(given, strpos(given, ':') + 1) as value) as parts
+        cross join lateral unnest(array[value, spell_out(value)]) as spellings (spelling)
+        where strpos(given, ':') > 0 and spelling is not null);
+end
+$$;
+
 -- The values of a record that a filter compares, for the column `search`: the tags, as `tag`, the members of custom, each as
--- `custom.<key>`, and the fields, given as `<field>:<value>`; nulls are passed over. No word has the = that begins each. Of a value of
--- custom that has more than 255 characters there is a hash; no field may have more.
+-- `custom.<key>`, and the fields, given as `<field>:<value>`, or as `<field>` where there is no value. Each is a lexeme with = before it, and
+-- of a field there is a second one with ^, folded, so that what begins alike lies together. No word has these signs. Of a value of custom
+-- that has more than 255 characters there is a hash; no field may have more.
 create function filter_words(tenant uuid, tags text[], custom jsonb, variadic fields text[]) returns tsvector
 language plpgsql immutable strict parallel safe as $$
+declare
+    folded text := lower(array_to_string(fields, chr(1) || right(tenant::text, 8) || '^') collate "C");
 begin
+    if octet_length(folded) > length(folded) or strpos(folded, '`') > 0 then folded := folded_values(right(tenant::text, 8), fields); end if;
     if custom <> '{}' then
         fields := fields || array(
             select 'custom.' || key || case when length(value) <= 255 then ':' || value else '#' || md5(value) end
@@ -385,24 +402,51 @@ begin
         concat_ws(
             chr(1) || right(tenant::text, 8) || '=', right(tenant::text, 8),
             nullif(array_to_string(fields, chr(1) || right(tenant::text, 8) || '='), ''),
-            'tag:' || nullif(array_to_string(tags, chr(1) || right(tenant::text, 8) || '=tag:'), '')),
+            'tag:' || nullif(array_to_string(tags, chr(1) || right(tenant::text, 8) || '=tag:'), ''))
+        || coalesce(chr(1) || right(tenant::text, 8) || '^' || nullif(folded, ''), ''),
         chr(1)));
 end
 $$;
 
--- The records whose field has one of the values; to be joined with others, and with words, by &&.
+-- A lexeme as it stands in a query.
+create function quoted_lexeme(lexeme text) returns text language sql immutable parallel safe
+    return '''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''';
+
+-- Queries for the values of one field; to be joined with others, and with words, by &&.
+
+-- The records that have one of the values.
 create function filter_query(tenant uuid, field text, vals text[]) returns tsquery
 language plpgsql immutable strict parallel safe set search_path from current set client_min_messages = warning as $$
 begin
     return (
-        select coalesce(string_agg('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''', ' | '), '')
-        from (
-            select right(tenant::text, 8) || '=' || field || case when length(value) <= 255 then ':' || value else '#' || md5(value) end as lexeme
-            from (select case when field = 'email' then email_key(given) else given end as value from unnest(vals) as vals (given)) as vals
-        ) as lexemes
+        select coalesce(string_agg(
+            quoted_lexeme(right(tenant::text, 8) || '=' || field || case when length(value) <= 255 then ':' || value else '#' || md5(value) end),
+            ' | '), '')
+        from (select case when field = 'email' then email_key(given) else given end as value from unnest(vals) as vals (given)) as vals
     )::tsquery;
 end
 $$;
+
+-- The records whose value begins with one of these, folded; with an empty one, those that have a value at all.
+create function prefix_query(tenant uuid, field text, vals text[]) returns tsquery
+language plpgsql immutable strict parallel safe set search_path from current set client_min_messages = warning as $$
+begin
+    return (
+        select coalesce(
+            string_agg(distinct quoted_lexeme(right(tenant::text, 8) || '^' || field || ':' || left(fold(spelling), 200)) || ':*', ' | '), '')
+        from unnest(vals) as vals (value), unnest(array[value, spell_out(value)]) as spellings (spelling)
+        where spelling is not null
+    )::tsquery;
+end
+$$;
+
+-- The records without a value.
+create function missing_query(tenant uuid, field text) returns tsquery language sql immutable strict parallel safe
+    return quoted_lexeme(right(tenant::text, 8) || '=' || field)::tsquery;
+
+-- All records of the tenant but those that the query finds.
+create function rest_query(tenant uuid, query tsquery) returns tsquery language sql immutable strict parallel safe
+    return quoted_lexeme(right(tenant::text, 8))::tsquery && !!query;
 
 -- What a query demands beside its unfinished words, null where that is nothing; and those words, any of them.
 create function finished_words(query tsquery) returns tsquery language sql immutable strict parallel safe

@@ -1,0 +1,113 @@
+import Core
+import Postgres
+
+/// Makes conditions in SQL out of filters: the one place where an operator becomes a comparison and an index.
+///
+/// A text is found among the words of the record, where the index on `search` serves all such fields at once and together; any other kind
+/// through a tree.
+struct FilterCompiler: Sendable {
+    private let owner: String
+    private let ownerKey: String
+
+    init(_ definition: ResourceDefinition) {
+        owner = definition.owner
+        ownerKey = definition.ownerKey
+    }
+
+    func condition(_ filter: Filter, of tenant: TenantID) -> Condition {
+        let (field, values) = (filter.field, filter.values)
+        if let sign = filter.comparison.sign {
+            return Condition("\(unescaped: field.column) \(unescaped: sign) \(values[0])", .range(of: field.column))
+        }
+        if filter.comparison == .null { return null(field, values[0] == .text("true"), of: tenant) }
+        if field.index == .words { return words(filter, of: tenant) }
+        return filter.comparison == .not ? rest(field, values) : any(field, values)
+    }
+
+    // MARK: Texts
+
+    private func words(_ filter: Filter, of tenant: TenantID) -> Condition {
+        let (field, array) = (filter.field, filter.values.sqlValue)
+        let column = field.column
+        let exact: SQL = "filter_query(\(tenant)::uuid, \(field.name), \(array)::text[])"
+        guard filter.comparison != .prefix else {
+            return Condition(words: "prefix_query(\(tenant)::uuid, \(field.name), \(array)::text[])")
+        }
+        guard filter.comparison == .not else { return Condition(words: exact) }
+        let others: SQL =
+            if field.type.isCollection {
+                "not \(unescaped: column) && \(array)::text[]"
+            } else if column == "email" {
+                "(email is null or email_key(email) <> all(array(select email_key(value) from unnest(\(array)::text[]) as given (value))))"
+            } else {
+                "(\(unescaped: column) is null or \(unescaped: column) <> all(\(array)::text[]))"
+            }
+        return Condition(others, words: "rest_query(\(tenant)::uuid, " + exact + ")", isRest: true)
+    }
+
+    // MARK: Other kinds
+
+    /// The owner's index is on whose record it is.
+    private func columns(_ field: FilterField) -> [String] {
+        field.column == owner && ownerKey != owner ? [ownerKey, owner] : [field.column]
+    }
+
+    private func any(_ field: FilterField, _ values: [SQLValue]) -> Condition {
+        let isOne = values.count == 1
+        let conditions = columns(field).map { column -> SQL in
+            isOne ? "\(unescaped: column) = \(values[0])" : "\(unescaped: column) = any(\(values.sqlValue))"
+        }
+        let index: Condition.Index =
+            switch field.index {
+            case .key: .key
+            case .unique: .unique
+            case _ where !isOne: .values
+            case .value: .value(of: field.column, inOrderOfCreation: true)
+            case .order, .words: .value(of: field.column, inOrderOfCreation: false)
+            }
+        return Condition(SQL.joined(conditions, separator: " and "), index)
+    }
+
+    /// All but the values, as something that an index knows: of a few choices the others, else what lies between the values.
+    private func rest(_ field: FilterField, _ values: [SQLValue]) -> Condition {
+        let key = columns(field)[0]
+        var ranges: [SQL]
+        if let choices = field.type.choices {
+            let others = choices.map(SQLValue.text).filter { !values.contains($0) }
+            ranges = ["\(unescaped: key) = any(\(others.sqlValue))"]
+        } else {
+            let sorted = Set(values).sorted(by: Self.precedes)
+            ranges = zip(sorted, sorted.dropFirst()).map { "\(unescaped: key) > \($0) and \(unescaped: key) < \($1)" }
+            ranges.insert("\(unescaped: key) < \(sorted[0])", at: 0)
+            ranges.append("\(unescaped: key) > \(sorted[sorted.count - 1])")
+        }
+        if field.isNullable { ranges.append("\(unescaped: field.column) is null") }
+        var condition = Condition("(" + SQL.joined(ranges, separator: " or ") + ")", .values)
+        condition.isRest = true
+        return condition
+    }
+
+    /// In the order of the server: whole numbers by what they are, ids, dates and times by their spelling.
+    private static func precedes(_ left: SQLValue, _ right: SQLValue) -> Bool {
+        guard case .text(let left) = left, case .text(let right) = right else { return false }
+        if let left = Int64(left), let right = Int64(right) { return left < right }
+        return left < right
+    }
+
+    private func null(_ field: FilterField, _ isNull: Bool, of tenant: TenantID) -> Condition {
+        let sql: SQL = "\(unescaped: field.column) is \(unescaped: isNull ? "" : "not ")null"
+        if field.index == .words {
+            return isNull
+                ? Condition(sql, words: "missing_query(\(tenant)::uuid, \(field.name))")
+                : Condition(sql, words: "prefix_query(\(tenant)::uuid, \(field.name), array[''])", isRest: true)
+        }
+        var condition = Condition(sql, .range(of: field.column))
+        if field.index == .value {
+            condition.index = isNull ? .value(of: field.column, inOrderOfCreation: true) : .values
+            // What nobody owns has an index of its own.
+            if isNull, columns(field).count == 1 { condition.nullColumn = field.column }
+        }
+        condition.isRest = !isNull
+        return condition
+    }
+}

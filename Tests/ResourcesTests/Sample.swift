@@ -1,0 +1,86 @@
+import Core
+import Postgres
+import Resources
+
+/// A resource with a field of every kind that a list can be filtered by, each once with and once without a value that must be there.
+enum Sample {
+    static let kinds = ["red", "green", "blue"]
+
+    static let definition = ResourceDefinition(
+        "samples", singular: "sample", permissions: .leads, owner: "owner_id",
+        fields: [
+            Field("name", .text(max: 100), [.required, .sortable, .filterable, .searchable]),
+            Field("label", .text(max: 255), [.filterable]),
+            Field("email", .email, [.filterable]),
+            Field("phone", .phone, [.filterable]),
+            Field("amount", .integer(-1000...1000), [.sortable, .filterable]),
+            Field("rank", .integer(0...Int64.max), [.filterable]),
+            Field("day", .date, [.filterable]),
+            Field("due_at", .timestamp, [.sortable, .filterable]),
+            Field("seen_at", .timestamp, [.filterable]),
+            Field("active", .boolean, [.filterable]),
+            Field("flag", .boolean, [.filterable], default: .value(false)),
+            Field("kind", .enumeration(kinds), [.filterable]),
+            Field("owner_id", .reference(.member), [.filterable]),
+            Field("helper_id", .reference(.member), [.filterable]),
+            Field("tags", .tags(maxCount: 5, maxLength: 20)),
+            Field("custom", .custom),
+        ])
+
+    static var table: [SQL] {
+        [
+            "create domain sample_kind as text constraint sample_kind_check check (value in ('red', 'green', 'blue'))",
+            """
+            create table sample (
+                tenant_id uuid not null,
+                id uuid not null,
+                version bigint not null default 1,
+                name text not null,
+                label text,
+                email text,
+                phone text,
+                amount integer,
+                rank bigint,
+                day date,
+                due_at timestamptz(3),
+                seen_at timestamptz(3),
+                active boolean,
+                flag boolean not null default false,
+                kind sample_kind,
+                owner_id uuid,
+                helper_id uuid,
+                tags text[] not null default '{}',
+                custom custom_members not null default '{}',
+                created_at timestamptz(3) not null default now(),
+                updated_at timestamptz(3) not null default now(),
+                created_by uuid not null,
+                updated_by uuid not null,
+                deleted_at timestamptz(3),
+                search tsvector not null generated always as (
+                    search_words(tenant_id, name)
+                        || filter_words(
+                            tenant_id, tags, custom, 'name:' || name, coalesce('label:' || label, 'label'),
+                            coalesce('email:' || email_key(email), 'email'), coalesce('phone:' || phone, 'phone'))
+                ) stored,
+                constraint sample_pkey primary key (tenant_id, id)
+            )
+            """,
+        ]
+            + ["created_at, id", "updated_at, id", #"name collate "und-x-icu", id"#, "amount, id", "due_at, id"].flatMap {
+                [
+                    "create index on sample (tenant_id, \(unescaped: $0)) where deleted_at is null",
+                    "create index on sample (tenant_id, \(unescaped: $0)) where deleted_at is not null",
+                ] as [SQL]
+            }
+            + [
+                "rank", "day", "seen_at", "active", "flag", "kind", "helper_id",
+                "(case when owner_id is null then created_by else owner_id end)",
+            ]
+            .map { "create index on sample (tenant_id, \(unescaped: $0), created_at, id) where deleted_at is null" as SQL }
+            + [
+                "create index sample_no_owner_id on sample (tenant_id, created_at, id) where deleted_at is null and owner_id is null",
+                "create index on sample using gin (search)", "call isolate('sample')", "call audited('sample', 'sample')",
+                "call searchable('sample')",
+            ]
+    }
+}
