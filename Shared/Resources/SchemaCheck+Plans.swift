@@ -114,7 +114,7 @@ extension FilterField {
         case (_, "date"): return "2019-01-01"
         case (_, "uuid"): return RecordID().description
         case ("integer", _): return "\(schema["maximum"]?.integer ?? 1)"
-        default: return column == "email" ? "any@other.example" : "other"
+        default: return type.example?.string ?? (value == "any" ? "other" : "any")
         }
     }
 }

@@ -321,9 +321,9 @@ extension ResourceAPI {
                     "select set_config('search_path', \(database.schema + ", extensions"), true)",
                     "set local session_replication_role = replica",
                     """
-                    insert into account (tenant_id, id, name, domain, employees, annual_revenue_minor, currency, status, parent_id, owner_id, \
+                    insert into account (tenant_id, id, external_id, name, domain, employees, annual_revenue_minor, currency, status, parent_id, owner_id, \
                         created_at, created_by, updated_by) \
-                    select case when n <= \(count)::int then \(tenant)::uuid else md5((n % 200)::text)::uuid end, gen_random_uuid(), 'name' || n, \
+                    select case when n <= \(count)::int then \(tenant)::uuid else md5((n % 200)::text)::uuid end, gen_random_uuid(), 'other' || n, 'name' || n, \
                         'a' || n || '.example', n % 500, n, 'EUR', case when n % 90 = 0 then 'former' when n % 90 = 1 then 'customer' else 'prospect' end, \
                         case when n % 1000 = 1 then \(colleague)::uuid else gen_random_uuid() end, \
                         case when n % 1000 = 2 then \(colleague)::uuid else gen_random_uuid() end, \
@@ -331,8 +331,8 @@ extension ResourceAPI {
                     from generate_series(1, 2 * \(count)::int) as n
                     """,
                     """
-                    insert into contact (tenant_id, id, last_name, account_id, do_not_contact, owner_id, created_at, created_by, updated_by) \
-                    select case when n <= \(count)::int then \(tenant)::uuid else md5((n % 200)::text)::uuid end, gen_random_uuid(), 'name' || n, \
+                    insert into contact (tenant_id, id, external_id, last_name, account_id, do_not_contact, owner_id, created_at, created_by, updated_by) \
+                    select case when n <= \(count)::int then \(tenant)::uuid else md5((n % 200)::text)::uuid end, gen_random_uuid(), 'other' || n, 'name' || n, \
                         case when n % 1000 = 1 then \(colleague)::uuid else gen_random_uuid() end, n % 50 = 0, \
                         case when n % 1000 = 2 then \(colleague)::uuid else gen_random_uuid() end, \
                         timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second', gen_random_uuid(), gen_random_uuid() \

@@ -35,6 +35,7 @@ enum Sample {
                 tenant_id uuid not null,
                 id uuid not null,
                 version bigint not null default 1,
+                external_id text,
                 name text not null,
                 label text,
                 email text,
@@ -78,6 +79,7 @@ enum Sample {
             ]
             .map { "create index on sample (tenant_id, \(unescaped: $0), created_at, id) where deleted_at is null" as SQL }
             + [
+                "create unique index sample_external_id_unique on sample (tenant_id, external_id) where deleted_at is null and external_id is not null",
                 "create index sample_no_owner_id on sample (tenant_id, created_at, id) where deleted_at is null and owner_id is null",
                 "create index on sample using gin (search)", "call isolate('sample')", "call audited('sample', 'sample')",
                 "call searchable('sample')",

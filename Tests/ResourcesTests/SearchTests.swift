@@ -280,7 +280,7 @@ import Testing
                         "set local role \(unescaped: "martlet_\(schema)_search")",
                         "select set_config('app.tenant', \(api.tenant.description), true)",
                         "set local plan_cache_mode = force_generic_plan",
-                        "prepare search(tsquery) as \(unescaped: source.replacing("@@) query", with: "@@) $1"))",
+                        "prepare search(tsquery) as \(unescaped: source.replacing("query", with: "$1"))",
                         "explain (analyze, costs off, timing off, summary off) execute search(\(unescaped: query))",
                         "execute search(\(unescaped: query))", "deallocate search",
                     ])
