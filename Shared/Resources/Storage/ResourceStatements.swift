@@ -1,5 +1,6 @@
 import Core
 import Postgres
+import Synchronization
 
 /// Builds the SQL of a resource. The parts are made once; the text for one shape of request is the same each time, so that the
 /// server plans it once for each connection.
@@ -17,6 +18,8 @@ struct ResourceStatements: Sendable {
     private let findText: String
     private let findExternalText: String
     private let insertText: String
+    private let settableCount: Int
+    private let creations = CreationTexts()
 
     init(_ definition: ResourceDefinition, among catalogue: ResourceCatalogue) {
         self.definition = definition
@@ -40,6 +43,7 @@ struct ResourceStatements: Sendable {
         findText = find + "id = $2 and deleted_at is null"
         findExternalText = find + "external_id = $2 and deleted_at is null"
         insertText = "insert into \(table) (tenant_id, id, created_by, updated_by"
+        settableCount = definition.fields.count { !$0.isReadOnly }
     }
 
     /// Bytes of a value that an answer with many records has at most.
@@ -107,6 +111,20 @@ struct ResourceStatements: Sendable {
 
     /// One statement for the write and, with a key, its record: both happen or none.
     func write(_ write: Write, as context: RequestContext, key: IdempotencyKey?, returning: Returning) -> SQL {
+        guard case .create(let id, let changes, at: nil) = write, changes.count == settableCount, case .whole = returning,
+            references.conditions(of: write, as: context).isEmpty
+        else { return assembled(write, as: context, key: key, returning: returning) }
+        return creations.statement(keyed: key != nil) {
+            assembled(write, as: context, key: key, returning: returning)
+        } binds: {
+            var binds = [context.tenant.sqlValue, id.sqlValue, context.user.sqlValue, context.user.sqlValue]
+            for case .set(let value) in changes.lazy.map(\.value) { binds.append(value) }
+            guard let key else { return binds }
+            return binds + key.columns(as: context, status: keyedStatus(of: write)).binds
+        }
+    }
+
+    private func assembled(_ write: Write, as context: RequestContext, key: IdempotencyKey?, returning: Returning) -> SQL {
         let statement = statement(for: write, as: context, returning)
         let effects = references.effects(of: write, as: context)
         if let key { return keyed(statement, of: write, key, as: context, returning, beside: effects) }
@@ -133,14 +151,14 @@ struct ResourceStatements: Sendable {
             case (_, .whole): answer
             case (_, .bounded): boundedAnswer
             }
-        let status: SQL =
-            if case .upsert = write {
-                "case when is_new then \(unescaped: String(write.status(isNew: true))) else \(unescaped: String(write.status(isNew: false))) end"
-            } else {
-                "\(write.status(isNew: false))::integer"
-            }
-        return SQL.joined([statement.written] + effects, separator: ", ") + ", key as (" + key.columns(as: context, status: status)
-            + " \(unescaped: stored) from written) select * from written"
+        return SQL.joined([statement.written] + effects, separator: ", ") + ", key as ("
+            + key.columns(as: context, status: keyedStatus(of: write)) + " \(unescaped: stored) from written) select * from written"
+    }
+
+    private func keyedStatus(of write: Write) -> SQL {
+        guard case .upsert = write else { return "\(write.status(isNew: false))::integer" }
+        return
+            "case when is_new then \(unescaped: String(write.status(isNew: true))) else \(unescaped: String(write.status(isNew: false))) end"
     }
 
     private func names(_ returning: Returning) -> String {
@@ -264,5 +282,20 @@ struct ResourceStatements: Sendable {
         var sql: SQL = "select version, deleted_at is not null from \(unescaped: table) where " + key(record, context)
         if case .external = record { sql += " and deleted_at is null" }
         return sql + scope(of: context)
+    }
+}
+
+/// The texts of a plain creation, with and without a key, as they were assembled the first time: to put one together out of some forty
+/// parts takes as long as to check a signed context.
+private final class CreationTexts: Sendable {
+    private let texts = Mutex<[Bool: String]>([:])
+
+    func statement(keyed: Bool, _ assembled: () -> SQL, binds: () -> [SQLValue]) -> SQL {
+        if let text = texts.withLock({ $0[keyed] }) { return SQL(unescaped: text, binds: binds()) }
+        let sql = assembled()
+        let binds = binds()
+        precondition(sql.binds == binds, "the values of a creation stand in another order than in its text")
+        texts.withLock { $0[keyed] = sql.text }
+        return sql
     }
 }
