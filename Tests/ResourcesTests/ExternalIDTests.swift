@@ -495,4 +495,20 @@ import Testing
             #expect(statuses.filter { $0 == 201 }.count == 20 && statuses.filter { $0 == 200 }.count == 220, "\(replies.map(\.text))")
         }
     }
+
+    /// Goal: of an upsert and a write by id of the same record the second has the last word, as sent.
+    @Test func anAtomicBatchKeepsTheOrderOfUpsertsAndWritesByID() async throws {
+        try await ResourceAPI.leads { api async throws in
+            let admin = api.member()
+            let made = try await api.send(.post, "/v1/leads", #"{"last_name":"A","external_id":"x"}"#, as: admin)
+            let id = try #require(try made.json["id"]?.string)
+            let batch = try await api.send(
+                .post, "/v1/leads/batch",
+                #"{"atomic":true,"operations":[{"op":"upsert","external_id":"x","body":{"last_name":"B","score":1}},"#
+                    + #"{"op":"update","id":"\#(id)","body":{"score":2}}]}"#, as: admin)
+            #expect(try batch.json["results"]?.array?.map { $0["status"]?.integer } == [200, 200], "\(batch.text)")
+            let record = try await api.send(.get, "/v1/leads/\(id)", as: admin)
+            #expect(try record.json["score"]?.integer == 2 && record.json["last_name"]?.string == "B", "\(record.text)")
+        }
+    }
 }

@@ -235,6 +235,8 @@ import Testing
                 ("owner_id[null]=true", 0), ("owner_id[null]=false&q=rareword", 3), ("tag[not]=even", 1_500),
                 ("company[null]=true&source=rare", 1), ("score[null]=true&source=rare", 3), ("q=commonword&source[not]=rare&score=6", 30),
                 ("source[not]=rare&custom.n=1000", 0),
+                // What looks like the end of an unfinished word.
+                ("company=x%27:*&q=commonword", 0), ("company[prefix]=x%27:*%20y", 0), ("custom.n=%27:*%5C", 0),
             ] {
                 var seen: [JSON] = []
                 var target = "/v1/leads?limit=40&sort=\(sort)&fields=id&\(filter)"

@@ -127,6 +127,7 @@ import Testing
                 (["name": "sales", "permissions": []], "/name", "reserved"),
                 (["name": "a-b", "permissions": []], "/name", "invalid_format"), (["name": "scout"], "/permissions", "required"),
                 (["name": "scout", "permissions": ["leads.read"], "scopes": ["deals": "own"]], "/scopes/deals", "not_allowed"),
+                (["name": "scout", "permissions": ["audit.read"], "scopes": ["audit": "own"]], "/scopes/audit", "not_allowed"),
                 (["name": "scout", "permissions": [], "scopes": nil], "/scopes", "not_nullable"),
                 (["name": .string(String(repeating: "n", count: 65)), "permissions": []], "/name", "invalid_format"),
             ] as [(JSON, String, String)] {

@@ -167,11 +167,8 @@ final class Directory: Sendable {
                 if tenant.epoch > claims.tenantEpoch { return .stale }
             }
             if let epoch = state.members[Member(tenant: claims.tenant, user: claims.user)], epoch > claims.memberEpoch { return .stale }
-            if let roleEpoch = claims.roleEpoch, let epoch = state.roles[Role(tenant: claims.tenant, name: claims.role)],
-                epoch > roleEpoch
-            {
-                return .stale
-            }
+            // A token of a release that knew no such epoch was made before any.
+            if let epoch = state.roles[Role(tenant: claims.tenant, name: claims.role)], epoch > claims.roleEpoch ?? 0 { return .stale }
             return .current
         }
     }

@@ -26,10 +26,12 @@ struct RoleChange: Sendable {
         permissions = listed.map { PermissionSet($0) }
         guard let given = body.object("scopes", members: PermissionResource.allCases.map(\.rawValue), isRequired: false) else { return }
         for resource in PermissionResource.allCases where given.has(resource.rawValue) {
+            // What nobody owns is seen by all who may see any of it.
+            let grantable = resource.hasOwners ? RowScope.grantable : [.all]
             if given.isNull(resource.rawValue) {
                 scopes.append((resource, nil))
-            } else if let name = given.choice(resource.rawValue, of: RowScope.grantable.map(\.name)) {
-                scopes.append((resource, RowScope.grantable.first { $0.name == name }))
+            } else if let name = given.choice(resource.rawValue, of: grantable.map(\.name)) {
+                scopes.append((resource, grantable.first { $0.name == name }))
             }
         }
         // Where the permissions are not given too, those that the role has decide.

@@ -8,6 +8,16 @@ public enum PermissionResource: String, Sendable, CaseIterable {
     case apiKeys = "api_keys"
     case roles, members, teams, tenant, platform
 
+    /// Whether its records have owners, so that a role may reach some of them only.
+    public var hasOwners: Bool {
+        switch self {
+        case .leads, .contacts, .accounts, .deals, .tasks, .notes, .activities, .tickets, .articles, .views: true
+        case .pipelines, .queues, .slaPolicies, .macros, .customFields, .reports, .audit, .webhooks, .apiKeys, .roles, .members, .teams,
+            .tenant, .platform:
+            false
+        }
+    }
+
     /// The place of the resource in encoded sets.
     var index: Int { Self.indexes[self]! }  // Safe: the table is built from every case.
     private static let indexes = Dictionary(uniqueKeysWithValues: allCases.enumerated().map { ($1, $0) })

@@ -20,6 +20,8 @@ extension Resource {
     func changing(at place: String, _ operation: Operation, _ record: @escaping @Sendable (Call) throws -> RecordKey) -> Route {
         .permitted(permission(.update), .patch, "\(definition.path)/\(place)", operation) { call, context in
             try call.query.allowOnly([])
+            // The answer shows the record.
+            try context.require(permission(.read))
             let record = try record(call)
             let json = try call.json()
             let key = try IdempotencyKey(call, body: json)
@@ -44,6 +46,7 @@ extension Resource {
     var restore: Route {
         .permitted(permission(.delete), .post, "\(definition.path)/{id}/restore", documents.restore) { call, context in
             try call.query.allowOnly([])
+            try context.require(permission(.read))
             let id: RecordID = try call.id()
             try refuseMembers(call)
             let precondition = try Precondition(call, tagsHashBody: !lists.expansions.isEmpty)

@@ -51,8 +51,10 @@ struct ListStatements: Sendable {
         {
             conditions.served.append(conditions.others.remove(at: place))
         }
-        // The index of owners gives the order for each of several, who are asked one after the other.
-        if sorted == "created_at", request.deleted == nil, conditions.others.count == 1, conditions.others[0].index == .owners {
+        // The index of owners gives the order for each of several, who are asked one after the other; it knows nothing of another value.
+        if sorted == "created_at", request.deleted == nil, conditions.others.count == 1, conditions.others[0].index == .owners,
+            !conditions.served.contains(where: \.givesOrderOfCreation)
+        {
             conditions.served.append(conditions.others.remove(at: 0))
         }
         return conditions

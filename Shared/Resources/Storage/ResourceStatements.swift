@@ -273,7 +273,7 @@ struct ResourceStatements: Sendable {
         if !external.isEmpty { named = "(" + named + " or external_id = any(\(external.sorted())::text[]) and deleted_at is null)" }
         return """
             select id, version, deleted_at is not null, external_id from \(unescaped: table) \
-            where tenant_id = \(context.tenant) and \(named)\(scope(of: context)) order by id for update
+            where tenant_id = \(context.tenant) and \(named)\(scope(of: context)) order by id for no key update
             """
     }
 

@@ -304,6 +304,10 @@ struct ResourceStore: Sendable {
     /// In which order several writes of a transaction run: those of rows that are there, then what may create and what is about records
     /// that come about so. So places that are given up are there for what is new.
     private static func order(of writes: [Write]) -> [Int] {
+        // An upsert and a write by id may be about one record, which nobody knows before they run.
+        let hasUpsert = writes.contains { if case .upsert = $0 { true } else { false } }
+        let isByID = writes.contains { if case .id = $0.record { true } else { false } }
+        if hasUpsert, isByID { return Array(writes.indices) }
         var isLate: [Bool] = []
         var created: Set<RecordKey> = []
         for write in writes {

@@ -448,13 +448,21 @@ create function missing_query(tenant uuid, field text) returns tsquery language 
 create function rest_query(tenant uuid, query tsquery) returns tsquery language sql immutable strict parallel safe
     return quoted_lexeme(right(tenant::text, 8))::tsquery && !!query;
 
+-- The text of a query in its parts, in their order: lexemes, the unfinished ones with :*, and what stands between them. Taken apart from the
+-- beginning, so that no part begins within a lexeme, whatever quotes are in it.
+create function query_parts(query tsquery) returns setof text language sql immutable strict parallel safe
+begin atomic
+    select match[1] from regexp_matches(query::text, '(''(?:[^'']|'''')*''(?::[*])?|[^'']+)', 'g') with ordinality as matches (match, n) order by n;
+end;
+
 -- What a query demands beside its unfinished words, null where that is nothing; and those words, any of them.
 create function finished_words(query tsquery) returns tsquery language sql immutable strict parallel safe
     -- Of a condition that is excluded the indexable part knows nothing, which is what is to be known of the unfinished words.
-    return nullif(nullif(querytree(regexp_replace(query::text, '''(?:[^'']|'''')*'':[*]', '!''x''', 'g')::tsquery), 'T'), '')::tsquery;
-create function unfinished_words(query tsquery) returns tsquery language sql immutable strict parallel safe
     return (
-        select string_agg(match[1], ' | ')::tsquery from regexp_matches(query::text, '(''(?:[^'']|'''')*'':[*])', 'g') as matches (match));
+        select nullif(nullif(querytree(string_agg(case when part like '''%:*' then '!''x''' else part end, '')::tsquery), 'T'), '')::tsquery
+        from query_parts(query) as parts (part));
+create function unfinished_words(query tsquery) returns tsquery language sql immutable strict parallel safe
+    return (select string_agg(part, ' | ')::tsquery from query_parts(query) as parts (part) where part like '''%:*');
 
 -- Makes the function `<table>_search(query tsquery) returns setof tid`: where the tenant's rows lie, deleted ones too, whose column `search`
 -- matches, for `ctid = any(array(select …))` in the same statement: that reads each row from its place, where ids took an index's
