@@ -178,7 +178,9 @@ struct RoleRoutes: Sendable {
             "items": ["enum": .array(Permission.catalogue.map { .string($0.description) })],
         ]
         var scopes = JSONObject()
-        for resource in PermissionResource.allCases { scopes[resource.rawValue] = ["enum": ["own", "team", "all", .null]] }
+        for resource in PermissionResource.allCases {
+            scopes[resource.rawValue] = ["enum": resource.hasOwners ? ["own", "team", "all", .null] : ["all", .null]]
+        }
         properties["scopes"] = [
             "type": "object", "additionalProperties": false, "properties": .object(scopes),
             "description": "Only for resources that the role has a permission for.",
