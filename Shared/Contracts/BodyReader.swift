@@ -31,9 +31,6 @@ public final class BodyReader {
         object = faults.list.members(of: value, at: pointer, known: members, readOnly: readOnly) ?? JSONObject()
     }
 
-    /// The names of the members that were given.
-    public var names: [String] { object.names }
-
     /// Whether the member is there, be it null.
     public func has(_ name: String) -> Bool { object[name] != nil }
 

@@ -212,7 +212,9 @@ struct ResourceDocuments: Sendable {
     var update: Operation {
         Operation(
             id: "update\(type)", summary: "Change a \(definition.singular) (merge patch, RFC 7396)",
-            description: "\(Self.changeText) \(Self.takenText)",
+            description: """
+                \(Self.changeText) \(Self.takenText) Needs \(definition.permissions.rawValue).read too, as the answer shows the record.
+                """,
             tag: definition.name,
             parameters: [.ifMatch, .idempotencyKey], body: reference("Patch"), bodyExample: example(.patch),
             responses: [.init(200, "The changed \(definition.singular).", schema: reference())],

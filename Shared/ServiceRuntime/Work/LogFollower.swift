@@ -77,7 +77,8 @@ private struct FollowerTurn: Sendable {
         return try await startAnew()
     }
 
-    /// Empties the copies. Until they are there again a reference is confirmed by the owner, and a team is its asking member alone.
+    /// Empties the copies, which then pass through what has been, page by page, until they are at the log's end again. Who is in none of
+    /// them yet is confirmed by the owner, and alone in his team.
     private func startAnew() async throws -> Int64 {
         try await commit(
             copy.tables.map { "delete from \(unescaped: $0)" }
