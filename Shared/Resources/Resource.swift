@@ -10,10 +10,8 @@ import Postgres
 /// ```
 public struct Resource: Sendable {
     public let definition: ResourceDefinition
-    let store: ResourceStore
-    let references: ReferenceResolvers
-    let reader: BodyReader
-    let lists: ListReader
+    /// That of a caller who sees everything.
+    let whole: ResourceAccess
     let documents: ResourceDocuments
 
     public init(
@@ -21,10 +19,8 @@ public struct Resource: Sendable {
         cursors: CursorSigner
     ) {
         self.definition = definition
-        self.references = references
-        store = ResourceStore(definition, among: catalogue, postgres: postgres)
-        reader = BodyReader(definition: definition)
-        lists = ListReader(definition, expansions: catalogue.expansions(of: definition), cursors: cursors)
+        let view = ResourceView(definition, expansions: catalogue.expansions(of: definition))
+        whole = ResourceAccess(view, among: catalogue, postgres: postgres, references: references, cursors: cursors)
         documents = ResourceDocuments(definition: definition, catalogue: catalogue)
     }
 
@@ -34,6 +30,9 @@ public struct Resource: Sendable {
 
     /// The schemas of the public document: `Lead`, `LeadCreate`, `LeadPatch`, `LeadPage`, `LeadBatch`.
     public var schemas: [(name: String, schema: JSON)] { documents.schemas }
+
+    /// What the caller's requests are read and answered by.
+    func access(of context: RequestContext) -> ResourceAccess { whole }
 
     func permission(_ action: PermissionAction) -> Permission { Permission(definition.permissions, action) }
 }

@@ -142,7 +142,7 @@ private struct PlanCheck {
 
     init(definition: ResourceDefinition) {
         self.definition = definition
-        lists = ListStatements(definition)
+        lists = ListStatements(ResourceView(definition))
     }
 
     mutating func add(_ request: ListRequest, _ filter: SchemaCheck.CheckedFilter? = nil, as context: RequestContext) {

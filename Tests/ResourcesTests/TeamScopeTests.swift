@@ -168,7 +168,7 @@ import Testing
             let caller = member(api, api.colleague)
             let count = try await api.send(.get, "/v1/leads?count=exact&limit=1", as: caller)
             #expect(try count.json["page"]?["total"] == 20)
-            let lists = ListStatements(api.resource.definition)
+            let lists = ListStatements(ResourceView(api.resource.definition))
             var request = ListRequest(
                 sort: SortOrder(column: "created_at", isDescending: true, isNullable: false), selection: api.resource.definition.columns)
             #expect(lists.isInOrder(request, as: caller))

@@ -31,6 +31,7 @@ extension BodyReader {
         _ json: JSON, of externalID: String, _ occasion: UpsertOccasion, as context: RequestContext, pointer: String = "",
         maximumFaults: Int = Problem.maximumFaults, at instant: Timestamp? = nil
     ) throws(Problem) -> (Upsert, [MemberReference]) {
+        let definition = view.definition
         let create = Permission(definition.permissions, .create)
         let update = Permission(definition.permissions, .update)
         let isInScope = context.scopes[definition.permissions] != .none

@@ -1,11 +1,11 @@
 import Core
 import Postgres
 
-/// Checks a body against a declaration and reports all faults at once.
+/// Checks a body against what the caller may write, and reports all faults at once.
 struct BodyReader: Sendable {
     enum Purpose: Sendable { case create, patch }
 
-    let definition: ResourceDefinition
+    let view: ResourceView
 
     /// - Parameters:
     ///   - externalID: what the request calls the record by: the body may repeat it, and says no other.
@@ -17,8 +17,8 @@ struct BodyReader: Sendable {
         maximumFaults: Int = Problem.maximumFaults
     ) throws(Problem) -> CheckedBody {
         var reading = Reading(purpose: purpose, caller: caller, externalID: externalID, faults: FaultList(maximum: maximumFaults))
-        if let object = reading.members(of: json, among: definition.fields, alsoReadOnly: ResourceDefinition.commonNames, at: pointer) {
-            for field in definition.fields where !field.isReadOnly {
+        if let object = reading.members(of: json, among: view.shown.fields, alsoReadOnly: ResourceDefinition.commonNames, at: pointer) {
+            for field in view.definition.fields where !field.isReadOnly {
                 reading.field(field, object[field.name], at: pointer + JSONPointer.segment(field.name))
             }
             reading.requireCurrencies(at: pointer)

@@ -14,9 +14,9 @@ struct ListParameter: Sendable {
     }
 
     /// The parameters of a resource's list, but for `limit` and `after` (``Paging``) and the filters.
-    static func all(of definition: ResourceDefinition, _ expansions: [Expansion]) -> [ListParameter] {
-        [sort(definition), fields] + (expand(expansions).map { [$0] } ?? []) + [count, deleted]
-            + (definition.isSearchable ? [search(definition)] : [])
+    static func all(of view: ResourceView) -> [ListParameter] {
+        [sort(view.shown), fields] + (expand(view.expansions).map { [$0] } ?? []) + [count, deleted]
+            + (view.shown.isSearchable ? [search(view.shown)] : [])
     }
 
     /// `nil` where there is nothing to expand.

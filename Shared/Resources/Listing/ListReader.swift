@@ -1,13 +1,11 @@
 import Core
 import Postgres
 
-/// Checks the parameters of a list against a declaration.
+/// Checks the parameters of a list against what the caller may see.
 struct ListReader: Sendable {
-    let definition: ResourceDefinition
+    let view: ResourceView
     /// Every parameter of the list, for the public document.
     let documents: [Operation.Parameter]
-    /// What `?expand=` knows.
-    let expansions: [Expansion]
     private let cursors: CursorSigner
     private let compiler: FilterCompiler
     private let parameters: [String: ListParameter]
@@ -16,19 +14,19 @@ struct ListReader: Sendable {
     /// Every name that a parameter can have, but for `custom.<key>`.
     private let names: [String]
 
-    init(_ definition: ResourceDefinition, expansions: [Expansion], cursors: CursorSigner) {
-        self.definition = definition
-        self.expansions = expansions
+    init(_ view: ResourceView, cursors: CursorSigner) {
+        self.view = view
         self.cursors = cursors
-        compiler = FilterCompiler(definition)
-        customColumn = definition.customColumn
-        let parameters = ListParameter.all(of: definition, expansions)
-        let fields = definition.filterFields
+        let shown = view.shown
+        compiler = FilterCompiler(shown)
+        customColumn = shown.customColumn
+        let parameters = ListParameter.all(of: view)
+        let fields = shown.filterFields
         self.parameters = Dictionary(uniqueKeysWithValues: parameters.map { ($0.document.name, $0) })
         filters = Dictionary(
             uniqueKeysWithValues: fields.flatMap { field in field.operators.map { (field.parameter($0), (field, $0)) } })
         names = Paging.parameters.map(\.name) + parameters.map(\.document.name) + fields.flatMap(\.parameters)
-        precondition(Set(names).count == names.count, "\(definition.name): a filter has the name of another parameter")
+        precondition(Set(names).count == names.count, "\(shown.name): a filter has the name of another parameter")
         documents = Paging.parameters + parameters.map(\.document) + fields.map(\.document)
     }
 
@@ -38,7 +36,7 @@ struct ListReader: Sendable {
         _ query: Query, of parent: (field: Field, id: RecordID)? = nil, as context: RequestContext
     ) throws(Problem) -> (ListRequest, Paging) {
         var request = ListRequest(
-            sort: SortOrder(column: "created_at", isDescending: true, isNullable: false), selection: definition.columns)
+            sort: SortOrder(column: "created_at", isDescending: true, isNullable: false), selection: view.shown.columns)
         var faults = FaultList()
         var unknown = FaultList()
         for item in query.items where item.name != "after" {
@@ -63,7 +61,7 @@ struct ListReader: Sendable {
         if let first = unknown.faults.first { throw Problem(.unknownParameter, first.detail, faults: unknown.faults) }
         if request.fields != nil || request.deleted != nil {
             do throws(ValueFault) {
-                let columns = definition.columns + (request.deleted == nil ? [] : [Column(name: "deleted_at", format: .timestamp)])
+                let columns = view.shown.columns + (request.deleted == nil ? [] : [Column(name: "deleted_at", format: .timestamp)])
                 request.selection = try selection(request.fields, among: columns)
             } catch {
                 faults.add(error, at: "?fields")
@@ -74,10 +72,10 @@ struct ListReader: Sendable {
             let filter = Filter(field: FilterField(parent.field), comparison: .equal, values: [parent.id.sqlValue])
             request.conditions.append(compiler.condition(filter, of: context.tenant))
         }
-        let isRestricted = context.scopes[definition.permissions] != .all
+        let isRestricted = context.scopes[view.shown.permissions] != .all
         let paging = Paging(
             query,
-            of: [context.tenant.description, definition.name, isRestricted ? context.user.description : "-"]
+            of: [context.tenant.description, view.shown.name, isRestricted ? context.user.description : "-"]
                 + (parent.map { [$0.id.description] } ?? []), limit: request.limit,
             shape: ["fields", "expand", "count"], cursors: cursors)
         request.cursor = try paging.position(Cursor.init)
@@ -92,11 +90,11 @@ struct ListReader: Sendable {
 
     /// The columns and expansions of a single record's answer.
     func shape(of query: Query) throws(Problem) -> (selection: [Column], expansions: [Expansion]) {
-        try query.allowOnly(expansions.isEmpty ? ["fields"] : ["fields", "expand"])
+        try query.allowOnly(view.expansions.isEmpty ? ["fields"] : ["fields", "expand"])
         let selection = try selected(query)
         guard let text = query["expand"] else { return (selection, []) }
         do throws(ValueFault) {
-            return (selection, try ListParameter.expanded(text, among: expansions))
+            return (selection, try ListParameter.expanded(text, among: view.expansions))
         } catch {
             throw .invalidParameter("expand", error.detail)
         }
@@ -104,7 +102,7 @@ struct ListReader: Sendable {
 
     private func selected(_ query: Query) throws(Problem) -> [Column] {
         do throws(ValueFault) {
-            return try selection(query["fields"], among: definition.columns)
+            return try selection(query["fields"], among: view.shown.columns)
         } catch {
             throw .invalidParameter("fields", error.detail)
         }

@@ -15,8 +15,9 @@ struct BatchReader: Sendable {
 
     static let maximumOperations = 200
 
-    let definition: ResourceDefinition
     let reader: BodyReader
+
+    private var definition: ResourceDefinition { reader.view.definition }
 
     /// - Throws: ``Problem`` when the body as a whole is not a batch; faults of single operations are in the operations.
     func read(_ json: JSON, as context: RequestContext) throws(Problem) -> Batch {

@@ -5,11 +5,12 @@ extension Resource {
     /// Many writes in one request. The route itself asks for `read`, as its answer shows records; each operation asks for its own.
     var batch: Route {
         .permitted(permission(.read), .post, "\(definition.path)/batch", documents.batch) { call, context in
-            let columns = try lists.selection(of: call.query)
+            let access = access(of: context)
+            let columns = try access.lists.selection(of: call.query)
             let key = try IdempotencyKey(call)
-            let batch = try BatchReader(definition: definition, reader: reader).read(try call.json(), as: context)
+            let batch = try BatchReader(reader: access.reader).read(try call.json(), as: context)
             do {
-                var reply = try await run(batch, as: context, key: key, columns)
+                var reply = try await access.run(batch, as: context, key: key, columns)
                 reply.headers.append((Reply.operationsHeader, String(batch.operations.count)))
                 return reply
             } catch var problem as Problem {
@@ -18,8 +19,10 @@ extension Resource {
             }
         }
     }
+}
 
-    private func run(
+extension ResourceAccess {
+    fileprivate func run(
         _ batch: BatchReader.Batch, as context: RequestContext, key: IdempotencyKey?, _ columns: [Column]
     ) async throws -> Reply {
         if let earlier = try await earlierReply(to: key, as: context) {
@@ -165,7 +168,7 @@ extension Resource {
         try await withThrowingTaskGroup(of: (Int, Outcome).self) { group in
             for index in wave {
                 let operation = operations[index]
-                group.addTask {
+                group.addTask { [self] in
                     // A run that broke off goes on where it ended: each operation has a key of its own.
                     let (key, shape) = (key?.operation(index), ResourceStore.Shape.bounded(columns))
                     do {

@@ -2,9 +2,10 @@ import Core
 
 extension Resource {
     var list: Route {
-        .permitted(permission(.read), .get, definition.path, documents.list(parameters: lists)) { call, context in
-            let (request, paging) = try lists.read(call.query, as: context)
-            return .json(try await store.list(request, paging, as: context))
+        .permitted(permission(.read), .get, definition.path, documents.list(parameters: whole.lists)) { call, context in
+            let access = access(of: context)
+            let (request, paging) = try access.lists.read(call.query, as: context)
+            return .json(try await access.store.list(request, paging, as: context))
         }
     }
 
@@ -16,28 +17,32 @@ extension Resource {
         guard let field = definition.field(name), definition.target(of: field)?.name == parent.definition.name else {
             preconditionFailure("\(definition.name): the field \(name) does not refer to \(parent.definition.name)")
         }
-        let operation = documents.list(of: parent.definition, by: field, parameters: lists)
+        let operation = documents.list(of: parent.definition, by: field, parameters: whole.lists)
         return .permitted(permission(.read), .get, "\(parent.definition.path)/{id}/\(definition.name)", operation) { call, context in
             try context.require(parent.permission(.read))
             let id: RecordID = try call.id()
-            let (request, paging) = try lists.read(call.query, of: (field, id), as: context)
-            _ = try await parent.store.get(.id(id), as: context)
-            return .json(try await store.list(request, paging, as: context))
+            let access = access(of: context)
+            let (request, paging) = try access.lists.read(call.query, of: (field, id), as: context)
+            _ = try await parent.access(of: context).store.get(.id(id), as: context)
+            return .json(try await access.store.list(request, paging, as: context))
         }
     }
 
-    var get: Route { reading(at: "{id}", documents.get) { .id(try $0.id()) } }
+    var get: Route { reading(at: "{id}", documents.get) { call, _ in .id(try call.id()) } }
 
     /// - Parameters:
     ///   - place: where it lies below the resource's path.
     ///   - record: reads which record the call is about.
-    func reading(at place: String, _ operation: Operation, _ record: @escaping @Sendable (Call) throws -> RecordKey) -> Route {
+    func reading(at place: String, _ operation: Operation, _ record: @escaping @Sendable (Call, ResourceAccess) throws -> RecordKey)
+        -> Route
+    {
         .permitted(permission(.read), .get, "\(definition.path)/\(place)", operation) { call, context in
-            let key = try record(call)
-            guard !call.query.items.isEmpty else { return answer(call, try await store.get(key, as: context)) }
-            let (selection, expansions) = try lists.shape(of: call.query)
-            if expansions.isEmpty { return answer(call, try await store.get(key, as: context, selection: selection)) }
-            let record = try await store.get(key, as: context, selection: selection, expanding: expansions)
+            let access = access(of: context)
+            let key = try record(call, access)
+            guard !call.query.items.isEmpty else { return answer(call, try await access.store.get(key, as: context)) }
+            let (selection, expansions) = try access.lists.shape(of: call.query)
+            if expansions.isEmpty { return answer(call, try await access.store.get(key, as: context, selection: selection)) }
+            let record = try await access.store.get(key, as: context, selection: selection, expanding: expansions)
             // Changes when what is expanded changes.
             return EntityTag.reply(to: call, record.body, tag: EntityTag.of(Int64(record.version) ?? 0, body: record.body))
         }

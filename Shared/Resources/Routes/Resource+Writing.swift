@@ -5,41 +5,48 @@ extension Resource {
     var create: Route {
         .permitted(permission(.create), .post, definition.path, documents.create) { call, context in
             try call.query.allowOnly([])
+            let access = access(of: context)
             let json = try call.json()
             let key = try IdempotencyKey(call, body: json)
-            let body = try reader.read(json, for: .create, caller: context.user)
-            return try await answer(.create(id: RecordID(), body.changes), members: body.members, as: context, key: key)
+            let body = try access.reader.read(json, for: .create, caller: context.user)
+            return try await access.answer(.create(id: RecordID(), body.changes), members: body.members, as: context, key: key)
         }
     }
 
-    var update: Route { changing(at: "{id}", documents.update) { .id(try $0.id()) } }
+    var update: Route { changing(at: "{id}", documents.update) { call, _ in .id(try call.id()) } }
 
     /// - Parameters:
     ///   - place: where it lies below the resource's path.
     ///   - record: reads which record the call is about.
-    func changing(at place: String, _ operation: Operation, _ record: @escaping @Sendable (Call) throws -> RecordKey) -> Route {
+    func changing(at place: String, _ operation: Operation, _ record: @escaping @Sendable (Call, ResourceAccess) throws -> RecordKey)
+        -> Route
+    {
         .permitted(permission(.update), .patch, "\(definition.path)/\(place)", operation) { call, context in
             try call.query.allowOnly([])
             // The answer shows the record.
             try context.require(permission(.read))
-            let record = try record(call)
+            let access = access(of: context)
+            let record = try record(call, access)
             let json = try call.json()
             let key = try IdempotencyKey(call, body: json)
-            let precondition = try Precondition(call, tagsHashBody: !lists.expansions.isEmpty)
-            let body = try reader.read(json, for: .patch, caller: context.user)
-            return try await answer(.update(record, body.changes, precondition), members: body.members, as: context, key: key)
+            let precondition = try Precondition(call, tagsHashBody: !access.view.expansions.isEmpty)
+            let body = try access.reader.read(json, for: .patch, caller: context.user)
+            return try await access.answer(.update(record, body.changes, precondition), members: body.members, as: context, key: key)
         }
     }
 
-    var delete: Route { removing(at: "{id}", documents.delete) { .id(try $0.id()) } }
+    var delete: Route { removing(at: "{id}", documents.delete) { call, _ in .id(try call.id()) } }
 
     /// As ``changing(at:_:_:)``.
-    func removing(at place: String, _ operation: Operation, _ record: @escaping @Sendable (Call) throws -> RecordKey) -> Route {
+    func removing(at place: String, _ operation: Operation, _ record: @escaping @Sendable (Call, ResourceAccess) throws -> RecordKey)
+        -> Route
+    {
         .permitted(permission(.delete), .delete, "\(definition.path)/\(place)", operation) { call, context in
             try call.query.allowOnly([])
             try call.refuseBody()
-            let precondition = try Precondition(call, tagsHashBody: !lists.expansions.isEmpty)
-            return try await answer(.delete(try record(call), precondition), as: context, key: try IdempotencyKey(call))
+            let access = access(of: context)
+            let precondition = try Precondition(call, tagsHashBody: !access.view.expansions.isEmpty)
+            return try await access.answer(.delete(try record(call, access), precondition), as: context, key: try IdempotencyKey(call))
         }
     }
 
@@ -49,8 +56,9 @@ extension Resource {
             try context.require(permission(.read))
             let id: RecordID = try call.id()
             try refuseMembers(call)
-            let precondition = try Precondition(call, tagsHashBody: !lists.expansions.isEmpty)
-            return try await answer(.restore(id: id, precondition), as: context, key: try IdempotencyKey(call))
+            let access = access(of: context)
+            let precondition = try Precondition(call, tagsHashBody: !access.view.expansions.isEmpty)
+            return try await access.answer(.restore(id: id, precondition), as: context, key: try IdempotencyKey(call))
         }
     }
 
@@ -61,7 +69,9 @@ extension Resource {
         _ = faults.members(of: try call.json(), at: "", known: [])
         try faults.finish()
     }
+}
 
+extension ResourceAccess {
     func answer(
         _ write: Write, members: [MemberReference] = [], as context: RequestContext, key: IdempotencyKey?
     ) async throws -> Reply {
@@ -98,7 +108,7 @@ extension Resource {
     }
 
     /// Reading and changing fall to nothing without a row scope; creating needs it said.
-    func requireScope(_ context: RequestContext, _ action: PermissionAction) throws(Problem) {
-        guard context.scopes[definition.permissions] != .none else { throw .forbidden(permission(action)) }
+    private func requireScope(_ context: RequestContext, _ action: PermissionAction) throws(Problem) {
+        guard context.scopes[definition.permissions] != .none else { throw .forbidden(Permission(definition.permissions, action)) }
     }
 }

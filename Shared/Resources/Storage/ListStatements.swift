@@ -19,12 +19,12 @@ struct ListStatements: Sendable {
         case all
     }
 
-    let definition: ResourceDefinition
+    private let shown: ResourceDefinition
     private let table: String
 
-    init(_ definition: ResourceDefinition) {
-        self.definition = definition
-        table = definition.table
+    init(_ view: ResourceView) {
+        shown = view.shown
+        table = shown.table
     }
 
     // MARK: Which way
@@ -38,7 +38,7 @@ struct ListStatements: Sendable {
     private func conditions(of request: ListRequest, as context: RequestContext) -> Conditions {
         var conditions = Conditions()
         let sorted = request.sort.column
-        for condition in request.conditions(of: definition, as: context) {
+        for condition in request.conditions(of: shown, as: context) {
             switch condition.index {
             case .range(sorted), .value(of: sorted, _): conditions.served.append(condition)
             default: conditions.others.append(condition)
@@ -77,7 +77,7 @@ struct ListStatements: Sendable {
     /// the row has values that are too large to be here: those are null, and ``boundedPage(_:_:as:)`` is to be asked.
     func page(_ request: ListRequest, _ reading: Reading, as context: RequestContext) -> SQL {
         let query = selected(request, reading, as: context)
-        return reading == .all ? planned(query, request.conditions(of: definition, as: context)) : query
+        return reading == .all ? planned(query, request.conditions(of: shown, as: context)) : query
     }
 
     private func selected(_ request: ListRequest, _ reading: Reading, as context: RequestContext) -> SQL {
@@ -127,7 +127,7 @@ struct ListStatements: Sendable {
     }
 
     private func projection(_ request: ListRequest) -> Projection {
-        Projection(request.selection, expanding: request.expansions, in: definition.columns)
+        Projection(request.selection, expanding: request.expansions, in: shown.columns)
     }
 
     /// As ``page(_:_:as:)``, but whole rows, as many as ``BoundedPage`` has room for; the last column tells whether another follows. It
@@ -144,7 +144,7 @@ struct ListStatements: Sendable {
         let value = request.sort.key(of: "cursor_value")
         let query = BoundedPage.query(
             "\(names), cursor_id, cursor_value", from: rows, order: "\(value) \(direction), cursor_id \(direction)", limit: request.limit)
-        return reading == .all ? planned(query, request.conditions(of: definition, as: context)) : query
+        return reading == .all ? planned(query, request.conditions(of: shown, as: context)) : query
     }
 
     /// How many of the rows that ``Reading/among(_:)`` looks at there are.
@@ -219,7 +219,7 @@ struct ListStatements: Sendable {
 
     /// All rows that the list's conditions hold for.
     private func matches(_ request: ListRequest, as context: RequestContext, columns: String = "*") -> SQL {
-        let all = request.conditions(of: definition, as: context)
+        let all = request.conditions(of: shown, as: context)
         let words = lookedUp(all)
         let states = Self.states(request)
         guard !words.isEmpty else {
@@ -254,7 +254,7 @@ struct ListStatements: Sendable {
 
     /// Counts the rows of the whole list, at most up to the bound.
     func count(_ request: ListRequest, as context: RequestContext, bound: Int?) -> SQL {
-        let conditions = request.conditions(of: definition, as: context)
+        let conditions = request.conditions(of: shown, as: context)
         let isWhole = bound == nil && Self.states(request).count == 1
         let rows = matches(request, as: context, columns: isWhole ? "count(*)" : "")
         if isWhole { return planned(rows, conditions) }

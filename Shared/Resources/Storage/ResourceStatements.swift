@@ -5,7 +5,7 @@ import Synchronization
 /// Builds the SQL of a resource. The parts are made once; the text for one shape of request is the same each time, so that the
 /// server plans it once for each connection.
 struct ResourceStatements: Sendable {
-    let definition: ResourceDefinition
+    let view: ResourceView
     let references: ReferenceStatements
     let table: String
     private let columnNames: String
@@ -21,21 +21,24 @@ struct ResourceStatements: Sendable {
     private let settableCount: Int
     private let creations = CreationTexts()
 
-    init(_ definition: ResourceDefinition, among catalogue: ResourceCatalogue) {
-        self.definition = definition
+    var definition: ResourceDefinition { view.definition }
+
+    init(_ view: ResourceView, among catalogue: ResourceCatalogue) {
+        self.view = view
+        let (definition, columns) = (view.definition, view.shown.columns)
         references = ReferenceStatements(definition, among: catalogue)
-        let names = definition.columns.map(\.name)
+        let names = columns.map(\.name)
         table = definition.table
         columnNames = names.joined(separator: ", ")
         answer = "array['\(names.joined(separator: ","))', \(names.map { "\($0)::text" }.joined(separator: ", "))]"
-        let wide = definition.columns.filter(\.isWide).map { "octet_length(\($0.name)::text) > \(Self.largeValue)" }
+        let wide = columns.filter(\.isWide).map { "octet_length(\($0.name)::text) > \(Self.largeValue)" }
         let isLarge = wide.isEmpty ? "false" : "coalesce(\(wide.joined(separator: " or ")), false)"
-        let bounded = definition.columns.map { column in
+        let bounded = columns.map { column in
             guard column.isWide else { return column.name }
             return "case when octet_length(\(column.name)::text) <= \(Self.largeValue) then \(column.name) end as \(column.name)"
         }
         boundedNames = "\(bounded.joined(separator: ", ")), \(isLarge) as is_large"
-        let small = definition.columns.filter { !$0.isWide }.map(\.name)
+        let small = columns.filter { !$0.isWide }.map(\.name)
         boundedAnswer =
             "case when is_large then array['\(small.joined(separator: ","))', \(small.map { "\($0)::text" }.joined(separator: ", "))] "
             + "else \(answer) end"

@@ -27,20 +27,20 @@ struct FailedWrite: Error {
 /// Reads and writes the records of one resource, each in one round trip. Takes what is checked already and authorizes nothing;
 /// tenant and row scope are in every statement.
 struct ResourceStore: Sendable {
-    let definition: ResourceDefinition
+    let view: ResourceView
     let postgres: PostgresClient
     let statements: ResourceStatements
     private let lists: ListStatements
     private let renderer: RowRenderer
     private let failures: WriteFailures
 
-    init(_ definition: ResourceDefinition, among catalogue: ResourceCatalogue, postgres: PostgresClient) {
-        self.definition = definition
+    init(_ view: ResourceView, among catalogue: ResourceCatalogue, postgres: PostgresClient) {
+        self.view = view
         self.postgres = postgres
-        statements = ResourceStatements(definition, among: catalogue)
-        lists = ListStatements(definition)
-        renderer = RowRenderer(columns: definition.columns)
-        failures = WriteFailures(definition: definition)
+        statements = ResourceStatements(view, among: catalogue)
+        lists = ListStatements(view)
+        renderer = RowRenderer(columns: view.shown.columns)
+        failures = WriteFailures(view: view)
     }
 
     // MARK: Reading
@@ -58,7 +58,7 @@ struct ResourceStore: Sendable {
     func get(
         _ key: RecordKey, as context: RequestContext, selection: [Column], expanding expansions: [Expansion]
     ) async throws -> Record {
-        let projection = Projection(selection, expanding: expansions, in: definition.columns)
+        let projection = Projection(selection, expanding: expansions, in: view.shown.columns)
         let result = try await answering { try await postgres.batch(as: context, [statements.find(key, projection, as: context)])[0] }
         guard let row = result.first else { throw Problem.notFound }
         let id = if case .id(let id) = key { id.description } else { "" }
@@ -97,7 +97,7 @@ struct ResourceStore: Sendable {
 
     /// The record with the number that is searched for, on the first page; whole, however large it is.
     private func ofNumber(_ request: ListRequest, as context: RequestContext) async throws -> PostgresRow? {
-        guard request.cursor == nil, let list = request.ofNumber(in: definition) else { return nil }
+        guard request.cursor == nil, let list = request.ofNumber(in: view.shown) else { return nil }
         return try await postgres.batch(as: context, [lists.boundedPage(list, .all, as: context)])[0].first
     }
 
@@ -143,7 +143,7 @@ struct ResourceStore: Sendable {
     private func page(_ rows: [PostgresRow], of request: ListRequest, _ page: JSONObject, total: Int?) -> [UInt8] {
         let renderer =
             if !request.expansions.isEmpty {
-                RowRenderer(Projection(request.selection, expanding: request.expansions, in: definition.columns))
+                RowRenderer(Projection(request.selection, expanding: request.expansions, in: view.shown.columns))
             } else {
                 request.fields == nil && request.deleted == nil ? self.renderer : RowRenderer(columns: request.selection)
             }
@@ -258,7 +258,7 @@ struct ResourceStore: Sendable {
 
     /// What the failure of the database means, with the record that has the value which the write wanted.
     func problem(for error: PostgresError, of write: Write, as context: RequestContext) async throws -> Problem {
-        guard let field = failures.takenField(error), context.permissions.contains(Permission(definition.permissions, .read)),
+        guard let field = failures.takenField(error), context.permissions.contains(Permission(view.definition.permissions, .read)),
             let question = statements.holder(of: field, wantedBy: write, as: context)
         else { return failures.problem(for: error, as: context) }
         let holder = try await answering { try await postgres.batch(as: context, [question])[0].first }
@@ -357,26 +357,27 @@ struct ResourceStore: Sendable {
         if case .delete = write { return Written(record: nil, status: write.status(isNew: false)) }
         // The last column, behind the record's own and what tells whether it is large.
         let isNew =
-            if case .upsert = write { try row.decode(definition.columns.count + shape.furtherColumns, as: Bool.self) } else { false }
+            if case .upsert = write { try row.decode(view.shown.columns.count + shape.furtherColumns, as: Bool.self) } else { false }
         let status = write.status(isNew: isNew)
         guard case .bounded(let columns) = shape else { return Written(record: record(row, nil), status: status) }
-        let isLeftOut = try row.decode(definition.columns.count, as: Bool.self) && columns.contains(where: \.isWide)
+        let isLeftOut = try row.decode(view.shown.columns.count, as: Bool.self) && columns.contains(where: \.isWide)
         return Written(record: record(row, isLeftOut ? reference : columns), status: status)
     }
 
     /// What stands for a record that is too large to be one of many.
-    private var reference: [Column] { definition.columns.filter { ["id", "version"].contains($0.name) } }
+    private var reference: [Column] { view.shown.columns.filter { ["id", "version"].contains($0.name) } }
 
     /// - Parameter selection: the columns of the answer, all when `nil`. A record is read whole in any case: leaving out columns would
     ///   make a statement for each choice and save nothing.
     private func record(_ row: PostgresRow, _ selection: [Column]?) -> Record {
         var record = Record(id: row.text(0) ?? "", version: row.text(1) ?? "", body: [])
-        guard let selection, selection.count < definition.columns.count else {
+        guard let selection, selection.count < view.shown.columns.count else {
             record.body.reserveCapacity(1024)
             renderer.append(row, to: &record.body)
             return record
         }
-        let indexes = definition.columns.indices.filter { index in selection.contains { $0.name == definition.columns[index].name } }
+        let columns = view.shown.columns
+        let indexes = columns.indices.filter { index in selection.contains { $0.name == columns[index].name } }
         RowRenderer(columns: selection).append(
             cells: indexes.lazy.map { index in row.withBytes(index) { bytes in bytes.map { Array($0) } } }, to: &record.body)
         return record
@@ -386,7 +387,7 @@ struct ResourceStore: Sendable {
     func replay(_ stored: StoredAnswer, _ shape: Shape) -> Written {
         guard let head = stored.cells.first, let head else { return Written(record: nil, status: stored.status, isReplayed: true) }
         let names = String(decoding: head, as: UTF8.self).split(separator: ",").map(String.init)
-        let known = Dictionary(uniqueKeysWithValues: definition.columns.map { ($0.name, $0) })
+        let known = Dictionary(uniqueKeysWithValues: view.shown.columns.map { ($0.name, $0) })
         let columns = names.map { known[$0] ?? Column(name: $0, format: .text) }
         let cells = stored.cells.dropFirst()
         func text(_ name: String) -> String {

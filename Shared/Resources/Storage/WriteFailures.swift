@@ -3,7 +3,9 @@ import Postgres
 
 /// What a failed write means to the caller.
 struct WriteFailures: Sendable {
-    let definition: ResourceDefinition
+    let view: ResourceView
+
+    private var definition: ResourceDefinition { view.definition }
 
     /// Reads the constraint's name: `<table>_<field>_<kind>`, or `<field>_<kind>` of a domain that tables share. The server's own words reach
     /// nobody.
