@@ -110,6 +110,11 @@ let package = Package(
                 name: "bench-postgres", dependencies: ["Core", "Postgres", logging], path: "Tests/Benchmarks/Postgres",
                 swiftSettings: settings),
 
+            // Jobs that tests have done by processes, which they stop and kill.
+            .executableTarget(
+                name: "martlet-test-worker", dependencies: ["Core", "Postgres", "Operations", "ServiceRuntime", "CRM"],
+                path: "Tests/TestWorker",
+                swiftSettings: settings),
             .target(
                 name: "TestSupport",
                 dependencies: [

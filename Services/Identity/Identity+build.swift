@@ -53,9 +53,9 @@ public enum Identity {
             schemas: [
                 ("User", User.schema), ("TenantSummary", Membership.tenantSchema), ("Me", Me.schema), ("Session", Session.schema),
             ],
-            workers: [
-                SigningKeyRotation(keys: keys), RegistrationWorker(store: registrations, tenants: tenants),
-                IdentityHousekeeping(sessions: sessions, attempts: attempts),
+            jobs: [
+                SigningKeyRotation(keys: keys).job, RegistrationCompletion(store: registrations, tenants: tenants).job,
+                IdentityHousekeeping(sessions: sessions, attempts: attempts).job,
             ])
     }
 }

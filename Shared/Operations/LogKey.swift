@@ -8,7 +8,10 @@ public enum LogKey {
     public static let code = "error.code"
     public static let reason = "error.reason"
     public static let error = "error.text"
+    /// A kind of job.
     public static let worker = "worker"
+    public static let jobID = "job.id"
+    public static let outcome = "outcome"
     public static let count = "count"
     public static let port = "port"
     public static let migration = "migration"

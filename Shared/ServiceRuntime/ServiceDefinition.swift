@@ -12,7 +12,7 @@ public struct ServiceDefinition: Sendable {
     public var migrations: URL
     /// The service's own settings, beside ``RuntimeConfiguration/settings``.
     public var settings: [Setting]
-    /// Makes the routes and workers. Called once, before the first connection is made.
+    /// Makes the routes and jobs. Called once, before the first connection is made.
     public var build: @Sendable (ServiceDependencies) async throws -> ServiceParts
 
     public init(
@@ -45,27 +45,15 @@ public struct ServiceParts: Sendable {
     public var routes: [Route]
     /// Schemas that the operations refer to, for OpenAPI.
     public var schemas: [(name: String, schema: JSON)]
-    public var workers: [any Worker]
+    /// The work in the background, beside what every service has.
+    public var jobs: [Job]
     /// What the service follows the log of events for; `nil` when it needs nothing of others.
     public var copy: LogCopy?
 
-    public init(routes: [Route], schemas: [(name: String, schema: JSON)] = [], workers: [any Worker] = [], copy: LogCopy? = nil) {
+    public init(routes: [Route], schemas: [(name: String, schema: JSON)] = [], jobs: [Job] = [], copy: LogCopy? = nil) {
         self.routes = routes
         self.schemas = schemas
-        self.workers = workers
+        self.jobs = jobs
         self.copy = copy
     }
-}
-
-/// A piece of background work that is done again and again.
-public protocol Worker: Sendable {
-    /// For the log: `relay`, `retention`.
-    var name: String { get }
-    /// Time between the end of one run and the start of the next, when there was nothing to do.
-    var interval: Duration { get }
-    /// Does what there is to do.
-    ///
-    /// - Returns: whether there may be more at once, so that the next run need not wait.
-    /// - Throws: what went wrong; it is logged, and the next run waits longer, up to a minute.
-    func runOnce() async throws -> Bool
 }

@@ -16,7 +16,7 @@ extension ServiceDependencies {
 
 extension ServiceParts {
     /// A service that consists of resources, and what else is given. As resources refer to members, it keeps a copy of these.
-    public init(_ resources: [Resource], routes: [Route] = [], workers: [any Worker] = [], copy: LogCopy? = .members) {
-        self.init(routes: resources.flatMap(\.routes) + routes, schemas: resources.flatMap(\.schemas), workers: workers, copy: copy)
+    public init(_ resources: [Resource], routes: [Route] = [], jobs: [Job] = [], copy: LogCopy? = .members) {
+        self.init(routes: resources.flatMap(\.routes) + routes, schemas: resources.flatMap(\.schemas), jobs: jobs, copy: copy)
     }
 }

@@ -64,9 +64,26 @@ public struct ServiceHost: Sendable {
         ]
     }
 
-    /// The service's own workers and those that every service has, but for the relay and the follower of the log.
-    public var workers: [any Worker] {
-        Retention.all(postgres: dependencies.systemPostgres, service: definition.name) + parts.workers
+    /// Does a periodic job now, whenever it is due.
+    ///
+    /// - Throws: ``Core/Problem`` `internal` with the reason when it fails, ``PostgresError``.
+    public func runNow(_ kind: String) async throws {
+        guard let job = jobs.first(where: { $0.kind == kind && $0.interval != nil }) else {
+            throw Problem.internal("no periodic job \(kind)")
+        }
+        let single = runner(of: [job])
+        try await single.queue.makeDue(job)
+        try await single.runDue()
+        if let reason = try await single.queue.failure(of: job) { throw Problem.internal("the job \(kind) failed: \(reason)") }
+    }
+
+    /// What every service does, and this one.
+    private var jobs: [Job] { Retention.all + parts.jobs }
+
+    private func runner(of jobs: [Job]) -> JobRunner {
+        JobRunner(
+            jobs: jobs, service: definition.name, postgres: dependencies.postgres, systemPostgres: dependencies.systemPostgres,
+            metrics: JobMetrics(kinds: jobs.map(\.kind)), logger: logger, places: configuration.jobConcurrency)
     }
 
     /// Runs until the process is told to stop (or the task is cancelled), then drains.
@@ -80,6 +97,7 @@ public struct ServiceHost: Sendable {
         let readiness = Readiness()
         let routeMetrics = RouteMetrics(routes: parts.routes)
         let relayMetrics = RelayMetrics()
+        let runner = runner(of: jobs)
         let followerMetrics = parts.copy == nil ? nil : FollowerMetrics()
         let ports = ListeningPorts(expected: mode == .serve ? 2 : 1) { [logger] port, adminPort in
             // The API opens behind the gate, so an open port is a ready service.
@@ -95,7 +113,8 @@ public struct ServiceHost: Sendable {
             application(
                 AdminResponder(
                     readiness: readiness, postgres: dependencies.postgres, systemPostgres: dependencies.systemPostgres,
-                    routeMetrics: routeMetrics, relayMetrics: relayMetrics, followerMetrics: followerMetrics, redis: dependencies.redis),
+                    routeMetrics: routeMetrics, relayMetrics: relayMetrics, followerMetrics: followerMetrics, jobMetrics: runner.metrics,
+                    redis: dependencies.redis),
                 host: configuration.adminHost, port: configuration.adminPort, opened: { ports.opened(admin: $0) }))
         let gate = StartGate(
             definition: definition, postgres: dependencies.postgres, systemPostgres: dependencies.systemPostgres,
@@ -111,9 +130,7 @@ public struct ServiceHost: Sendable {
                     metrics: followerMetrics, logger: logger)
                 services.append(AfterStart(gate: gate, service: follower))
             }
-            for worker in workers {
-                services.append(AfterStart(gate: gate, service: WorkerLoop(worker: worker, logger: logger)))
-            }
+            services.append(AfterStart(gate: gate, service: runner))
         }
         if mode == .serve {
             let responder = ServiceResponder(

@@ -54,7 +54,7 @@ struct Serve: AsyncParsableCommand {
 
 struct Work: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "worker", abstract: "Do the background work only: outbox relay, retention and the service's own.")
+        commandName: "worker", abstract: "Do the background work only: jobs, the outbox's relay, and following the log.")
 
     func run() async throws { await ServiceProcess.run(.worker) }
 }

@@ -30,7 +30,7 @@ import Testing
                     where id = (select id from sign_in_attempt order by occurred_at limit 1)
                     """,
                 ])
-            try await platform.runWorker("identity-housekeeping")
+            try await platform.identity.runJob("identity-housekeeping")
 
             let left = try await platform.database.query(
                 in: .identity,
@@ -55,7 +55,7 @@ import Testing
                     "update idempotency_key set created_at = now() - interval '24 hours 1 minute' where key = 'old'",
                     "update idempotency_key set created_at = now() - interval '23 hours 59 minutes' where key = 'young'",
                 ])
-            try await platform.runWorker("idempotency-retention")
+            try await platform.identity.runJob("idempotency-retention")
             let replay = try await platform.identity.send(
                 .patch, "/v1/me", ["name": "young"], as: anna.caller, headers: [("idempotency-key", "young")], expecting: 200)
             #expect(replay.header("idempotent-replayed") == "true")

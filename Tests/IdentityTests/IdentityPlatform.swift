@@ -64,12 +64,6 @@ struct IdentityPlatform: Sendable {
         try await identity.send(.post, "/v1/auth/refresh", ["refresh_token": .string(token)], as: .anybody(), expecting: expecting)
     }
 
-    /// Has one of identity's workers do what there is to do now.
-    func runWorker(_ name: String) async throws {
-        let worker = try #require(identity.workers.first { $0.name == name }, "no worker \(name)")
-        _ = try await worker.runOnce()
-    }
-
     /// The kinds of events in a service's outbox that belong to the tenant.
     func events(of service: ServiceName, in tenant: TenantID) async throws -> [String] {
         let rows = try await database.query(

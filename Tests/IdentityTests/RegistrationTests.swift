@@ -100,7 +100,7 @@ import Testing
         }
     }
 
-    /// The tenant service is away while somebody registers. The answer says so, nobody can sign in, and the worker finishes.
+    /// The tenant service is away while somebody registers. The answer says so, nobody can sign in, and the job finishes.
     @Test func aRegistrationThatGotNoAnswerIsFinishedLater() async throws {
         try await TestDatabase.run([identityDefinition, tenantDefinition]) { database in
             let unreachable = ["MARTLET_TENANT_URL": "http://127.0.0.1:9", "MARTLET_KEY_ENCRYPTION_KEY": IdentityPlatform.encryptionKey]
@@ -115,10 +115,10 @@ import Testing
                 try await RunningService.run(identityDefinition, on: database, settings: settings) { identity in
                     let platform = IdentityPlatform(database: database, identity: identity, tenant: tenant)
                     try await platform.login("anna", expecting: 401)
-                    try await platform.runWorker("registrations")
+                    try await platform.identity.runJob("registrations")
                     try await platform.login("anna", expecting: 401)
                     try await platform.ageRegistrations()
-                    try await platform.runWorker("registrations")
+                    try await platform.identity.runJob("registrations")
                     let anna = try SignedIn(try await platform.login("anna", expecting: 200).json)
                     #expect(anna.claims.slug == "company-anna")
                     #expect(anna.claims.role == "tenant_admin")
@@ -139,7 +139,7 @@ import Testing
             #expect(again.claims.sub == anna.claims.sub)
             try await platform.undoActivation()
             try await platform.ageRegistrations()
-            try await platform.runWorker("registrations")
+            try await platform.identity.runJob("registrations")
             try await platform.login("anna", expecting: 200)
             #expect(try await platform.database.query(in: .tenant, ["select from tenant"])[0].count == 1)
         }
@@ -163,7 +163,7 @@ import Testing
                     """,
                 ])
             try await platform.ageRegistrations()
-            try await platform.runWorker("registrations")
+            try await platform.identity.runJob("registrations")
             #expect(try await platform.database.query(in: .identity, ["select from user_account"])[0].count == 1)
             #expect(try await platform.database.query(in: .identity, ["select from registration"])[0].isEmpty)
         }

@@ -87,8 +87,7 @@ import Testing
                     """
                 ])
             try await RunningService.run(CRM.definition, on: database) { service in
-                let worker = try #require(service.workers.first { $0.name == "dead-letter-retention" })
-                #expect(try await worker.runOnce() == false)
+                try await service.runJob("dead-letter-retention")
                 #expect(try await Self.count("crm.outbox_dead_letter where id < 90", database) == 2)
                 #expect(try await Self.count("crm.outbox_dead_letter", database) == 2)
             }

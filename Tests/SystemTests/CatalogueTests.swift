@@ -9,8 +9,8 @@ extension SystemTests {
         /// Indexes that look across tenants, each for a reader that belongs to none.
         static let acrossTenants = quoted(
             ["identity", "tenant", "crm", "activity", "support"].flatMap { schema in
-                // The relay takes events in the order of their ids, retention keys by their age.
-                ["outbox_pkey", "idempotency_key_age"].map { "\(schema).\($0)" }
+                // The relay takes events in the order of their ids, retention keys and jobs by their age; who takes jobs looks for those that are due.
+                ["outbox_pkey", "idempotency_key_age", "job_scheduled", "job_leased", "job_ended"].map { "\(schema).\($0)" }
             } + [
                 // A slug names one tenant of the platform.
                 "tenant.tenant_slug_unique",
@@ -19,12 +19,13 @@ extension SystemTests {
                 // Services follow the log of all tenants in its order.
                 "activity.event_position_pkey", "activity.event_position_aggregate",
             ])
-        /// Tables that the trail itself is made of, or that repeat what it has: a counter its tickets, a copy what another service tells.
+        /// Tables that the trail itself is made of, or that repeat what it has: a counter its tickets, a copy what another service tells; and work
+        /// in the background, of which the trail has what it does.
         static let unaudited = quoted(
             ["identity", "tenant", "crm", "activity", "support"].flatMap { schema in
                 [
                     "outbox", "outbox_dead_letter", "idempotency_key", "limit_counter", "followed_dead_letter", "member_copy",
-                    "team_member_copy",
+                    "team_member_copy", "job",
                 ].map { "\(schema).\($0)" }
             } + ["activity.event", "activity.event_log", "activity.event_hour", "activity.event_position", "support.ticket_counter"])
 

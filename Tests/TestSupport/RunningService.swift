@@ -14,8 +14,7 @@ import Testing
 public struct RunningService: Sendable {
     public let name: ServiceName
     public let port: Int
-    /// The background work, which does not run by itself here: a test runs it when it wants it.
-    public let workers: [any Worker]
+    private let host: ServiceHost
 
     /// The context keys of every service that a test runs.
     public static let contextKeys = "t:" + String(repeating: "5a", count: 32)
@@ -34,7 +33,7 @@ public struct RunningService: Sendable {
         _ body: @escaping @Sendable (RunningService) async throws -> T
     ) async throws -> T {
         let host = try await ServiceHost(
-            definition, settings: Settings(values: defaults(of: definition.name, on: database).merging(settings) { $1 }),
+            definition, settings: Settings(values: self.settings(on: database).merging(settings) { $1 }),
             logger: logger)
         let (ports, continuation) = AsyncStream.makeStream(of: Int.self)
         return try await withThrowingTaskGroup(of: Void.self) { group in
@@ -47,7 +46,7 @@ public struct RunningService: Sendable {
                 try await group.waitForAll()
                 throw ServiceDidNotStart()
             }
-            let service = RunningService(name: definition.name, port: port, workers: host.workers)
+            let service = RunningService(name: definition.name, port: port, host: host)
             let result: Result<T, any Error>
             do { result = .success(try await body(service)) } catch { result = .failure(error) }
             group.cancelAll()
@@ -57,7 +56,11 @@ public struct RunningService: Sendable {
         }
     }
 
-    private static func defaults(of name: ServiceName, on database: TestDatabase) -> [String: String] {
+    /// Does a periodic job of the service. Work in the background is not done by itself here, unless the settings say so.
+    public func runJob(_ kind: String) async throws { try await host.runNow(kind) }
+
+    /// What a service needs to be told to run on the database, on free ports and without work in the background.
+    public static func settings(on database: TestDatabase) -> [String: String] {
         [
             "MARTLET_PORT": "0", "MARTLET_ADMIN_PORT": "0", "MARTLET_WORKERS": "false",
             "MARTLET_POSTGRES_HOST": database.superuser.host, "MARTLET_POSTGRES_PORT": String(database.superuser.port),

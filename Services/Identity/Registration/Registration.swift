@@ -6,7 +6,7 @@ import Resources
 ///
 /// Two services take part, and either may die at any moment. So the user is written down first, together with the id that the
 /// organisation will have (``RegistrationStore/begin(email:name:hash:organization:as:)``); then the tenant service is asked,
-/// which gives the same answer however often it is; then the user becomes active. ``RegistrationWorker`` takes up what was left.
+/// which gives the same answer however often it is; then the user becomes active. ``RegistrationCompletion`` takes up what was left.
 struct Registration: Sendable {
     let store: RegistrationStore
     let users: UserStore
@@ -69,7 +69,7 @@ struct Registration: Sendable {
     }
 
     private func register(_ request: Request, call: Call) async throws -> TokenAnswer {
-        // No step outlives this: the worker that takes up what was left waits longer.
+        // No step outlives this: the job that takes up what was left waits longer.
         let deadline = min(call.caller.edge.deadline, Timestamp.now.advanced(by: .seconds(30)))
         var context = call.systemContext
         context.edge.deadline = deadline
@@ -78,7 +78,7 @@ struct Registration: Sendable {
         do {
             membership = try await join(pending, request: request, as: context)
         } catch let problem as Problem where problem.code.status < 500 {
-            // Refused for good. Anything else leaves open what happened, and is left to the worker.
+            // Refused for good. Anything else leaves open what happened, and is left to the job.
             try await store.abandon(pending.user.id, as: context)
             throw problem
         }

@@ -2,14 +2,13 @@ import Core
 import ServiceRuntime
 
 /// Makes the next signing key when it is time, and removes keys that no living token was signed with.
-struct SigningKeyRotation: Worker {
+struct SigningKeyRotation: Sendable {
     let keys: SigningKeys
 
-    let name = "signing-key-rotation"
-    let interval: Duration = .seconds(60)
-
-    func runOnce() async throws -> Bool {
-        try await keys.rotate()
-        return false
+    var job: Job {
+        .periodic("signing-key-rotation", every: .seconds(60)) { _, _ in
+            try await keys.rotate()
+            return .done()
+        }
     }
 }

@@ -28,6 +28,7 @@ public struct RuntimeConfiguration: Sendable {
     public var grace: Duration
     public var drain: Duration
     public var runsWorkers: Bool
+    public var jobConcurrency: Int
     private let settings: Settings
 
     /// In the order in which an operator reads them.
@@ -75,6 +76,7 @@ public struct RuntimeConfiguration: Sendable {
                 "Between saying not ready and accepting no more at a stop, 0 to 60; as long as a balancer takes to notice."),
             Setting("grace.seconds", "20", "Longest wait for running requests at a stop, after the drain, 1 to 300."),
             Setting("workers", "true", "Whether serve does the background work too; false where workers run apart."),
+            Setting("jobs.concurrency", "8", "Jobs at the same time in a process, 1 to 64; one tenant has half of them at most."),
         ]
 
     public init(service: ServiceName, settings: Settings) throws {
@@ -117,6 +119,7 @@ public struct RuntimeConfiguration: Sendable {
         grace = .seconds(try settings.integer("grace.seconds", default: 20, in: 1...300))
         drain = .seconds(try settings.integer("drain.seconds", default: 0, in: 0...60))
         runsWorkers = try settings.flag("workers", default: true)
+        jobConcurrency = try settings.integer("jobs.concurrency", default: 8, in: 1...64)
     }
 
     /// Scheme, host and port, and nothing else; one address, where the gateway takes several.

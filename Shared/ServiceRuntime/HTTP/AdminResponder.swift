@@ -39,6 +39,7 @@ struct AdminResponder: HTTPResponder {
     let relayMetrics: RelayMetrics
     /// Of a service that follows the log of events.
     let followerMetrics: FollowerMetrics?
+    let jobMetrics: JobMetrics
     let redis: RedisClient
 
     func respond(to request: Request, context: ServiceRequestContext) async throws -> Response {
@@ -100,6 +101,7 @@ struct AdminResponder: HTTPResponder {
                     ("leader", "gauge", "1 when this process follows the log.", followerMetrics.isLeader ? "1" : "0"),
                 ])
         }
+        jobMetrics.write(to: &text)
         return text
     }
 

@@ -2,14 +2,12 @@ import Core
 import ServiceRuntime
 
 /// Finishes registrations that were left half-way, by a crash or by a tenant service that gave no answer.
-struct RegistrationWorker: Worker {
+struct RegistrationCompletion: Sendable {
     let store: RegistrationStore
     let tenants: TenantDirectory
     /// Longer than any request works on its registration: what is older has nobody.
     var age: Duration = .seconds(60)
 
-    let name = "registrations"
-    let interval: Duration = .seconds(15)
     private static let batchSize = 50
 
     init(store: RegistrationStore, tenants: TenantDirectory, age: Duration = .seconds(60)) {
@@ -18,19 +16,21 @@ struct RegistrationWorker: Worker {
         self.age = age
     }
 
-    func runOnce() async throws -> Bool {
-        let found = try await store.stale(olderThan: age, limit: Self.batchSize, as: SystemContext(service: "identity"))
+    var job: Job { .periodic("registrations", every: .seconds(15)) { context, _ in try await step(as: context) } }
+
+    private func step(as context: SystemContext) async throws -> JobStep {
+        let found = try await store.stale(olderThan: age, limit: Self.batchSize, as: context)
         var failure: (any Error)?
         for pending in found {
             do {
-                try await complete(pending, as: SystemContext(service: "identity"))
+                try await complete(pending, as: context)
             } catch let problem as Problem where problem.code == .internal {
                 // One that cannot be finished does not hold up the others. An outage would: it ends the run, to be tried again later.
                 failure = problem
             }
         }
         if let failure { throw failure }
-        return found.count == Self.batchSize
+        return found.count == Self.batchSize ? .more() : .done()
     }
 
     private func complete(_ pending: PendingRegistration, as context: SystemContext) async throws {
