@@ -127,7 +127,9 @@ let package = Package(
             tests("Postgres", ["Postgres", "CLibPQ"]),
             tests("Redis", ["Redis"] + nio),
             tests("Gateway", ["Gateway", "Redis", "Core", "Operations", jwt, crypto] + nio),
-            tests("Resources", ["Resources", "Postgres", "Core", "CRM", "Support"]),
+            tests(
+                "Resources", ["Resources", "ServiceRuntime", "Postgres", "Core", "CRM", "Support"],
+                exclude: ["Subscription/0001_create_subscription.sql"]),
             tests("ServiceRuntime", ["ServiceRuntime", "CRM", "Activity", "Tenant", "Contracts", "Operations", "Postgres", "Resources"]),
             tests("Identity", ["Identity", "Tenant", "Operations"]),
             tests("Tenant", ["Tenant"]),

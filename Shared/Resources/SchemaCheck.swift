@@ -28,7 +28,7 @@ public enum SchemaCheck {
                 """,
                 "select relrowsecurity and relforcerowsecurity from pg_class where oid = to_regclass(\(table))",
                 """
-                select proname, encode(tgargs, 'escape') from pg_trigger join pg_proc on pg_proc.oid = tgfoid \
+                select proname, prosrc from pg_trigger join pg_proc on pg_proc.oid = tgfoid \
                 where tgrelid = to_regclass(\(table)) and not tgisinternal and tgenabled <> 'D'
                 """,
                 "select pg_get_indexdef(indexrelid) from pg_index where indrelid = to_regclass(\(table)) and indisvalid",
@@ -48,6 +48,7 @@ public enum SchemaCheck {
         let isIsolated: Bool = try results[2][0].decode(0)
         if !isIsolated { check.faults.append("Row security is not enabled and forced.") }
         check.triggers = try results[3].map { try $0.decode(0) }
+        check.triggerTexts = try results[3].map { try $0.decode(1) }
         check.indexes = try results[4].map { row in
             try row.decode(0, as: String.self).split(whereSeparator: \.isWhitespace).joined(separator: " ")
         }
@@ -100,6 +101,7 @@ private struct TableCheck {
     var columns: [String: (type: String, isRequired: Bool)] = [:]
     var constraints: [String: String] = [:]
     var triggers: [String] = []
+    var triggerTexts: [String] = []
     var indexes: [String] = []
     /// Security definer, may be called, owned by the search role; `nil` when there is no such function.
     var search: [Bool]?
@@ -159,6 +161,12 @@ private struct TableCheck {
         if definition.planLimit != nil, !Set(triggers).isSuperset(of: ["enforce_limit", "enforce_limit_of_change"]) {
             faults.append("No trigger holds the plan's limit: call limited.")
         }
+        for rule in definition.rules.keys.sorted() {
+            let name = "\(definition.table)_\(rule)"
+            if constraints[name] == nil, !triggerTexts.contains(where: { $0.contains("'\(name)'") }) {
+                faults.append("No constraint or trigger holds the rule \(name).")
+            }
+        }
         if definition.isSearchable { searchable() }
     }
 
@@ -176,7 +184,8 @@ private struct TableCheck {
     private mutating func field(_ field: Field) {
         column(field.name, field.type.columnTypes, isRequired: !field.isNullable)
         switch field.kind {
-        case .enumeration(let values, _): enumeration(field.name, values)
+        case .enumeration(let values): enumeration(field.name, values)
+        case .states(let machine): enumeration(field.name, machine.states)
         case .integer(let range):
             let fits: ClosedRange<Int64> =
                 switch columns[field.name]?.type {
@@ -190,6 +199,9 @@ private struct TableCheck {
         case .amount(let currency):
             if columns[field.name]?.type != "bigint" { faults.append("The column \(field.name) cannot hold the whole range.") }
             constraint("\(currency)_required", "CHECK (((\(field.name) IS NULL) OR (\(currency) IS NOT NULL)))")
+        case .since(let named, let values):
+            let choices = definition.field(named)?.type.choices ?? []
+            if !Set(values).isSubset(of: choices) { faults.append("The field \(field.name) is since values that \(named) cannot have.") }
         case .custom:
             let rule = "CHECK (((VALUE = '{}'::jsonb) OR (key_count(VALUE) <= \(FieldKind.maximumCustomKeys))))"
             constraint("\(field.name)_check", rule, isShared: true)

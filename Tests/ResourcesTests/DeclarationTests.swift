@@ -126,7 +126,7 @@ import Testing
                 #expect(schemas[name] != nil, "\(name)")
             }
             #expect(schemas["LeadCreate"]?["required"] == ["last_name"])
-            #expect(schemas["LeadPatch"]?["properties"]?["status"]?["enum"] == ["new", "contacted", "qualified", "unqualified"])
+            #expect(schemas["LeadCreate"]?["properties"]?["status"]?["enum"] == ["new", "contacted", "qualified", "unqualified"])
             let reply = try await api.send(.post, "/v1/leads", #"{"last_name":"A"}"#, as: api.member())
             #expect(try reply.json.object?.names == schemas["Lead"]?["properties"]?.object?.names)
         }

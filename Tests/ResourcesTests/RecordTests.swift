@@ -182,7 +182,7 @@ import Testing
             #expect(try await api.send(.patch, "/v1/leads/\(lead.id)", #"{"owner_id":null}"#, as: sales).status == 200)
             #expect(try await api.send(.get, "/v1/leads/\(lead.id)", as: sales).status == 200)
             #expect(try await api.send(.get, "/v1/leads", as: sales).column("id").count == 1)
-            let given = try await api.send(.patch, "/v1/leads/\(lead.id)", #"{"owner_id":"\#(api.colleague)"}"#, as: sales)
+            let given = try await api.send(.patch, "/v1/leads/\(lead.id)", #"{"owner_id":"\#(api.colleague)"}"#, as: api.member())
             #expect(given.status == 200)
             #expect(try await api.send(.get, "/v1/leads/\(lead.id)", as: sales).status == 404)
             #expect(try await api.send(.get, "/v1/leads?owner_id=\(api.colleague)", as: api.member()).column("id").count == 1)

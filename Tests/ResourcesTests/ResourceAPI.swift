@@ -43,15 +43,19 @@ struct ResourceAPI: Sendable {
     static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
         .path(percentEncoded: false)
 
-    /// - Parameter tables: what the migrations do not have.
+    /// - Parameters:
+    ///   - tables: what the migrations do not have.
+    ///   - migrations: a folder of further ones.
     static func run<T>(
-        _ definitions: ResourceDefinition..., service: String = "CRM", tables: [SQL] = [], _ body: (ResourceAPI) async throws -> T
+        _ definitions: ResourceDefinition..., service: String = "CRM", tables: [SQL] = [], migrations: String? = nil,
+        _ body: (ResourceAPI) async throws -> T
     ) async throws -> T {
         try await TestPostgres.run { database in
-            let sets = [
-                try MigrationSet.load("foundation", from: "\(root)/Shared/ServiceRuntime/Foundation"),
-                try MigrationSet.load("service", from: "\(root)/Services/\(service)/Migrations"),
-            ]
+            let sets =
+                [
+                    try MigrationSet.load("foundation", from: "\(root)/Shared/ServiceRuntime/Foundation"),
+                    try MigrationSet.load("service", from: "\(root)/Services/\(service)/Migrations"),
+                ] + (try migrations.map { [try MigrationSet.load("test", from: $0)] } ?? [])
             try await Migrator(configuration: database.owner, schema: database.schema).apply(sets, logger: TestPostgres.logger)
             if !tables.isEmpty { try await database.asOwner(tables) }
             var configuration = database.runtime

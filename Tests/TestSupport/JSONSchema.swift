@@ -27,7 +27,7 @@ public final class JSONSchema {
 
     private func holds(_ keyword: String, _ rule: JSON, of value: JSON, in schema: JSON) throws -> Bool {
         switch keyword {
-        case "description", "examples", "default", "readOnly", "title": return true
+        case "description", "examples", "default", "readOnly", "title", "x-transitions": return true
         case "type": return (rule.array ?? [rule]).contains { $0.string.map { isOf($0, value) } ?? false }
         case "enum": return rule.array?.contains(value) == true
         case "anyOf": return try rule.array?.contains { try accepts(value, $0) } == true

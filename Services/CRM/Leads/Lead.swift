@@ -3,8 +3,15 @@ import Resources
 
 /// A person who may become a customer.
 public enum Lead {
-    /// `converted` comes about by converting the lead, not by setting it.
-    public static let statuses = ["new", "contacted", "qualified", "unqualified", "converted"]
+    /// `converted` comes about by converting the lead, not by setting it, and is its end.
+    static let states = StateMachine(
+        [
+            "new": ["contacted", "qualified", "unqualified"],
+            "contacted": ["new", "qualified", "unqualified"],
+            "qualified": ["new", "contacted", "unqualified"],
+            "unqualified": ["new", "contacted", "qualified"],
+            "converted": [],
+        ], start: ["new", "contacted", "qualified", "unqualified"])
 
     public static let definition = ResourceDefinition(
         "leads", singular: "lead", permissions: .leads, owner: "owner_id", planLimit: "leads",
@@ -19,8 +26,7 @@ public enum Lead {
             Field(
                 "source", .text(max: 100), [.filterable, .importable], "Where the lead came from, such as web or fair.", example: "fair"),
             Field(
-                "status", .enumeration(statuses, settable: statuses.filter { $0 != "converted" }), [.filterable, .importable],
-                default: .value("new"), "How far the lead has come; converted comes about by converting it."),
+                "status", .states(states), [.filterable, .importable], "How far the lead has come; converted comes about by converting it."),
             Field("score", .integer(0...100), [.sortable, .filterable, .importable], "How promising the lead is.", example: 42),
             Field("owner_id", .reference(.member), [.filterable], default: .caller, "The member in charge; the creator unless given."),
             Field("tags", .tags(maxCount: 50, maxLength: 50), [.importable]),

@@ -14,6 +14,7 @@ create table ticket (
     subject text not null,
     description text,
     status ticket_status not null default 'new',
+    solved_at timestamptz(3),
     priority ticket_priority not null default 'normal',
     channel ticket_channel not null default 'api',
     assignee_id uuid,

@@ -24,7 +24,10 @@ public enum PermissionResource: String, Sendable, CaseIterable {
 }
 
 public enum PermissionAction: String, Sendable, CaseIterable {
-    case read, create, update, delete, export, `import`, share, admin
+    case read, create, update, delete, export, `import`
+    /// To give a record to somebody whose records one does not see.
+    case share
+    case admin
 
     /// Its bit in a ``PermissionSet``: the order is the encoding, as with ``PermissionResource``.
     fileprivate var bit: UInt32 {

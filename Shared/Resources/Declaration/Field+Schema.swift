@@ -3,7 +3,7 @@ import Core
 extension Field {
     /// JSON Schema (draft 2020-12, as OpenAPI 3.1 has it).
     ///
-    /// - Parameter allValues: whether an enumeration lists also what a body may not give.
+    /// - Parameter allValues: whether states are listed that no new record can have.
     func schema(allValues: Bool) -> JSON {
         var schema = type.schema(isRequired, allValues).object ?? JSONObject()
         if isNullable {

@@ -42,7 +42,7 @@ public struct Field: Sendable {
     /// For the public document: a value as it would be.
     public let example: JSON?
 
-    /// - Parameter defaultValue: `.null` unless given; tags and custom fields start empty instead.
+    /// - Parameter defaultValue: `.null` unless given; tags and custom fields start empty instead, states with the machine's first.
     public init(
         _ name: String, _ kind: FieldKind, _ traits: Traits = [], default defaultValue: Default = .null, _ description: String = "",
         example: JSON? = nil
@@ -50,8 +50,12 @@ public struct Field: Sendable {
         self.name = name
         self.kind = kind
         type = kind.type
-        self.traits = traits
-        self.defaultValue = defaultValue
+        self.traits = if case .since = kind { traits.union(.readOnly) } else { traits }
+        if case .states(let machine) = kind {
+            self.defaultValue = .value(.string(machine.start[0]))
+        } else {
+            self.defaultValue = defaultValue
+        }
         self.description = description
         self.example = example
     }

@@ -21,9 +21,12 @@ public enum FieldKind: Sendable {
     /// An amount in the smallest unit of the currency that the named field has, from 0 to ``maximumAmount``; `bigint`. A record with an
     /// amount has a currency, which the constraint `<table>_<currency>_required` holds.
     case amount(currency: String)
-    /// One of the values; `settable` are those that a body may give, the others come about by operations of their own; `text`
-    /// with a check constraint over all values.
-    case enumeration([String], settable: [String])
+    /// One of the values; `text` with a check constraint over all of them.
+    case enumeration([String])
+    /// One of the machine's states, never null; kept as an enumeration is.
+    case states(StateMachine)
+    /// Since when the named field has had one of the values, null while it has another; kept by the service; `timestamptz(3)`.
+    case since(String, in: [String])
     /// An instant, RFC 3339; `timestamptz(3)`.
     case timestamp
     /// A calendar date, `yyyy-mm-dd`; `date`.
@@ -58,9 +61,6 @@ public enum FieldKind: Sendable {
         /// They keep it, and when the record is restored all is as it was.
         case keep
     }
-
-    /// An enumeration whose values may all be given.
-    public static func enumeration(_ values: [String]) -> FieldKind { .enumeration(values, settable: values) }
 
     /// The largest whole number that every reader of JSON keeps exactly (RFC 8259, section 6).
     public static let maximumAmount: Int64 = 9_007_199_254_740_991

@@ -17,7 +17,7 @@ struct FieldType: Sendable {
     var operators = FilterOperator.ofChoices
     /// All the values that there are, where these are few.
     var choices: [String]?
-    /// JSON Schema; an enumeration lists all values, or those that a body may give.
+    /// JSON Schema; states are listed all, or those that a new record can have.
     let schema: @Sendable (_ isRequired: Bool, _ allValues: Bool) -> JSON
     /// What the schema's words cannot say.
     var rule = ""
@@ -83,23 +83,11 @@ extension FieldKind {
                 schema: { _, _ in ["type": "string", "enum": .array(Currency.codes.map { .string($0) })] },
                 rule: "A code of ISO 4217.", example: "EUR", checkedText: Currency.checked)
         case .amount(let currency): .integer(0...Self.maximumAmount, rule: "Needs \(currency).")
-        case .enumeration(let values, let settable):
-            FieldType(
-                columnTypes: ["text"], format: .plain, choices: values,
-                schema: { ["type": "string", "enum": .array(($1 ? values : settable).map { .string($0) })] },
-                checkedText: { text throws(ValueFault) in
-                    if values.contains(text) { return text }
-                    throw ValueFault(
-                        .notAllowed, "Expected one of \(values.joined(separator: ", ")).\(Suggestion.hint(for: text, among: values))")
-                })
-        case .timestamp:
-            FieldType(
-                columnTypes: ["timestamp(3) with time zone"], format: .timestamp, operators: FilterOperator.ofOrdered,
-                schema: { _, _ in ["type": "string", "format": "date-time"] },
-                checkedText: { text throws(ValueFault) in
-                    guard let instant = Timestamp(text) else { throw .format("a time such as 2026-01-31T09:30:00.000Z") }
-                    return instant.description
-                })
+        case .enumeration(let values): .choice(values)
+        case .states(let machine): .states(machine)
+        case .timestamp: .timestamp()
+        case .since(let field, let values):
+            .timestamp(rule: "When \(field) came to be \(StateMachine.any(of: values)); null while it is anything else.")
         case .date:
             FieldType(
                 columnTypes: ["date"], format: .plain, operators: FilterOperator.ofOrdered,
@@ -190,6 +178,42 @@ extension FieldType {
             columnTypes: ["text"], format: .text, isText: true, isWide: form == .lines, operators: FilterOperator.ofTexts,
             schema: { isRequired, _ in schema(PlainText.pattern(form, isRequired: isRequired), maximum: maximum) },
             checkedText: { text throws(ValueFault) in try PlainText.checked(text, as: form, maximum: maximum) })
+    }
+
+    fileprivate static func timestamp(rule: String = "") -> FieldType {
+        FieldType(
+            columnTypes: ["timestamp(3) with time zone"], format: .timestamp, operators: FilterOperator.ofOrdered,
+            schema: { _, _ in ["type": "string", "format": "date-time"] }, rule: rule,
+            checkedText: { text throws(ValueFault) in
+                guard let instant = Timestamp(text) else { throw .format("a time such as 2026-01-31T09:30:00.000Z") }
+                return instant.description
+            })
+    }
+
+    fileprivate static func choice(_ values: [String]) -> FieldType {
+        FieldType(
+            columnTypes: ["text"], format: .plain, choices: values,
+            schema: { _, _ in ["type": "string", "enum": .array(values.map { .string($0) })] },
+            checkedText: { text throws(ValueFault) in
+                if values.contains(text) { return text }
+                throw ValueFault(
+                    .notAllowed, "Expected one of \(values.joined(separator: ", ")).\(Suggestion.hint(for: text, among: values))")
+            })
+    }
+
+    fileprivate static func states(_ machine: StateMachine) -> FieldType {
+        FieldType(
+            columnTypes: ["text"], format: .plain, choices: machine.states,
+            schema: { _, allValues in
+                let transitions = machine.states.reduce(into: JSONObject()) {
+                    $0[$1] = .array(machine.successors(of: $1).map { .string($0) })
+                }
+                return [
+                    "type": "string", "enum": .array((allValues ? machine.states : machine.start).map { .string($0) }),
+                    "x-transitions": .object(transitions),
+                ]
+            },
+            rule: machine.rule, checkedText: choice(machine.states).checkedText)
     }
 
     fileprivate static func integer(_ range: ClosedRange<Int64>, rule: String = "") -> FieldType {

@@ -14,6 +14,10 @@ public struct ResourceDefinition: Sendable {
     public let owner: String
     /// The limit of the plan that live records count against, such as `leads`; `nil` when there is none.
     public let planLimit: String?
+    /// What the table holds its rows to beside their kinds, in words: by the end of the constraint's name, `lost_reason_required` for
+    /// `deal_lost_reason_required`. It begins with the field that a refusal points at. The table has a constraint of that name, or a trigger raises
+    /// `23514` (check_violation) with it.
+    public let rules: [String: String]
     /// Every column of the JSON object, in its order.
     let columns: [Column]
 
@@ -21,7 +25,7 @@ public struct ResourceDefinition: Sendable {
     /// - Precondition: names are not empty and no field is declared twice or under a name that every record has.
     public init(
         _ name: String, singular: String, permissions: PermissionResource, owner: String = "created_by", planLimit: String? = nil,
-        fields: [Field]
+        rules: [String: String] = [:], fields: [Field]
     ) {
         self.name = name
         self.singular = singular
@@ -30,6 +34,7 @@ public struct ResourceDefinition: Sendable {
         self.fields = fields
         self.owner = owner
         self.planLimit = planLimit
+        self.rules = rules
         columns =
             [Column(name: "id", format: .plain), Column(name: "version", format: .raw)]
             + fields.map { Column(name: $0.name, format: $0.type.format, isWide: $0.type.isWide) } + [
@@ -44,6 +49,8 @@ public struct ResourceDefinition: Sendable {
     }
 
     public var table: String { singular }
+    /// Whether a body can say whose record it is.
+    var isGivable: Bool { field(owner)?.isReadOnly == false }
     public var path: String { "/v1/\(name)" }
     public var isSearchable: Bool { fields.contains { $0.traits.contains(.searchable) } }
 

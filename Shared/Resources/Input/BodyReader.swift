@@ -79,8 +79,9 @@ private struct Reading {
             return object(json, fields, at: pointer).map { whole($0, emptyIsNull: true) }
         case (.custom, _):
             return whole(try custom(json, at: pointer), emptyIsNull: false)
-        case (.enumeration(let values, let settable), .string(let text)) where values.contains(text) && !settable.contains(text):
-            throw ValueFault(.notAllowed, "'\(text)' cannot be set directly. Expected one of \(settable.joined(separator: ", ")).")
+        case (.states(let machine), .string(let state))
+        where purpose == .create && machine.states.contains(state) && !machine.start.contains(state):
+            throw ValueFault(.notAllowed, "Nothing starts as \(state). Expected \(StateMachine.any(of: machine.start)).")
         default:
             let value = try field.type.checked(json)
             // A text that shows nothing is no text.

@@ -13,7 +13,7 @@ struct ResourceDocuments: Sendable {
     var schemas: [(name: String, schema: JSON)] {
         [
             (type, record), ("\(type)Create", input(.create)), ("\(type)Patch", input(.patch)), ("\(type)Page", page),
-            ("\(type)Batch", batchInput), ("\(type)BatchResults", batchOutput),
+            ("\(type)Reference", stub), ("\(type)Batch", batchInput), ("\(type)BatchResults", batchOutput),
         ]
     }
 
@@ -41,10 +41,23 @@ struct ResourceDocuments: Sendable {
         return ["type": "object", "properties": .object(properties), "required": .array(required)]
     }
 
+    private var stub: JSON {
+        [
+            "type": "object", "required": ["id", "version"], "additionalProperties": false,
+            "properties": ["id": ["type": "string", "format": "uuid"], "version": ["type": "integer", "minimum": 1]],
+            "description": .string(
+                "Instead of a \(definition.singular) that is too large to be one of many, or that you have given to somebody whose \(definition.name) you do not see."
+            ),
+        ]
+    }
+
+    /// The record that a write answers.
+    private var written: JSON { definition.isGivable ? ["anyOf": [reference(), reference("Reference")]] : reference() }
+
     private func input(_ purpose: BodyReader.Purpose) -> JSON {
         var properties = JSONObject()
         for field in definition.fields where !field.isReadOnly {
-            var schema = field.schema(allValues: false).object ?? JSONObject()
+            var schema = field.schema(allValues: purpose == .patch).object ?? JSONObject()
             // A patch leaves out what it does not name; it fills nothing in.
             if purpose == .patch { schema["default"] = nil }
             if field.type.isCollection { schema["type"] = schema["type"].map { .array([$0, "null"]) } }
@@ -111,7 +124,7 @@ struct ResourceDocuments: Sendable {
                         "type": "object", "required": ["status"],
                         "properties": [
                             "status": ["type": "integer"],
-                            "body": ["anyOf": [reference(), ["$ref": "#/components/schemas/Problem"]]],
+                            "body": ["anyOf": [reference(), reference("Reference"), ["$ref": "#/components/schemas/Problem"]]],
                         ],
                     ],
                 ]
@@ -134,6 +147,17 @@ struct ResourceDocuments: Sendable {
     private static let takenText = """
         A unique value that another live record has is refused with already_exists and the id of that record, if you may read it.
         """
+    /// What any body of a record is held to.
+    private var ruleTexts: [String] {
+        let giving = """
+            To give it to somebody whose \(definition.name) you do not see needs \(definition.permissions.rawValue).share, and is answered with \
+            id and version only.
+            """
+        return [Self.takenText] + (definition.isGivable ? [giving] : []) + definition.rules.sorted { $0.key < $1.key }.map(\.value)
+    }
+
+    private func text(_ sentences: String...) -> String { (sentences + ruleTexts).joined(separator: " ") }
+
     private static let changeText = """
         Members that are absent stay as they are, null clears. With If-Match the change is refused with version_mismatch when somebody \
         else was faster; the answer then has the current version.
@@ -174,6 +198,12 @@ struct ResourceDocuments: Sendable {
         return .object(body)
     }
 
+    /// Of a change that a state machine refuses.
+    private var stateErrors: [ErrorCode] {
+        let hasStates = definition.fields.contains { if case .states = $0.kind { true } else { false } }
+        return hasStates ? [.conflict] : []
+    }
+
     private var limitErrors: [ErrorCode] { definition.planLimit == nil ? [] : [.planLimitReached] }
 
     func list(parameters reader: ListReader) -> Operation {
@@ -202,23 +232,21 @@ struct ResourceDocuments: Sendable {
 
     var create: Operation {
         Operation(
-            id: "create\(type)", summary: "Create a \(definition.singular)", description: Self.takenText, tag: definition.name,
+            id: "create\(type)", summary: "Create a \(definition.singular)", description: text(), tag: definition.name,
             parameters: [.idempotencyKey],
             body: reference("Create"), bodyExample: example(.create),
-            responses: [.init(201, "The new \(definition.singular).", schema: reference(), headers: [.location, .tag])],
+            responses: [.init(201, "The new \(definition.singular).", schema: written, headers: [.location, .tag])],
             errors: limitErrors + [.referenceNotFound, .alreadyExists])
     }
 
     var update: Operation {
         Operation(
             id: "update\(type)", summary: "Change a \(definition.singular) (merge patch, RFC 7396)",
-            description: """
-                \(Self.changeText) \(Self.takenText) Needs \(definition.permissions.rawValue).read too, as the answer shows the record.
-                """,
+            description: text("Needs \(definition.permissions.rawValue).read too, as the answer shows the record.", Self.changeText),
             tag: definition.name,
             parameters: [.ifMatch, .idempotencyKey], body: reference("Patch"), bodyExample: example(.patch),
-            responses: [.init(200, "The changed \(definition.singular).", schema: reference())],
-            errors: [.referenceNotFound, .alreadyExists])
+            responses: [.init(200, "The changed \(definition.singular).", schema: written)],
+            errors: stateErrors + [.referenceNotFound, .alreadyExists])
     }
 
     var delete: Operation {
@@ -268,14 +296,15 @@ struct ResourceDocuments: Sendable {
 
     var upsert: Operation {
         Operation(
-            id: "upsert\(type)", summary: "Make the \(definition.singular) with an external id, or change it", description: upsertText,
-            tag: definition.name, parameters: [Self.externalID, .ifMatch, .onlyMakes, .idempotencyKey], body: reference("Patch"),
+            id: "upsert\(type)", summary: "Make the \(definition.singular) with an external id, or change it",
+            description: text(upsertText), tag: definition.name, parameters: [Self.externalID, .ifMatch, .onlyMakes, .idempotencyKey],
+            body: reference("Patch"),
             bodyExample: upsertExample,
             responses: [
-                .init(200, "The \(definition.singular), changed.", schema: reference()),
-                .init(201, "The new \(definition.singular).", schema: reference(), headers: [.location]),
+                .init(200, "The \(definition.singular), changed.", schema: written),
+                .init(201, "The new \(definition.singular).", schema: written, headers: [.location]),
             ],
-            errors: limitErrors + [.referenceNotFound, .alreadyExists])
+            errors: limitErrors + stateErrors + [.referenceNotFound, .alreadyExists])
     }
 
     var updateByExternalID: Operation {

@@ -70,7 +70,7 @@ struct ReferenceStatements: Sendable {
     }
 
     /// The id of the record that the write is about.
-    private func id(of write: Write, as context: RequestContext) -> SQL {
+    func id(of write: Write, as context: RequestContext) -> SQL {
         switch write.record {
         case .id(let id): "\(id)"
         case .external(let id):
@@ -150,37 +150,33 @@ struct ReferenceStatements: Sendable {
 
     // MARK: Why a write found no row
 
-    /// Asks which of the conditions did not hold; `nil` when the write had none. For ``refusal(of:answer:as:)``.
-    func question(of write: Write, as context: RequestContext) -> SQL? {
+    /// Whether each of the conditions holds; of a deletion how many refer to the record. For ``refusal(of:_:from:as:)``.
+    func answers(about write: Write, as context: RequestContext) -> [SQL] {
         if isLockedFirst(write) {
             let id = id(of: write, as: context)
-            let counts = incoming.map { count($0, to: id, as: context, most: Self.maximumCounted) }
-            return counts.isEmpty ? nil : "select " + SQL.joined(counts, separator: ", ")
+            return incoming.map { count($0, to: id, as: context, most: Self.maximumCounted) }
         }
-        let conditions = leads(of: write, as: context).map { "coalesce(" + $0.sql + ", false)" as SQL }
-        if conditions.isEmpty { return nil }
-        let question: SQL = "select " + SQL.joined(conditions, separator: ", ")
-        if case .create = write { return question }
-        return question + " from \(unescaped: table) where tenant_id = \(context.tenant) and id = " + id(of: write, as: context)
+        return leads(of: write, as: context).map { "coalesce(" + $0.sql + ", false)" }
     }
 
-    /// What the answer means; `nil` when all conditions hold by now.
-    func refusal(of write: Write, answer: PostgresResult, as context: RequestContext) throws -> Problem? {
-        guard let row = answer.first else { return nil }
-        if isLockedFirst(write) { return try refusal(counts: row) }
+    /// What the answers mean; `nil` when all conditions hold by now.
+    ///
+    /// - Parameter first: where they begin in the row.
+    func refusal(of write: Write, _ row: PostgresRow, from first: Int, as context: RequestContext) throws -> Problem? {
+        if isLockedFirst(write) { return try refusal(counts: row, from: first) }
         var faults: [Problem.Fault] = []
         for (index, condition) in leads(of: write, as: context).enumerated() {
-            if try row.decode(index, as: Bool.self) { continue }
+            if try row.decode(first + index, as: Bool.self) { continue }
             faults.append(.init(pointer: "/\(condition.field.name)", code: .referenceNotFound, detail: condition.detail))
         }
         return faults.first.map { Problem(.referenceNotFound, $0.detail, faults: faults) }
     }
 
-    private func refusal(counts: PostgresRow) throws -> Problem? {
+    private func refusal(counts: PostgresRow, from first: Int) throws -> Problem? {
         var reasons: [String] = []
         var members: [JSON] = []
         for (index, reference) in incoming.enumerated() {
-            let count = try counts.decode(index, as: Int.self)
+            let count = try counts.decode(first + index, as: Int.self)
             guard count > (reference.onDelete == .refuse ? 0 : Self.maximumCleared) else { continue }
             let shown = count > Self.maximumCounted ? "more than \(Self.maximumCounted)" : String(count)
             reasons.append("\(shown) \(count == 1 ? reference.source.singular : reference.source.name) by \(reference.field.name)")

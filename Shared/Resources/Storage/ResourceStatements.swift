@@ -7,6 +7,7 @@ import Synchronization
 struct ResourceStatements: Sendable {
     let view: ResourceView
     let references: ReferenceStatements
+    let conditions: WriteConditions
     let table: String
     private let columnNames: String
     /// The columns as an array of text, headed by their names: an answer is rendered again as it was, even after a release
@@ -27,6 +28,7 @@ struct ResourceStatements: Sendable {
         self.view = view
         let (definition, columns) = (view.definition, view.shown.columns)
         references = ReferenceStatements(definition, among: catalogue)
+        conditions = WriteConditions(view, references)
         let names = columns.map(\.name)
         table = definition.table
         columnNames = names.joined(separator: ", ")
@@ -100,22 +102,22 @@ struct ResourceStatements: Sendable {
     /// Reads the record of an update that changes nothing, if it is that. An upsert reads it itself.
     func unchanged(by write: Write, as context: RequestContext, returning: Returning) -> Statement? {
         guard case .update(let record, let changes, let precondition) = write else { return nil }
-        return unchanged(record, changes, precondition, as: context, returning: names(returning))
+        return unchanged(record, changes, precondition, as: context, returning: names(returning, of: write, as: context))
     }
 
     func unchanged(
-        _ record: RecordKey, _ changes: [Change], _ precondition: Precondition, as context: RequestContext, returning names: String
+        _ record: RecordKey, _ changes: [Change], _ precondition: Precondition, as context: RequestContext, returning names: SQL
     ) -> Statement? {
         guard !changes.isEmpty else { return nil }
         return Statement(
-            result: "select \(unescaped: names) from \(unescaped: table)" + target(record, "deleted_at is null", precondition, context)
+            result: "select " + names + " from \(unescaped: table)" + target(record, "deleted_at is null", precondition, context)
                 + " and not (" + difference(changes) + ")")
     }
 
     /// One statement for the write and, with a key, its record: both happen or none.
     func write(_ write: Write, as context: RequestContext, key: IdempotencyKey?, returning: Returning) -> SQL {
         guard case .create(let id, let changes, at: nil) = write, changes.count == settableCount, case .whole = returning,
-            references.conditions(of: write, as: context).isEmpty
+            conditions.of(write, as: context).isEmpty, conditions.states.instants(of: changes).isEmpty, !tellsReach(write, as: context)
         else { return assembled(write, as: context, key: key, returning: returning) }
         return creations.statement(keyed: key != nil) {
             assembled(write, as: context, key: key, returning: returning)
@@ -148,12 +150,15 @@ struct ResourceStatements: Sendable {
         _ statement: Statement, of write: Write, _ key: IdempotencyKey, as context: RequestContext, _ returning: Returning,
         beside effects: [SQL] = []
     ) -> SQL {
-        let stored: String =
+        var stored: String =
             switch (write, returning) {
             case (.delete, _): "'{}'::text[]"
             case (_, .whole): answer
             case (_, .bounded): boundedAnswer
             }
+        if tellsReach(write, as: context) {
+            stored = "case when is_in_reach then \(stored) else array['id,version', id::text, version::text] end"
+        }
         return SQL.joined([statement.written] + effects, separator: ", ") + ", key as ("
             + key.columns(as: context, status: keyedStatus(of: write)) + " \(unescaped: stored) from written) select * from written"
     }
@@ -164,19 +169,28 @@ struct ResourceStatements: Sendable {
             "case when is_new then \(unescaped: String(write.status(isNew: true))) else \(unescaped: String(write.status(isNew: false))) end"
     }
 
-    private func names(_ returning: Returning) -> String {
-        switch returning {
-        case .whole: columnNames
-        case .bounded: boundedNames
-        }
+    /// The record's columns; then whether one was left out, of a bounded one, and whether the caller reaches the record, where that is told.
+    private func names(_ returning: Returning, of write: Write, as context: RequestContext) -> SQL {
+        let names: SQL =
+            switch returning {
+            case .whole: "\(unescaped: columnNames)"
+            case .bounded: "\(unescaped: boundedNames)"
+            }
+        guard tellsReach(write, as: context), let reach = definition.reach(of: context) else { return names }
+        return names + ", (" + reach + ") as is_in_reach"
+    }
+
+    /// Whether the write may give the record to somebody whose records the caller does not see. What is given back then tells whether it has.
+    func tellsReach(_ write: Write, as context: RequestContext) -> Bool {
+        HandOver(write, of: definition, by: context)?.isPermitted == true
     }
 
     private func statement(for write: Write, as context: RequestContext, _ returning: Returning) -> Statement {
-        let names = names(returning)
+        let names = names(returning, of: write, as: context)
         switch write {
         case .create(let id, let changes, let instant):
             return Statement(
-                result: insertion(id, changes, at: instant, as: context) + " returning \(unescaped: names)")
+                result: insertion(id, changes, at: instant, as: context) + " returning " + names)
         case .update(let record, let changes, let precondition):
             return Statement(result: update(record, changes, precondition, as: context, returning: names))
         case .delete(let record, let precondition):
@@ -187,17 +201,20 @@ struct ResourceStatements: Sendable {
             return Statement(
                 result: changed(["deleted_at = null"] + references.assignments(of: write), by: context)
                     + target(.id(id), "deleted_at is not null", precondition, context) + held(write, as: context)
-                    + " returning \(unescaped: names)")
+                    + " returning " + names)
         case .upsert(let upsert): return self.upsert(upsert, as: context, returning: names)
         }
     }
 
-    /// - Parameter conditions: what must hold beside what references hold it to.
+    /// - Parameter conditions: what must hold beside what any creation is held to.
     func insertion(
         _ id: RecordID, _ changes: [Change], at instant: Timestamp?, as context: RequestContext, where conditions: [SQL] = []
     ) -> SQL {
-        let names = changes.map { ", \($0.field.name)" }.joined() + (instant == nil ? "" : ", created_at, updated_at")
-        let conditions = conditions + references.conditions(of: .create(id: id, changes, at: instant), as: context)
+        let instants = self.conditions.states.instants(of: changes)
+        let names =
+            changes.map { ", \($0.field.name)" }.joined() + instants.map { ", \($0)" }.joined()
+            + (instant == nil ? "" : ", created_at, updated_at")
+        let conditions = conditions + self.conditions.of(.create(id: id, changes, at: instant), as: context)
         let source = conditions.isEmpty ? "values (" : "select "
         var sql: SQL =
             "\(unescaped: insertText)\(unescaped: names)) \(unescaped: source)\(context.tenant), \(id), \(context.user), \(context.user)"
@@ -205,24 +222,26 @@ struct ResourceStatements: Sendable {
             guard case .set(let value) = change.value else { continue }
             sql += ", \(value)"
         }
+        for _ in instants { sql += instant.map { ", \($0)" } ?? ", now()" }
         if let instant { sql += ", \(instant), \(instant)" }
         return sql + (conditions.isEmpty ? ")" : " where " + SQL.joined(conditions, separator: " and "))
     }
 
     func update(
-        _ record: RecordKey, _ changes: [Change], _ precondition: Precondition, as context: RequestContext, returning names: String
+        _ record: RecordKey, _ changes: [Change], _ precondition: Precondition, as context: RequestContext, returning names: SQL
     ) -> SQL {
         let live: SQL = "deleted_at is null"
-        if changes.isEmpty { return "select \(unescaped: names) from \(unescaped: table)" + target(record, live, precondition, context) }
+        if changes.isEmpty { return "select " + names + " from \(unescaped: table)" + target(record, live, precondition, context) }
         // What the record has already is no change: no version, no entry in the trail.
-        return changed(changes.map(assignment), by: context) + target(record, live, precondition, context)
+        return changed(changes.map(assignment) + conditions.states.assignments(of: changes), by: context)
+            + target(record, live, precondition, context)
             + " and (" + difference(changes) + ")" + held(.update(record, changes, precondition), as: context)
-            + " returning \(unescaped: names)"
+            + " returning " + names
     }
 
-    /// What references hold the write to, as further conditions.
+    /// What the write is held to, as further conditions.
     private func held(_ write: Write, as context: RequestContext) -> SQL {
-        let conditions = references.conditions(of: write, as: context)
+        let conditions = conditions.of(write, as: context)
         return conditions.isEmpty ? "" : " and " + SQL.joined(conditions, separator: " and ")
     }
 

@@ -212,7 +212,7 @@ struct ResourceStore: Sendable {
         } catch let error as PostgresError {
             throw try await problem(for: error, of: write, as: context)
         }
-        if let row { return try written(row, by: write, shape) }
+        if let row { return try written(row, by: write, as: context, shape) }
         return try await answering { () async throws -> Written in
             if let written = try await unchanged(write, as: context, key: key, shape) { return written }
             if let problem = try await problem(for: write, as: context, mayRepeat: attempts > 1) { throw problem }
@@ -225,7 +225,7 @@ struct ResourceStore: Sendable {
     private func unchanged(_ write: Write, as context: RequestContext, key: IdempotencyKey?, _ shape: Shape) async throws -> Written? {
         guard let reading = statements.unchanged(by: write, as: context, returning: shape.returning) else { return nil }
         let statement = key.map { statements.keyed(reading, of: write, $0, as: context, shape.returning) } ?? reading.whole
-        return try await postgres.batch(as: context, [statement])[0].first.map { try written($0, by: write, shape) }
+        return try await postgres.batch(as: context, [statement])[0].first.map { try written($0, by: write, as: context, shape) }
     }
 
     /// Why the write found no row; `nil` when it would find one now, and may be tried again.
@@ -244,9 +244,9 @@ struct ResourceStore: Sendable {
             guard let version, let isDeleted else { return .notFound }
             return failures.problem(for: write, version: version, isDeleted: isDeleted)
         }
-        if let question = statements.references.question(of: effect, as: context) {
+        if let question = statements.conditions.question(of: effect, as: context) {
             let answer = try await postgres.batch(as: context, [question])[0]
-            if let refusal = try statements.references.refusal(of: effect, answer: answer, as: context) { return refusal }
+            if let refusal = try statements.conditions.refusal(of: effect, answer: answer, as: context) { return refusal }
         }
         return mayRepeat ? nil : WriteFailures.raced
     }
@@ -287,14 +287,14 @@ struct ResourceStore: Sendable {
         let shape = Shape.bounded(columns)
         var written: [Written?] = Array(repeating: nil, count: writes.count)
         for (result, index) in zip(results.dropFirst(locks.count), order) {
-            written[index] = try result.first.map { try self.written($0, by: writes[index], shape) }
+            written[index] = try result.first.map { try self.written($0, by: writes[index], as: context, shape) }
         }
         if let index = written.firstIndex(where: { $0 == nil }) {
             let states = results[locks.count - 1]
             let write = try effective(writes[index], isThere: row(of: writes[index].record, among: states) != nil)
             var refusal: Problem?
-            if let write, let question = statements.references.question(of: write, as: context) {
-                refusal = try statements.references.refusal(of: write, answer: try await transaction.query(question), as: context)
+            if let write, let question = statements.conditions.question(of: write, as: context) {
+                refusal = try statements.conditions.refusal(of: write, answer: try await transaction.query(question), as: context)
             }
             throw FailedWrite(index: index, reason: try problem(for: index, of: writes, states: states, refusal: refusal))
         }
@@ -323,7 +323,7 @@ struct ResourceStore: Sendable {
 
     /// Why a write found no row, by the states from before all of them: those are what is there after the rollback.
     ///
-    /// - Parameter refusal: what references had against it, if it was that.
+    /// - Parameter refusal: which of its conditions did not hold, if it was that.
     private func problem(for index: Int, of writes: [Write], states: PostgresResult, refusal: Problem?) throws -> Problem {
         let write = writes[index]
         if case .create = write { return refusal ?? WriteFailures.raced }
@@ -353,18 +353,24 @@ struct ResourceStore: Sendable {
         }
     }
 
-    private func written(_ row: PostgresRow, by write: Write, _ shape: Shape) throws -> Written {
+    private func written(_ row: PostgresRow, by write: Write, as context: RequestContext, _ shape: Shape) throws -> Written {
         if case .delete = write { return Written(record: nil, status: write.status(isNew: false)) }
-        // The last column, behind the record's own and what tells whether it is large.
-        let isNew =
-            if case .upsert = write { try row.decode(view.shown.columns.count + shape.furtherColumns, as: Bool.self) } else { false }
+        // Behind the record's own columns and what tells whether it is large.
+        var place = view.shown.columns.count + shape.furtherColumns
+        var isInReach = true
+        if statements.tellsReach(write, as: context) {
+            isInReach = try row.decode(place)
+            place += 1
+        }
+        let isNew = if case .upsert = write { try row.decode(place, as: Bool.self) } else { false }
         let status = write.status(isNew: isNew)
+        guard isInReach else { return Written(record: record(row, reference), status: status) }
         guard case .bounded(let columns) = shape else { return Written(record: record(row, nil), status: status) }
         let isLeftOut = try row.decode(view.shown.columns.count, as: Bool.self) && columns.contains(where: \.isWide)
         return Written(record: record(row, isLeftOut ? reference : columns), status: status)
     }
 
-    /// What stands for a record that is too large to be one of many.
+    /// What stands for a record that is too large to be one of many, or out of the caller's reach.
     private var reference: [Column] { view.shown.columns.filter { ["id", "version"].contains($0.name) } }
 
     /// - Parameter selection: the columns of the answer, all when `nil`. A record is read whole in any case: leaving out columns would
@@ -398,7 +404,7 @@ struct ResourceStore: Sendable {
         var shown = zip(columns, cells).map { ($0, $1) }
         if case .bounded(let selection) = shape {
             // Of a large record the large members were not kept.
-            let isLeftOut = selection.contains { $0.isWide && !names.contains($0.name) }
+            let isLeftOut = selection.contains { $0.isWide && !names.contains($0.name) } || names == reference.map(\.name)
             let selection = isLeftOut ? reference : selection
             shown = shown.filter { column, _ in selection.contains { $0.name == column.name } }
         }

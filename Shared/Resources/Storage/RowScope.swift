@@ -7,10 +7,15 @@ import Postgres
 extension ResourceDefinition {
     /// The condition on one record, found by its key; `nil` for everybody's. A record of one's own is not looked for in the teams.
     func reach(of context: RequestContext) -> SQL? {
+        context.scopes[permissions] == .all ? nil : reach(of: context, owner: "\(unescaped: ownerKey)")
+    }
+
+    /// The same for a record that belongs to whom the expression names.
+    func reach(of context: RequestContext, owner: SQL) -> SQL? {
         switch context.scopes[permissions] {
         case .all: nil
-        case .own: "\(unescaped: ownerKey) = \(context.user)"
-        case .team: "(\(unescaped: ownerKey) = \(context.user) or \(unescaped: ownerKey) in (\(Self.teammates(of: context))))"
+        case .own: owner + " = \(context.user)"
+        case .team: "(" + owner + " = \(context.user) or " + owner + " in (\(Self.teammates(of: context))))"
         case .none: "false"
         }
     }

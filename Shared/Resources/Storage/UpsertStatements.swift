@@ -6,7 +6,7 @@ import Postgres
 ///
 /// Two upserts of one external id go one after another (``ResourceStatements/locks(of:as:)``), so the second sees what the first has made.
 extension ResourceStatements {
-    func upsert(_ upsert: Upsert, as context: RequestContext, returning names: String) -> Statement {
+    func upsert(_ upsert: Upsert, as context: RequestContext, returning names: SQL) -> Statement {
         let record = RecordKey.external(upsert.externalID)
         let present = names + ", false as is_new"
         var parts: [SQL] = []
@@ -30,12 +30,12 @@ extension ResourceStatements {
 
     /// Makes the record unless somebody's is there, also one that is none of the caller's. One that is just coming back (restored, or
     /// created by an older release) is waited for, and then nothing is made either.
-    private func making(_ upsert: Upsert, _ changes: [Change], as context: RequestContext, returning names: String) -> SQL {
+    private func making(_ upsert: Upsert, _ changes: [Change], as context: RequestContext, returning names: SQL) -> SQL {
         let isFree: SQL =
             "not exists (select from \(unescaped: table) where " + key(.external(upsert.externalID), context) + " and deleted_at is null)"
         return insertion(upsert.id, changes, at: upsert.instant, as: context, where: [isFree])
             + " on conflict (tenant_id, external_id) where deleted_at is null and external_id is not null do nothing"
-            + " returning \(unescaped: names), true as is_new"
+            + " returning " + names + ", true as is_new"
     }
 
     /// Whether anybody's live record has the external id.

@@ -29,10 +29,10 @@ struct WriteFailures: Sendable {
             problem.underlying = error
             return problem
         case "23514":
-            let found =
-                error.constraint?.hasSuffix("_required") == true
-                ? faults(of: error, ValueFault.currencyMissing.code, ValueFault.currencyMissing.detail)
-                : faults(of: error, .outOfRange, "The record would break a rule of this member.")
+            let isMissing = error.constraint?.hasSuffix("_required") == true
+            let detail =
+                words(for: error) ?? (isMissing ? ValueFault.currencyMissing.detail : "The record would break a rule of this member.")
+            let found = faults(of: error, isMissing ? .required : words(for: error) == nil ? .outOfRange : .notAllowed, detail)
             guard !found.isEmpty else { return error.problem }
             var problem = Problem.invalid(found)
             problem.underlying = error
@@ -61,13 +61,19 @@ struct WriteFailures: Sendable {
         field(of: error).map { [.init(pointer: "/\($0.name)", code: code, detail: detail)] } ?? []
     }
 
+    /// What the declaration says of the rule that is broken.
+    private func words(for error: PostgresError) -> String? { rule(of: error).flatMap { definition.rules[$0] } }
+
     /// The field that the constraint is about.
     private func field(of error: PostgresError) -> Field? {
+        rule(of: error).flatMap { definition.field($0.split(separator: "_").dropLast().joined(separator: "_")) }
+    }
+
+    /// The constraint's name without its table's.
+    private func rule(of error: PostgresError) -> String? {
         guard let constraint = error.constraint else { return nil }
         let prefix = definition.table + "_"
-        let own = constraint.hasPrefix(prefix) ? constraint.dropFirst(prefix.count) : constraint[...]
-        let name = own.split(separator: "_").dropLast().joined(separator: "_")
-        return definition.field(name)
+        return String(constraint.hasPrefix(prefix) ? constraint.dropFirst(prefix.count) : constraint[...])
     }
 
     /// What a write is about came and went while it was tried.
