@@ -159,6 +159,37 @@ import Testing
         }
     }
 
+    /// Set by the change that solves it, kept when it is closed, gone when it is opened again; no other change touches it, and no body sets it.
+    @Test(arguments: ["patch", "external", "put", "batch", "atomic"])
+    func aTicketKnowsSinceWhenItIsSolved(way: String) async throws {
+        try await ResourceAPI.tickets { api in
+            let admin = api.member()
+            let solved = try await api.create(#"{"subject":"A","status":"solved"}"#, as: admin)
+            #expect(solved["solved_at"] == solved["created_at"])
+            let ticket = try await api.create(#"{"subject":"A","external_id":"x"}"#, as: admin)
+            #expect(ticket["solved_at"] == .null)
+            var instants: [JSON] = []
+            for body in [
+                #"{"status":"solved"}"#, #"{"priority":"high"}"#, #"{"status":"closed"}"#,
+            ] {
+                let answer = try await change(api, way, ticket.id, "x", body, as: admin).body
+                if instants.isEmpty { #expect(answer["solved_at"] == answer["updated_at"]) }
+                instants.append(answer["solved_at"] ?? .null)
+            }
+            #expect(Set(instants.map(\.description)).count == 1 && instants[0] != .null, "\(instants)")
+            let opened = try await change(api, "patch", solved.id, "", #"{"status":"open","subject":"B"}"#, as: admin).body
+            #expect(opened["solved_at"] == .null && opened["version"] == 2)
+            #expect(
+                try await api.send(.patch, "/v1/tickets/\(solved.id)", #"{"solved_at":null}"#, as: admin).faults == ["/solved_at read_only"]
+            )
+            // Both in one batch, where they are said to be made at one time.
+            let batch = #"{"operations":[{"op":"create","body":{"subject":"A","status":"solved"}},{"op":"create","body":{"subject":"B"}}]}"#
+            let made = try await api.send(.post, "/v1/tickets/batch", batch, as: admin).json["results"]
+            #expect(made?[0]?["body"]?["solved_at"] == made?[0]?["body"]?["created_at"])
+            #expect(made?[1]?["body"]?["solved_at"] == .null)
+        }
+    }
+
     /// Conversion will come; until then nothing makes a lead converted, and one that is so stays as it is.
     @Test func aConvertedLeadIsMadeByNoRequestAndChangedByNone() async throws {
         try await ResourceAPI.leads { api in
