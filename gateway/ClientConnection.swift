@@ -102,7 +102,7 @@ final class ClientConnection: ChannelDuplexHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         worker.remove(self)
-        abandonUpstream()
+        departFromUpstream()
         if phase == .deciding || phase == .gathering || phase == .forwarding { finishRecord() }
         phase = .closing
         inbound = ByteBuffer()
@@ -276,6 +276,16 @@ final class ClientConnection: ChannelDuplexHandler {
     }
 
     func closeNow() { context?.close(promise: nil) }
+
+    /// The client has gone. What it has asked for is done all the same, and counts for as much as the answer will tell.
+    private func departFromUpstream() {
+        let limits = [exchange.token?.userLimit, exchange.token?.tenantLimit].compactMap(\.self)
+        if phase == .forwarding, !exchange.isAnswered, !head.isSafe, !limits.isEmpty, let upstream = exchange.upstream {
+            exchange.upstream = nil
+            DepartedClient(limits: limits).wait(at: upstream, until: exchange.deadline, on: worker.eventLoop)
+        }
+        abandonUpstream()
+    }
 
     func abandonUpstream() {
         exchange.ticket?.cancel()

@@ -29,7 +29,7 @@ public enum TenantService {
             TenantRoutes(tenants: tenants, announcer: announcer).routes,
             MemberRoutes(members: members, roles: roles, announcer: announcer, cursors: cursors).routes,
             InvitationRoutes(
-                invitations: InvitationStore(postgres: postgres), members: members, roles: roles, acceptance: acceptance, cursors: cursors
+                invitations: InvitationStore(postgres: postgres), members: members, acceptance: acceptance, cursors: cursors
             ).routes,
             RoleRoutes(roles: roles, announcer: announcer).routes,
             TeamRoutes(teams: TeamStore(postgres: postgres), cursors: cursors).routes,

@@ -1,6 +1,7 @@
 import Core
 import NIOCore
 import Redis
+import TestSupport
 import Testing
 
 @testable import Gateway
@@ -86,6 +87,33 @@ import Testing
                 // Forty of twenty: the debt is waited for like any other token.
                 #expect(try await client.get("/v1/leads", token: token).header("ratelimit")?.hasPrefix("\"user\";r=0;") == true)
                 #expect(try await client.get("/v1/leads", token: token).status == 429)
+            }
+        }
+    }
+
+    /// Goal: whoever hangs up once a batch is under way is charged for all of it, as it is done all the same.
+    @Test func everyOperationCountsThoughItsClientHasGone() async throws {
+        try await TestGateway.with(script: { $0.method == "POST" ? .hold : .ok() }) { gateway async throws in
+            var member = TestMember()
+            member.tenantRate = nil
+            member.userRate = (100, 900)
+            let token = gateway.key.token(for: member)
+            var holds = gateway.upstream.holds.makeAsyncIterator()
+            try await TestClient.connect(port: gateway.port) { client async throws in
+                try await client.send(
+                    "POST /v1/leads/batch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(token)\r\nContent-Length: 2\r\n\r\n{}")
+                await holds.next()
+            }
+            try await eventually("the client has gone") {
+                try await TestClient.connect(port: gateway.adminPort) { try await $0.get("/metrics") }.body
+                    .contains("\nmartlet_gateway_in_flight 0\n")
+            }
+            gateway.upstream.answerHeld(headers: "Martlet-Operations: 40\r\n")
+            var further = 0
+            try await eventually("forty are gone, and one for each look") {
+                further += 1
+                let limit = try await gateway.get("/v1/leads", token: token).header("ratelimit") ?? ""
+                return limit.hasPrefix("\"user\";r=\(60 - further);")
             }
         }
     }

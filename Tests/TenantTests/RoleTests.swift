@@ -64,6 +64,17 @@ import Testing
             #expect(
                 allowed["reason"]
                     == "The role sales has leads.update on your own records and those of everybody who shares a team with you.")
+            // To use it takes that to read, which the answer to a change is.
+            try await platform.role("writer", ["leads.update", "leads.delete"], by: admin)
+            let writer = try await platform.join("writer", role: "writer", by: admin)
+            let blind = try await platform.service.send(
+                .post, "/v1/authorize/explain", ["permission": "leads.update"], as: writer.caller, expecting: 200
+            ).json
+            #expect(blind["allowed"] == false && blind["scope"] == "none")
+            #expect(blind["reason"]?.string?.contains("has leads.update, which is of no use without leads.read") == true)
+            let deletion = try await platform.service.send(
+                .post, "/v1/authorize/explain", ["permission": "leads.delete"], as: writer.caller, expecting: 200)
+            #expect(deletion.json["allowed"] == true)
             try await platform.role("scout", ["leads.read"], ["leads": "own"], by: admin)
             let scout = try await platform.join("scout", role: "scout", by: admin)
             let own = try await platform.service.send(

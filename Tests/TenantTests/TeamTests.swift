@@ -297,6 +297,16 @@ import Testing
                 #expect(foreign.comparable == never.comparable)
             }
             // Who may change members, and no teams, changes them on neither side.
+            // Who may change what he may not read is shown nothing, not even by a change that changes nothing.
+            try await platform.role("writer", ["members.update", "teams.update", "roles.update", "teams.create"], by: admin)
+            let writer = try await platform.join("writer", role: "writer", by: admin)
+            for path in ["teams/\(team)", "members/\(reader.person.id)", "roles/writer"] {
+                let hidden = try await platform.service.send(.patch, "/v1/\(path)", [:], as: writer.caller, expecting: 403)
+                #expect(hidden.json["detail"]?.string?.contains(".read") == true, "\(path)")
+            }
+            let taken = try await platform.service.send(.post, "/v1/teams", ["name": "ONE"], as: writer.caller, expecting: 409)
+            #expect(taken.code == "already_exists" && taken.json["id"] == nil)
+            #expect(taken.json["errors"]?[0]?["pointer"] == "/name")
             try await platform.role("clerk", ["members.read", "members.update", "teams.read"], by: admin)
             let clerk = try await platform.join("clerk", role: "clerk", by: admin)
             let refused = try await platform.service.send(
@@ -319,6 +329,23 @@ import Testing
                 #expect(again.header("etag") == first.header("etag"))
                 return first
             }
+            // What is moved counts: the gateway is told.
+            let one = try await platform.join("one", role: "sales", by: admin)
+            let two = try await platform.join("two", role: "sales", by: admin)
+            let ids = [one, two].map { JSON.string($0.person.id.description) }
+            let big = try await platform.service.send(
+                .post, "/v1/teams", ["name": "Big", "member_ids": .array(ids)], as: admin.caller, expecting: 201)
+            let bigPath = "/v1/teams/\(big.json["id"]?.string ?? "")"
+            #expect(big.header("martlet-operations") == "3")
+            let less = try await platform.service.send(.patch, bigPath, ["member_ids": .array([ids[0]])], as: admin.caller, expecting: 200)
+            #expect(less.header("martlet-operations") == "2")
+            let named = try await platform.service.send(.patch, bigPath, ["name": "Small"], as: admin.caller, expecting: 200)
+            #expect(named.header("martlet-operations") == nil)
+            let back = try await platform.service.send(
+                .patch, "/v1/members/\(two.person.id)", ["teams": [big.json["id"] ?? .null]], as: admin.caller, expecting: 200)
+            #expect(back.header("martlet-operations") == "2")
+            #expect(try await platform.service.send(.delete, bigPath, as: admin.caller, expecting: 204).header("martlet-operations") == "3")
+
             let created = try await twice(.post, "/v1/teams", ["name": "One"], "k1", expecting: 201)
             let path = "/v1/teams/\(created.json["id"]?.string ?? "")"
             let changed = try await twice(.patch, path, ["name": "Two"], "k2", expecting: 200)

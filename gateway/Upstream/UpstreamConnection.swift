@@ -42,6 +42,14 @@ final class UpstreamConnection: ChannelDuplexHandler {
         isAnswering = false
     }
 
+    /// Has somebody else take the answer, before any of it has come.
+    func handOver(to client: any UpstreamClient) { self.client = client }
+
+    /// Gives the request up if it is still that client's.
+    func abandon(for client: any UpstreamClient) {
+        if self.client === client { abandon() }
+    }
+
     func send(_ bytes: ByteBuffer) {
         guard let context else { return }
         context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)

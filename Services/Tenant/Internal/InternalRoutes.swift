@@ -10,7 +10,7 @@ struct InternalRoutes: Sendable {
     let acceptance: InvitationAcceptance
     let platform: PlatformOperators
 
-    var routes: [Route] { [create, listMemberships, acceptInvitation, appointOperator, whoIsMember, gatewayState] }
+    var routes: [Route] { [create, listMemberships, acceptInvitation, appointOperator, allMembers, whoIsMember, gatewayState] }
 
     /// Makes a tenant with its first administrator. Idempotent by id: identity asks again after a crash.
     private var create: Route {
@@ -54,6 +54,26 @@ struct InternalRoutes: Sendable {
             let person = try body.require(user)
             let tenant = try await platform.appoint(person, as: context)
             return .json(try await memberships.require(person.id, in: tenant, as: context).json)
+        }
+    }
+
+    /// Everybody who is or was a member, in the order of tenants and users, for services that make a copy of them: `next` is the place to go on
+    /// from, null at the end.
+    private var allMembers: Route {
+        .service(.get, "/internal/members") { call, context in
+            try call.query.allowOnly(["after", "limit"])
+            guard let limit = Int(call.query["limit"] ?? "500"), (1...1000).contains(limit) else {
+                throw Problem.invalidParameter("limit", "Give a number from 1 to 1000.")
+            }
+            let place = try call.query["after"].map { text throws(Problem) in
+                let ids = text.split(separator: ".").map(String.init)
+                guard ids.count == 2, let tenant = TenantID(ids[0]), let user = UserID(ids[1]) else {
+                    throw .invalidParameter("after", "Give back what the page before has as its next.")
+                }
+                return (tenant: tenant, user: user)
+            }
+            let (page, next) = try await members.all(after: place, limit: limit, as: context)
+            return .json(["data": .array(page), "next": next.map { .string("\($0.tenant).\($0.user)") } ?? .null])
         }
     }
 

@@ -80,7 +80,7 @@ struct MemberRoutes: Sendable {
                 description: """
                     With another role or status the member's access tokens become stale at once. Nobody can give or take a role that allows \
                     more than their own, neither in permissions nor in whose records they reach, and the last administrator stays one. teams \
-                    replaces the list of teams and needs the permission teams.update too; a member is in at most \(Team.maximumPerMember).
+                    replaces the list of teams and needs teams.update and teams.read too; a member is in at most \(Team.maximumPerMember).
                     """,
                 tag: "members",
                 parameters: [.ifMatch, .idempotencyKey],
@@ -135,9 +135,9 @@ struct MemberRoutes: Sendable {
         let precondition = try Precondition(call)
         let key = try IdempotencyKey(call)
         return try await IdempotencyKey.guarding(key, as: context, on: members.postgres) {
-            let member = try await members.change(id, change, if: precondition, key: key, as: context)
+            let (member, moved) = try await members.change(id, change, if: precondition, key: key, as: context)
             if change.makesTokensStale { announcer.announce(member) }
-            return reply(member)
+            return reply(member).counting(further: moved)
         }
     }
 }

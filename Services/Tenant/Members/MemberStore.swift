@@ -71,30 +71,30 @@ struct MemberStore: Sendable {
         var makesTokensStale: Bool { role != nil || isActive != nil || isRemoval }
     }
 
-    /// Changes or removes a member; who is removed leaves all teams. The tenant's row is locked first, so of two changes at once the
-    /// second sees the first: two administrators cannot remove each other.
+    /// Changes or removes a member; who is removed leaves all teams.
     ///
-    /// - Throws: ``Problem`` `not_found`, `version_mismatch`, `forbidden` when a role beyond the caller's is involved, `conflict`
+    /// - Returns: the member as he is then, and how many teams he has entered or left.
+    /// - Throws: ``Problem`` `token_stale`, `not_found`, `version_mismatch`, `forbidden` when a role beyond the caller's is involved, `conflict`
     ///   when no administrator would be left, `validation_failed` for a role that is not there, and what ``TeamPlaces`` throws.
     func change(
         _ id: UserID, _ change: Change, if precondition: Precondition, key: IdempotencyKey?, as context: RequestContext
-    ) async throws -> Member {
+    ) async throws -> (member: Member, moved: Int) {
         try await postgres.transaction(as: context) { transaction in
-            let results = try await transaction.batch([
-                TenantStore.hold(as: context),
-                """
-                select \(Member.columns) from member
-                where tenant_id = \(context.tenant) and user_id = \(id) and deleted_at is null for no key update
-                """,
-                TenantRoles.query(as: context),
-            ])
-            guard let row = results[1].first else { throw Problem.notFound }
+            let turn = try await TenantTurn(
+                in: transaction, as: context,
+                [
+                    """
+                    select \(Member.columns) from member
+                    where tenant_id = \(context.tenant) and user_id = \(id) and deleted_at is null for no key update
+                    """
+                ])
+            guard let row = turn.found[0].first else { throw Problem.notFound }
             var member = try Member(row: row)
+            let teams = Set(member.teams)
             try precondition.check(member.version)
             if !change.isEmpty {
-                let roles = try TenantRoles(results[2], of: results[0])
-                try Self.requireCanGrant(change, to: member, roles, as: context)
-                try await Self.requireAdministrator(besides: member, after: change, roles, in: transaction, as: context)
+                try Self.requireCanGrant(change, to: member, turn.roles, as: context)
+                try await Self.requireAdministrator(besides: member, after: change, turn.roles, in: transaction, as: context)
                 member = try await Self.apply(change, to: member, in: transaction, as: context)
             }
             if let key {
@@ -104,7 +104,7 @@ struct MemberStore: Sendable {
                     : key.insertion(as: context, status: 200, body: member.json.bytes, etag: EntityTag.of(member.version))
                 try await transaction.query(answer)
             }
-            return member
+            return (member, moved: teams.symmetricDifference(member.teams).count)
         }
     }
 
@@ -181,19 +181,33 @@ struct MemberStore: Sendable {
         let rows = try await system.batch(
             as: context,
             [
-                """
-                select user_id, email, name, role, teams, status, deleted_at is not null as is_removed, version
-                from member where tenant_id = \(tenant) and user_id = any (\(users)::uuid[])
-                """
+                "select \(Self.toldColumns) from member where tenant_id = \(tenant) and user_id = any (\(users)::uuid[])"
             ])[0]
-        return try rows.map { row in
-            [
-                "id": .string(try row.decode("user_id")), "email": .string(try row.decode("email")),
-                "name": .string(try row.decode("name")), "role": .string(try row.decode("role")),
-                "teams": .array(try row.decode("teams", as: [String].self).map { .string($0) }),
-                "status": .string(try row.decode("status")), "is_removed": .bool(try row.decode("is_removed")),
-                "version": .number(try row.decode("version", as: Int64.self)),
-            ]
-        }
+        return try rows.map(Self.told)
+    }
+
+    /// The same of everybody behind the place, in the order of the keys, and where the page ends if more follow.
+    func all(
+        after place: (tenant: TenantID, user: UserID)?, limit: Int, as context: SystemContext
+    ) async throws -> (page: [JSON], next: (tenant: TenantID, user: UserID)?) {
+        let condition: SQL = place.map { "where (tenant_id, user_id) > (\($0.tenant)::uuid, \($0.user)::uuid)" } ?? ""
+        let rows = try await system.batch(
+            as: context,
+            ["select \(Self.toldColumns) from member \(condition) order by tenant_id, user_id limit \(limit + 1)"])[0]
+        let page = Array(rows.prefix(limit))
+        guard rows.count > limit, let last = page.last else { return (try page.map(Self.told), nil) }
+        return (try page.map(Self.told), (try last.decode("tenant_id"), try last.decode("user_id")))
+    }
+
+    private static let toldColumns: SQL =
+        "tenant_id, user_id, email, name, role, teams, status, deleted_at is not null as is_removed, version"
+
+    private static func told(_ row: PostgresRow) throws -> JSON {
+        [
+            "tenant": .string(try row.decode("tenant_id")), "id": .string(try row.decode("user_id")),
+            "email": .string(try row.decode("email")), "name": .string(try row.decode("name")), "role": .string(try row.decode("role")),
+            "teams": .array(try row.decode("teams", as: [String].self).map { .string($0) }), "status": .string(try row.decode("status")),
+            "is_removed": .bool(try row.decode("is_removed")), "version": .number(try row.decode("version", as: Int64.self)),
+        ]
     }
 }

@@ -99,7 +99,7 @@ struct PlatformRoutes: Sendable {
             let key = try IdempotencyKey(call)
             let acting = Self.acting(member, in: id)
             return try await IdempotencyKey.guarding(key, as: acting, on: tenants.postgres) {
-                let tenant = try await tenants.update(change, if: precondition, as: acting) { transaction, tenant in
+                let tenant = try await tenants.update(change, if: precondition, as: acting, by: member) { transaction, tenant in
                     if tenant.slug == Slug.platform, !tenant.isActive {
                         throw Problem(.conflict, "The platform's own tenant cannot be suspended: nobody could undo it.")
                     }

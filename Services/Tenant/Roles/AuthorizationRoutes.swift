@@ -86,17 +86,20 @@ struct AuthorizationRoutes: Sendable {
     }
 
     private static func explanation(of permission: Permission, for member: RequestContext) -> JSON {
-        let isAllowed = member.permissions.contains(permission)
+        let missing = member.missing(for: permission)
+        let isAllowed = missing == nil
         let scope = isAllowed ? member.scopes[permission.resource] : .none
         let isBuiltIn = BuiltInRole(rawValue: member.role) != nil
         let role = isBuiltIn ? "The role \(member.role)" : "The role \(member.role) of your tenant's own"
         let reason =
-            switch (isAllowed, scope) {
-            case (false, _): "\(role) does not have \(permission)."
-            case (true, .all): "\(role) has \(permission) on every record of the tenant."
-            case (true, .team): "\(role) has \(permission) on your own records and those of everybody who shares a team with you."
-            case (true, .own): "\(role) has \(permission) on your own records."
-            case (true, .none): "\(role) has \(permission), but on no record."
+            switch (missing, scope) {
+            case (permission, _): "\(role) does not have \(permission)."
+            case (let reading?, _):
+                "\(role) has \(permission), which is of no use without \(reading): the answer to a change shows the record."
+            case (nil, .all): "\(role) has \(permission) on every record of the tenant."
+            case (nil, .team): "\(role) has \(permission) on your own records and those of everybody who shares a team with you."
+            case (nil, .own): "\(role) has \(permission) on your own records."
+            case (nil, .none): "\(role) has \(permission), but on no record."
             }
         return [
             "permission": .string(permission.description), "allowed": .bool(isAllowed), "role": .string(member.role),

@@ -3,8 +3,8 @@ import Core
 import Postgres
 import Resources
 
-/// The table of roles that tenants have made. Changes hold the tenant's row, as those of members do: what a role allows, who has it and
-/// who is an administrator change one after another.
+/// The table of roles that tenants have made. Changes take their ``TenantTurn``: what a role allows, who has it and who is an administrator
+/// change one after another.
 struct RoleStore: Sendable {
     let postgres: PostgresClient
     /// As the role that may look across tenants.
@@ -20,25 +20,18 @@ struct RoleStore: Sendable {
         return try await all(as: context)[name]
     }
 
-    /// - Throws: ``Problem`` `validation_failed` at `/role`, with the nearest name, when there is no such role.
-    func require(_ name: String, as context: RequestContext) async throws -> Role {
-        if let role = BuiltInRole(rawValue: name) { return .builtIn(role) }
-        return try await all(as: context).require(name)
-    }
-
     /// Writes a new role; one of the same name that was deleted is there again, with what is new.
     ///
-    /// - Throws: ``Problem`` `already_exists` at `/name`; `conflict` when the tenant has as many roles as it can.
+    /// - Throws: ``Problem`` `token_stale`; `forbidden` when it allows more than the caller may; `already_exists` at `/name`; `conflict` when the
+    ///   tenant has as many roles as it can.
     func create(
         _ name: String, _ description: String?, _ rights: Rights, key: IdempotencyKey?, as context: RequestContext
     ) async throws -> CustomRole {
         try await postgres.transaction(as: context) { transaction in
-            let found = try await transaction.batch([TenantStore.hold(as: context), TenantRoles.query(as: context)])
-            let roles = try TenantRoles(found[1], of: found[0])
+            let roles = try await TenantTurn(in: transaction, as: context).roles
+            try context.requireCanGrant(name, rights)
             if roles[name] != nil {
-                let detail = "There is a role of this name."
-                throw Problem.alreadyExists(
-                    detail, id: name, isRestorable: false, faults: [.init(pointer: "/name", code: .alreadyExists, detail: detail)])
+                throw Problem.alreadyExists("There is a role of this name.", at: "/name", id: name)
             }
             guard roles.custom.count < CustomRole.maximumCount else {
                 throw Problem(.conflict, "A tenant has at most \(CustomRole.maximumCount) roles of its own.")
@@ -62,14 +55,13 @@ struct RoleStore: Sendable {
 
     /// Changes a role.
     ///
-    /// - Throws: ``Problem`` `not_found`, `version_mismatch`, `forbidden` when it allows more than the caller may, before or after;
+    /// - Throws: ``Problem`` `token_stale`, `not_found`, `version_mismatch`, `forbidden` when it allows more than the caller may, before or after;
     ///   `conflict` when no administrator would be left; what ``RoleChange/applied(to:)`` throws.
     func update(
         _ name: String, _ change: RoleChange, if precondition: Precondition, key: IdempotencyKey?, as context: RequestContext
     ) async throws -> (role: CustomRole, isOtherRights: Bool) {
         try await postgres.transaction(as: context) { transaction in
-            let found = try await transaction.batch([TenantStore.hold(as: context), TenantRoles.query(as: context)])
-            let roles = try TenantRoles(found[1], of: found[0])
+            let roles = try await TenantTurn(in: transaction, as: context).roles
             guard case .custom(var role) = roles[name] else { throw Problem.notFound }
             try precondition.check(role.version)
             let before = role.rights
@@ -104,26 +96,28 @@ struct RoleStore: Sendable {
 
     /// Deletes a role that nobody has.
     ///
-    /// - Throws: ``Problem`` `not_found`, `version_mismatch`, `forbidden` when it allows more than the caller may; `conflict`, with
+    /// - Throws: ``Problem`` `token_stale`, `not_found`, `version_mismatch`, `forbidden` when it allows more than the caller may; `conflict`, with
     ///   how many members and open invitations have it.
     func delete(_ name: String, if precondition: Precondition, key: IdempotencyKey?, as context: RequestContext) async throws {
         try await postgres.transaction(as: context) { transaction in
-            let results = try await transaction.batch([
-                TenantStore.hold(as: context),
-                // Invitations and their acceptance share this row: those under way are waited for, and seen by the count.
-                """
-                select \(CustomRole.columns) from custom_role
-                where tenant_id = \(context.tenant) and name = \(name) and deleted_at is null for no key update
-                """,
-                """
-                select
-                    (select count(*) from member where tenant_id = \(context.tenant) and role = \(name) and deleted_at is null) as members,
-                    (select count(*) from invitation
-                     where tenant_id = \(context.tenant) and role = \(name) and deleted_at is null and accepted_at is null
-                       and expires_at > now()) as invitations
-                """,
-            ])
-            guard let row = results[1].first, let holders = results[2].first else { throw Problem.notFound }
+            let found = try await TenantTurn(
+                in: transaction, as: context,
+                [
+                    // Who accepts an invitation shares this row: one under way is waited for, and seen by the count.
+                    """
+                    select \(CustomRole.columns) from custom_role
+                    where tenant_id = \(context.tenant) and name = \(name) and deleted_at is null for no key update
+                    """,
+                    """
+                    select
+                        (select count(*) from member where tenant_id = \(context.tenant) and role = \(name) and deleted_at is null) as members,
+                        (select count(*) from invitation
+                         where tenant_id = \(context.tenant) and role = \(name) and deleted_at is null and accepted_at is null
+                           and expires_at > now()) as invitations
+                    """,
+                ]
+            ).found
+            guard let row = found[0].first, let holders = found[1].first else { throw Problem.notFound }
             let role = try CustomRole(row: row)
             try precondition.check(role.version)
             try context.requireCanGrant(.custom(role))

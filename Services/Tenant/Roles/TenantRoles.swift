@@ -16,7 +16,7 @@ struct TenantRoles: Sendable {
         """
     }
 
-    /// - Parameter tenant: what ``TenantStore/hold(as:)`` has given, where it matters who is an administrator.
+    /// - Parameter tenant: a row with its slug, where it matters who is an administrator.
     init(_ result: PostgresResult, of tenant: PostgresResult? = nil) throws {
         custom = try result.map { try CustomRole(row: $0) }
         let isPlatform = try tenant?.first?.decode("slug", as: String.self) == Slug.platform

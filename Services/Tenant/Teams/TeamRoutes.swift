@@ -12,7 +12,7 @@ struct TeamRoutes: Sendable {
     private static let rules = """
         Where a role's scope is team, the members of a team see the records that any of them owns: who may change teams says who sees \
         what. Names differ by more than case. A tenant has at most \(Team.maximumCount) teams, a team at most \(Team.maximumMembers) \
-        members, and a member is in at most \(Team.maximumPerMember) teams.
+        members, and a member is in at most \(Team.maximumPerMember) teams. Against the limits count the team and each member who joins or leaves.
         """
 
     private var list: Route {
@@ -45,8 +45,8 @@ struct TeamRoutes: Sendable {
             let key = try IdempotencyKey(call)
             return try await IdempotencyKey.guarding(key, as: member, on: teams.postgres) {
                 let team = try await teams.create(name ?? "", members: members ?? [], key: key, as: member)
-                return .json(
-                    team.json, status: 201, headers: [("location", "/v1/teams/\(team.id)"), ("etag", EntityTag.of(team.version))])
+                let headers = [(name: "location", value: "/v1/teams/\(team.id)"), (name: "etag", value: EntityTag.of(team.version))]
+                return .json(team.json, status: 201, headers: headers).counting(further: team.memberIDs.count)
             }
         }
     }
@@ -78,8 +78,8 @@ struct TeamRoutes: Sendable {
             let (name, members) = try Self.content(of: call, isNew: false)
             return try await write(call, as: member) { id, precondition, key in
                 let change = TeamStore.Change(name: name, members: members)
-                let team = try await teams.update(id, change, if: precondition, key: key, as: member)
-                return EntityTag.reply(to: call, team.json, version: team.version)
+                let (team, moved) = try await teams.update(id, change, if: precondition, key: key, as: member)
+                return EntityTag.reply(to: call, team.json, version: team.version).counting(further: moved)
             }
         }
     }
@@ -94,8 +94,8 @@ struct TeamRoutes: Sendable {
             try call.query.allowOnly([String]())
             try call.refuseBody()
             return try await write(call, as: member) { id, precondition, key in
-                try await teams.delete(id, if: precondition, key: key, as: member)
-                return .noContent
+                let left = try await teams.delete(id, if: precondition, key: key, as: member)
+                return .noContent.counting(further: left)
             }
         }
     }

@@ -2,7 +2,7 @@ import Core
 import Postgres
 import Resources
 
-/// The table of teams. Changes hold the tenant's row, so that both sides of who is in a team agree.
+/// The table of teams. Changes take their ``TenantTurn``, so that both sides of who is in a team agree.
 struct TeamStore: Sendable {
     let postgres: PostgresClient
 
@@ -27,19 +27,21 @@ struct TeamStore: Sendable {
         return try rows.map { try Team(row: $0) }
     }
 
-    /// - Throws: ``Problem`` `already_exists` at `/name`; `conflict` when the tenant has as many teams as it can; what
+    /// - Throws: ``Problem`` `token_stale`, `already_exists` at `/name`; `conflict` when the tenant has as many teams as it can; what
     ///   ``TeamPlaces/check(_:joining:_:)`` throws.
     func create(_ name: String, members: [UserID], key: IdempotencyKey?, as context: RequestContext) async throws -> Team {
         try await postgres.transaction(as: context) { transaction in
             let joining = Set(members).sorted()
-            let found = try await transaction.batch([
-                TenantStore.hold(as: context), Self.namesake(of: name, besides: nil, as: context),
-                TeamPlaces.members(among: joining, as: context),
-                "select count(*) as teams from team where tenant_id = \(context.tenant) and deleted_at is null",
-            ])
-            try Self.refuse(namesake: found[1])
-            try TeamPlaces.check(members, joining: joining, found[2])
-            guard try found[3].first?.decode("teams", as: Int.self) ?? 0 < Team.maximumCount else {
+            let found = try await TenantTurn(
+                in: transaction, as: context,
+                [
+                    Self.namesake(of: name, besides: nil, as: context), TeamPlaces.members(among: joining, as: context),
+                    "select count(*) as teams from team where tenant_id = \(context.tenant) and deleted_at is null",
+                ]
+            ).found
+            try Self.refuse(namesake: found[0], as: context)
+            try TeamPlaces.check(members, joining: joining, found[1])
+            guard try found[2].first?.decode("teams", as: Int.self) ?? 0 < Team.maximumCount else {
                 throw Problem(.conflict, "A tenant has at most \(Team.maximumCount) teams.")
             }
             let id = RecordID()
@@ -66,25 +68,30 @@ struct TeamStore: Sendable {
         var isEmpty: Bool { name == nil && members == nil }
     }
 
-    /// - Throws: ``Problem`` `not_found`, `version_mismatch`, `already_exists` at `/name`; what ``TeamPlaces/check(_:joining:_:)`` throws.
+    /// Changes a team, and the members who join or leave it.
+    ///
+    /// - Throws: ``Problem`` `token_stale`, `not_found`, `version_mismatch`, `already_exists` at `/name`; what ``TeamPlaces/check(_:joining:_:)`` throws.
     func update(
         _ id: RecordID, _ change: Change, if precondition: Precondition, key: IdempotencyKey?, as context: RequestContext
-    ) async throws -> Team {
+    ) async throws -> (team: Team, moved: Int) {
         try await postgres.transaction(as: context) { transaction in
-            let found = try await transaction.batch([
-                TenantStore.hold(as: context), Self.locking(id, as: context),
-                Self.namesake(of: change.name ?? "", besides: id, as: context),
-                TeamPlaces.members(among: change.members ?? [], as: context),
-            ])
-            guard let row = found[1].first else { throw Problem.notFound }
+            let found = try await TenantTurn(
+                in: transaction, as: context,
+                [
+                    Self.locking(id, as: context), Self.namesake(of: change.name ?? "", besides: id, as: context),
+                    TeamPlaces.members(among: change.members ?? [], as: context),
+                ]
+            ).found
+            guard let row = found[0].first else { throw Problem.notFound }
             var team = try Team(row: row)
             try precondition.check(team.version)
+            var moved = 0
             if !change.isEmpty {
-                try Self.refuse(namesake: found[2])
+                try Self.refuse(namesake: found[1], as: context)
                 let members = Set(change.members ?? team.memberIDs)
                 let joining = members.subtracting(team.memberIDs).sorted()
                 let leaving = Set(team.memberIDs).subtracting(members).sorted()
-                try TeamPlaces.check(change.members ?? [], joining: joining, found[3])
+                try TeamPlaces.check(change.members ?? [], joining: joining, found[2])
                 let name = change.name ?? team.name
                 let written = try await transaction.batch(
                     [
@@ -95,19 +102,21 @@ struct TeamStore: Sendable {
                         """
                     ] + TeamPlaces.changes(of: id, joining: joining, leaving: leaving, as: context))
                 team = try Self.team(written[0])
+                moved = joining.count + leaving.count
             }
             try await Self.record(team, status: 200, with: key, in: transaction, as: context)
-            return team
+            return (team, moved)
         }
     }
 
     /// Deletes a team; its members leave it.
     ///
-    /// - Throws: ``Problem`` `not_found`, `version_mismatch`.
-    func delete(_ id: RecordID, if precondition: Precondition, key: IdempotencyKey?, as context: RequestContext) async throws {
+    /// - Returns: how many did.
+    /// - Throws: ``Problem`` `token_stale`, `not_found`, `version_mismatch`.
+    func delete(_ id: RecordID, if precondition: Precondition, key: IdempotencyKey?, as context: RequestContext) async throws -> Int {
         try await postgres.transaction(as: context) { transaction in
-            let found = try await transaction.batch([TenantStore.hold(as: context), Self.locking(id, as: context)])
-            guard let row = found[1].first else { throw Problem.notFound }
+            let turn = try await TenantTurn(in: transaction, as: context, [Self.locking(id, as: context)])
+            guard let row = turn.found[0].first else { throw Problem.notFound }
             let team = try Team(row: row)
             try precondition.check(team.version)
             try await transaction.batch(
@@ -119,6 +128,7 @@ struct TeamStore: Sendable {
                     """
                 ] + TeamPlaces.changes(of: id, joining: [], leaving: team.memberIDs, as: context)
                     + (key.map { [$0.insertion(as: context, status: 204, body: [])] } ?? []))
+            return team.memberIDs.count
         }
     }
 
@@ -137,12 +147,12 @@ struct TeamStore: Sendable {
         """
     }
 
-    private static func refuse(namesake rows: PostgresResult) throws {
+    /// Which team it is, is told to those who may read it.
+    private static func refuse(namesake rows: PostgresResult, as context: RequestContext) throws {
         guard let row = rows.first else { return }
-        let detail = "There is a team of this name."
+        let isShown = context.permissions.contains(Permission(.teams, .read))
         throw Problem.alreadyExists(
-            detail, id: try row.decode("id", as: RecordID.self), isRestorable: false,
-            faults: [.init(pointer: "/name", code: .alreadyExists, detail: detail)])
+            "There is a team of this name.", at: "/name", id: isShown ? try row.decode("id", as: RecordID.self) : nil)
     }
 
     private static func team(_ rows: PostgresResult) throws -> Team {

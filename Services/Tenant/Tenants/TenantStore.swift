@@ -18,12 +18,6 @@ struct TenantStore: Sendable {
         return try Tenant(row: row)
     }
 
-    /// Holds the tenant's row until the commit, and gives its slug. Who changes members, roles or teams begins with it, so that of two
-    /// changes at once the second sees the first.
-    static func hold(as context: RequestContext) -> SQL {
-        "select slug from tenant where tenant_id = \(context.tenant) for no key update"
-    }
-
     /// Writes a new tenant and its first member; a tenant that is there already under this id stays as it is.
     ///
     /// - Throws: ``Problem`` `already_exists` when another one has the slug, which is not named: it is another tenant's.
@@ -89,16 +83,24 @@ struct TenantStore: Sendable {
     ///
     /// An empty change leaves all as it is.
     ///
+    /// - Parameter platformOperator: who acts in the tenant without being a member of it, as himself.
     /// - Throws: ``Problem`` `already_exists` at `/slug` (not naming who has it, for it is another tenant), `version_mismatch`,
-    ///   `not_found`, `conflict` when the platform's own tenant would lose its slug; and what `further` throws, which then undoes the change.
+    ///   `not_found`, `conflict` when the platform's own tenant would lose its slug, `token_stale`; and what `further` throws, which then
+    ///   undoes the change.
     func update(
-        _ change: Change, if precondition: Precondition, as context: RequestContext,
+        _ change: Change, if precondition: Precondition, as context: RequestContext, by platformOperator: RequestContext? = nil,
         further: @Sendable (PostgresTransaction, Tenant) async throws -> Void = { _, _ in }
     ) async throws -> Tenant {
         do {
             return try await postgres.transaction(as: context) { transaction in
-                let found = try await transaction.query(
-                    "select \(Tenant.columns) from tenant where tenant_id = \(context.tenant) for no key update")
+                let present: SQL = "select \(Tenant.columns) from tenant where tenant_id = \(context.tenant)"
+                let found: PostgresResult
+                if let platformOperator {
+                    found = try await transaction.query(present + " for no key update")
+                    try await confirm(platformOperator)
+                } else {
+                    found = try await TenantTurn(in: transaction, as: context, [present]).found[0]
+                }
                 guard let row = found.first else { throw Problem.notFound }
                 var tenant = try Tenant(row: row)
                 try precondition.check(tenant.version)
@@ -128,6 +130,13 @@ struct TenantStore: Sendable {
     }
 
     // Across tenants.
+
+    /// The operator's own tenant is another one, of which the transaction sees nothing.
+    private func confirm(_ platformOperator: RequestContext) async throws {
+        let results = try await system.batch(
+            as: SystemContext(service: "tenant", edge: platformOperator.edge), TenantTurn.standing(of: platformOperator))
+        try TenantTurn.confirm(results[0], TenantRoles(results[1]), as: platformOperator)
+    }
 
     /// A page of tenants and the one after it. Each tenant on the page gets an event in its trail: an operator has looked at it.
     ///

@@ -83,6 +83,13 @@ public struct Problem: Error, Sendable {
             .alreadyExists, detail, faults: faults, members: [("id", .string(id.description)), ("restorable", .bool(isRestorable))])
     }
 
+    /// The same for the value of one member, whose row is named to those who may read it.
+    public static func alreadyExists(_ detail: String, at pointer: String, id: (some CustomStringConvertible)?) -> Problem {
+        let faults = [Fault(pointer: pointer, code: .alreadyExists, detail: detail)]
+        guard let id else { return Problem(.alreadyExists, detail, faults: faults) }
+        return alreadyExists(detail, id: id, isRestorable: false, faults: faults)
+    }
+
     public static func invalidParameter(_ name: String, _ detail: String) -> Problem {
         Problem(.invalidParameter, detail, faults: [Fault(pointer: "?\(name)", code: .invalidParameter, detail: detail)])
     }

@@ -109,4 +109,12 @@ public struct Reply: Sendable {
 
     /// For the gateway, on an answer to several operations in one request: how many, so that each counts against the limits.
     public static let operationsHeader = "martlet-operations"
+
+    /// The same for a request that has changed further records, each of which counts as another operation.
+    public func counting(further: Int) -> Reply {
+        guard further > 0 else { return self }
+        var reply = self
+        reply.headers.append((Self.operationsHeader, String(1 + further)))
+        return reply
+    }
 }

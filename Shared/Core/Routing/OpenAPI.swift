@@ -186,14 +186,19 @@ public enum OpenAPI {
         var object: JSONObject = JSONObject()
         object["operationId"] = .string(operation.id)
         object["summary"] = .string(operation.summary)
-        if !operation.description.isEmpty { object["description"] = .string(operation.description) }
+        var description = operation.description
         object["tags"] = [.string(operation.tag)]
         var isOpen = false
         switch route.access {
-        case .permission(let permission): object["x-permission"] = .string(permission.description)
+        case .permission(let permission):
+            object["x-permission"] = .string(permission.description)
+            guard permission.action == .update else { break }
+            description += description.isEmpty ? "" : " "
+            description += "Needs \(permission.resource.rawValue).read too, as the answer shows what was changed."
         case .anonymous: isOpen = true
         case .member, .service: break
         }
+        if !description.isEmpty { object["description"] = .string(description) }
         object["security"] = isOpen ? [] : [["bearer": []]]
         let pathParameters = parameterNames(in: route.path).map { name in
             operation.parameters.first { $0.place == .path && $0.name == name }

@@ -40,7 +40,7 @@ public struct Route: Sendable {
 
     private static let signInRequired = Problem(.unauthenticated, "Send an access token: Authorization: Bearer <token>.")
 
-    /// A route that needs a permission.
+    /// A route that needs a permission, and what making use of it takes (``RequestContext/missing(for:)``).
     public static func permitted(
         _ permission: Permission, _ method: Method, _ path: String, _ operation: Operation, bodyLimit: Int = defaultBodyLimit,
         handler: @escaping @Sendable (Call, RequestContext) async throws -> Reply

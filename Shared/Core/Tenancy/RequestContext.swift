@@ -58,9 +58,18 @@ public struct RequestContext: Sendable, Hashable {
     public var requestID: String { edge.requestID }
     public var deadline: Timestamp { edge.deadline }
 
-    /// - Throws: ``Problem`` `forbidden`, naming the permission.
+    /// - Throws: ``Problem`` `forbidden`, naming what is missing.
     public func require(_ permission: Permission) throws(Problem) {
-        guard permissions.contains(permission) else { throw .forbidden(permission) }
+        if let missing = missing(for: permission) { throw .forbidden(missing) }
+    }
+
+    /// What the caller lacks to make use of a permission; `nil` when nothing. To change records takes that to read them too, since the answer shows
+    /// them, also to a change that changes nothing.
+    public func missing(for permission: Permission) -> Permission? {
+        if !permissions.contains(permission) { return permission }
+        guard permission.action == .update else { return nil }
+        let reading = Permission(permission.resource, .read)
+        return permissions.contains(reading) ? nil : reading
     }
 }
 

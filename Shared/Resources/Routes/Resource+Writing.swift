@@ -23,8 +23,6 @@ extension Resource {
     {
         .permitted(permission(.update), .patch, "\(definition.path)/\(place)", operation) { call, context in
             try call.query.allowOnly([])
-            // The answer shows the record.
-            try context.require(permission(.read))
             let access = access(of: context)
             let record = try record(call, access)
             let json = try call.json()

@@ -93,14 +93,13 @@ final class TestUpstream: Sendable {
     }
 
     /// Answers the requests that are held.
-    func answerHeld(_ body: String = "{}") {
+    func answerHeld(_ body: String = "{}", headers: String = "") {
         let channels = held.withLock { channels in
             defer { channels = [] }
             return channels
         }
-        for channel in channels {
-            channel.writeAndFlush(ByteBuffer(string: "HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"), promise: nil)
-        }
+        let answer = "HTTP/1.1 200 OK\r\n\(headers)Content-Length: \(body.utf8.count)\r\n\r\n\(body)"
+        for channel in channels { channel.writeAndFlush(ByteBuffer(string: answer), promise: nil) }
     }
 
     func stop() async { try? await channel.withLock { $0 }?.close().get() }

@@ -1,0 +1,36 @@
+import NIOCore
+
+/// Takes the place of a client that has gone while its request was with a service, until the answer's head tells how many operations it held: they
+/// were done all the same, and whoever hangs up would else be charged one for all of them.
+final class DepartedClient: UpstreamClient {
+    private let limits: [LeasedBucket]
+    private weak var upstream: UpstreamConnection?
+
+    init(limits: [LeasedBucket]) { self.limits = limits }
+
+    /// The connection holds it meanwhile.
+    func wait(at upstream: UpstreamConnection, until deadline: NIODeadline, on eventLoop: any EventLoop) {
+        self.upstream = upstream
+        upstream.handOver(to: self)
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        eventLoop.scheduleTask(deadline: deadline) {
+            let client = bound.value
+            client.upstream?.abandon(for: client)
+        }
+    }
+
+    var wantsContent: Bool { false }
+    var mayBeRepeated: Bool { false }
+
+    func upstreamReady(_ connection: UpstreamConnection) {}
+
+    func upstreamAnswered(_ head: ResponseHead, bytes: UnsafeRawBufferPointer, body: UnsafeRawBufferPointer, isLast: Bool) {
+        for limit in limits where head.operations > 1 { limit.owe(head.operations - 1, now: .now()) }
+        // Of the answer itself nobody wants anything.
+        if !isLast { upstream?.abandon(for: self) }
+    }
+
+    func upstreamBody(_ body: ByteBuffer, isLast: Bool) {}
+
+    func upstreamFailed(_ failure: UpstreamFailure) {}
+}
