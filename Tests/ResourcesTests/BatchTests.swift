@@ -213,4 +213,62 @@ import Testing
             #expect(try large.faults == ["/operations out_of_range"])
         }
     }
+
+    private static func naming(_ id: String, _ place: Int) -> String {
+        #"{"op":"update","id":"\#(id)","body":{"external_id":"e\#((place + 24) % 12)"}}"#
+    }
+
+    /// What one of them gives up, the next one takes: never before.
+    @Test(arguments: [true, false])
+    func uniqueValuesGoFromHandToHandInTheOrderSent(isAtomic: Bool) async throws {
+        try await ResourceAPI.leads { api in
+            let admin = api.member()
+            var ids: [String] = []
+            for index in 0..<12 { ids.append(try await api.create(#"{"last_name":"A","external_id":"e\#(index)"}"#, as: admin).id) }
+            for round in 0..<5 {
+                // Each has the value of the one before it then; the first one's goes around.
+                var operations = [#"{"op":"update","id":"\#(ids[0])","body":{"external_id":null}}"#]
+                for index in 1..<12 {
+                    operations.append(Self.naming(ids[index], index - 1 - round))
+                }
+                operations.append(Self.naming(ids[0], 11 - round))
+                let body = #"{"atomic":\#(isAtomic),"operations":[\#(operations.joined(separator: ","))]}"#
+                let reply = try await api.send(.post, "/v1/leads/batch?fields=id", body, as: admin)
+                let statuses = try reply.json["results"]?.array?.map { $0["status"]?.integer }
+                #expect(statuses == Array(repeating: 200, count: 13), "\(reply.text)")
+            }
+            // A value that is given up too late is taken.
+            let late = #"[{"op":"create","body":{"last_name":"B","external_id":"e1"}},{"op":"delete","external_id":"e1"}]"#
+            let reply = try await api.send(.post, "/v1/leads/batch", #"{"atomic":\#(isAtomic),"operations":\#(late)}"#, as: admin)
+            if isAtomic {
+                #expect(try reply.status == 409 && reply.json["operation"] == 0, "\(reply.text)")
+            } else {
+                #expect(try reply.json["results"]?.array?.map { $0["status"]?.integer } == [409, 204])
+            }
+        }
+    }
+
+    /// Why an operation of an atomic batch fails is what it meets in its turn: what those before it have made of the record.
+    @Test(arguments: [
+        (#"{"op":"update","id":"ID","body":{"title":"t"}},{"op":"upsert","external_id":"a","version":1,"body":{"title":"u"}}"#, 412, 1),
+        (#"{"op":"update","id":"ID","body":{"title":"t"}},{"op":"delete","external_id":"a","version":1}"#, 412, 1),
+        (#"{"op":"update","id":"ID","body":{"external_id":"b"}},{"op":"upsert","external_id":"a","version":1,"body":{}}"#, 412, nil),
+        (#"{"op":"delete","id":"ID"},{"op":"upsert","external_id":"a","version":1,"body":{"title":"u"}}"#, 412, nil),
+        (#"{"op":"delete","id":"ID"},{"op":"upsert","external_id":"a","body":{"title":"u"}}"#, 422, nil),
+        (#"{"op":"delete","external_id":"a"},{"op":"update","id":"ID","body":{"title":"u"}}"#, 404, nil),
+        (#"{"op":"update","external_id":"a","body":{"external_id":null}},{"op":"update","external_id":"a","body":{}}"#, 404, nil),
+        (#"{"op":"upsert","external_id":"n","body":{"last_name":"N"}},{"op":"update","external_id":"n","version":7,"body":{}}"#, 412, 1),
+    ])
+    func anOperationOfAnAtomicBatchFailsOfWhatItMeets(operations: String, status: Int, version: Int64?) async throws {
+        try await ResourceAPI.leads { api in
+            let admin = api.member()
+            let lead = try await api.create(#"{"last_name":"A","external_id":"a"}"#, as: admin)
+            let reply = try await api.send(
+                .post, "/v1/leads/batch", #"{"atomic":true,"operations":[\#(operations.replacing("ID", with: lead.id))]}"#, as: admin)
+            #expect(reply.status == status, "\(reply.text)")
+            #expect(try reply.json["operation"] == 1)
+            #expect(try reply.json["current_version"]?.integer == version)
+            #expect(try await api.send(.get, "/v1/leads/\(lead.id)", as: admin).json["version"] == 1)
+        }
+    }
 }

@@ -93,6 +93,36 @@ import Testing
         }
     }
 
+    /// Rows that one statement restores, or restores and deletes, count once each, whether they are counted for the first time or not.
+    @Test(arguments: [true, false])
+    func rowsThatOneStatementChangesCountOnceEach(isCounted: Bool) async throws {
+        try await ResourceAPI.leads { api in
+            let (free, pro) = (api.member(limits: ["leads": 6]), api.member())
+            var ids: [String] = []
+            for index in 0..<6 { ids.append(try await api.create(#"{"last_name":"L\#(index)"}"#, as: pro).id) }
+            for id in ids[..<4] { #expect(try await api.send(.delete, "/v1/leads/\(id)", as: pro).status == 204) }
+            if isCounted { _ = try await api.send(.delete, "/v1/leads/\(api.create(#"{"last_name":"X"}"#, as: free).id)", as: free) }
+            let all: SQL = "update lead set deleted_at = null where tenant_id = \(api.tenant)"
+            let restoring: SQL = all + " and id = any (\(Array(ids[..<3]))::uuid[])"
+            _ = try await api.postgres.batch(as: free, [restoring])
+            #expect(try await count(api) == (5, 5))
+            let swap: SQL = """
+                update lead set deleted_at = case when deleted_at is null then now() end
+                where tenant_id = \(api.tenant) and id = any (\(Array(ids[2...3]))::uuid[])
+                """
+            _ = try await api.postgres.batch(as: free, [swap, swap, swap])
+            #expect(try await count(api) == (5, 5))
+            // A write of a plan without a limit has taken the counter away.
+            _ = try await api.send(.delete, "/v1/leads/\(api.create(#"{"last_name":"Y"}"#, as: pro).id)", as: pro)
+            _ = try await api.postgres.batch(as: free, [swap, swap])
+            #expect(try await count(api) == (5, 5))
+            await #expect(throws: PostgresError.self) {
+                try await api.postgres.batch(as: api.member(limits: ["leads": 5]), [all])
+            }
+            #expect(try await count(api) == (5, 5))
+        }
+    }
+
     /// Tokens of the plan before and after are in use at the same moment: whatever the order, no row is missed or counted twice.
     @Test func aPlanThatChangesUnderWritesLeavesNoWrongCount() async throws {
         try await ResourceAPI.leads { api in

@@ -145,7 +145,16 @@ import Testing
             #expect(refused.status == 409, "\(refused.text)")
             #expect(try refused.code == "conflict")
             #expect(try refused.json["detail"] == "It is still referred to: 2 ships by fleet_id.")
-            #expect(try refused.json["referring"] == [["resource": "ships", "field": "fleet_id", "count": 2]])
+            #expect(try refused.json["referring"] == [["resource": "ships", "field": "fleet_id", "count": 2, "others": false]])
+            // Of those that he may not read the caller is told that there are some, and neither how many nor which.
+            let harbour = RequestContext(
+                tenant: api.tenant, user: admin.user, role: "x",
+                permissions: PermissionSet(BuiltInRole.tenantAdmin.permissions.permissions.filter { $0.resource != .contacts }),
+                scopes: BuiltInRole.tenantAdmin.scopes, plan: "free", edge: admin.edge)
+            let told = try await api.send(.delete, "/v1/fleets/\(fleet)", as: harbour)
+            #expect(told.status == 409, "\(told.text)")
+            #expect(try told.json["detail"] == "It is still referred to: 0 ships by fleet_id and others that you may not see.")
+            #expect(try told.json["referring"] == [["resource": "ships", "field": "fleet_id", "count": 0, "others": true]])
             let stale = try await api.send(.delete, "/v1/fleets/\(fleet)", as: admin, headers: ["If-Match": "\"7\""])
             #expect(stale.status == 412)
             let batch = #"{"atomic":true,"operations":[{"op":"delete","id":"\#(fleet)"}]}"#

@@ -28,6 +28,24 @@ import Testing
         }
     }
 
+    /// The one that would close the circle is the last one sent.
+    @Test func movesOfABatchAreMadeInTheOrderSent() async throws {
+        try await ResourceAPI.accounts { api in
+            let admin = api.member()
+            for _ in 0..<5 {
+                var ids: [String] = []
+                for _ in 0..<8 { ids.append(try await api.create(#"{"name":"A"}"#, as: admin).id) }
+                let operations = ids.indices.map { index in
+                    #"{"op":"update","id":"\#(ids[index])","body":{"parent_id":"\#(ids[(index + 1) % ids.count])"}}"#
+                }
+                let reply = try await api.send(
+                    .post, "/v1/accounts/batch?fields=id", #"{"operations":[\#(operations.joined(separator: ","))]}"#, as: admin)
+                let statuses = try reply.json["results"]?.array?.map { $0["status"]?.integer }
+                #expect(statuses == Array(repeating: 200, count: 7) + [422], "\(reply.text)")
+            }
+        }
+    }
+
     @Test func aTreeHasAtMostFiftyLevels() async throws {
         try await ResourceAPI.accounts { api in
             let admin = api.member()

@@ -28,6 +28,9 @@ struct ListRequest: Sendable {
     var isWithoutNumber = false
     /// `nil` for the live records alone.
     var deleted: Deleted?
+
+    /// Of the rows found, the place of what tells that large values were left out: behind what is shown, and what a cursor is made of.
+    var lastColumn: Int { selection.count + expansions.reduce(2) { $0 + $1.columns.count } }
 }
 
 /// The order of a list: a column, then the id, both in one direction. Null comes last going up and first going down, which is

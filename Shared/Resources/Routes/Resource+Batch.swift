@@ -56,13 +56,7 @@ extension ResourceAccess {
                 }
                 return .json(body)
             } catch let failed as FailedWrite {
-                // By now it is rolled back: who has a value that one of the writes wanted is none of them.
-                switch failed.reason {
-                case let error as PostgresError:
-                    throw try await store.problem(for: error, of: writes[failed.index], as: context).inOperation(failed.index)
-                case let problem as Problem: throw problem.inOperation(failed.index)
-                default: throw failed.reason
-                }
+                throw try await store.problem(for: failed, of: writes, as: context).inOperation(failed.index)
             }
         }
     }
@@ -110,9 +104,9 @@ extension ResourceAccess {
         }
     }
 
-    /// Runs of operations that may be under way together: so many, all of one kind, none of a record that another one of them is about, and
-    /// none with a unique value of another one. What creates under a limit, or draws a number, goes one after another, so that the first
-    /// ones sent are the first ones in.
+    /// Runs of operations that may be under way together, as they come to the same in any order: so many, all of one kind, none of a record
+    /// that another one of them is about, and none that may be in another one's way otherwise (``names(of:)``). What creates under a limit, or
+    /// draws a number, goes one after another, so that the first ones sent are the first ones in.
     private func waves(_ operations: [BatchReader.Operation], as context: RequestContext) -> [Range<Int>] {
         let isLimited = definition.planLimit.map { context.limits[$0] != nil } ?? false
         let isInTurn = isLimited || definition.number != nil
@@ -146,14 +140,39 @@ extension ResourceAccess {
         }
     }
 
-    /// What the write calls its record by, or gives to it as its alone.
+    /// What the write calls its record by, or gives to it as its alone; and what stands for all others that it depends on, or that depend on
+    /// it.
     private func names(of write: Write) -> [String] {
-        let values = write.uniqueValues.map { "\($0.field.name) \($0.value)" }
+        var names = write.uniqueValues.map { "\($0.field.name) \($0.value)" }
         switch write.record {
-        case .id(let id): return values + ["id \(id)"]
-        case .external(let id): return values + ["\(ResourceDefinition.externalID.name) \(id)"]
-        case nil: return values
+        case .id(let id): names.append("id \(id)")
+        case .external(let id): names.append("\(ResourceDefinition.externalID.name) \(id)")
+        case nil: break
         }
+        switch write {
+        case .create, .restore: break
+        case .update(_, let changes, _): names += changes.flatMap(ties)
+        case .upsert: names += write.changes.filter { $0.field.name != ResourceDefinition.externalID.name }.flatMap(ties)
+        case .delete:
+            // The deletion of one may be refused for the other, or change it.
+            let isTied = definition.fields.contains { ownReference($0).map { $0 != .keep } ?? false }
+            if isTied { names.append("deletions") }
+        }
+        return names
+    }
+
+    /// A change may take away the unique value that the next one gives; and of records that are above each other each may stand in the way of
+    /// any other.
+    private func ties(_ change: Change) -> [String] {
+        if change.field.isUnique { return [change.field.name] }
+        guard ownReference(change.field) != nil else { return [] }
+        guard case .set(.text(let id)) = change.value else { return [change.field.name] }
+        return [change.field.name, "id \(id)"]
+    }
+
+    /// What deletion means for a field that refers to records of the same resource.
+    private func ownReference(_ field: Field) -> FieldKind.OnDelete? {
+        definition.target(of: field).flatMap { $0.name == definition.name ? $0.onDelete : nil }
     }
 
     /// As many as wait for each other at the database anyhow.

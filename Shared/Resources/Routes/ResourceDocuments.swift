@@ -163,7 +163,8 @@ struct ResourceDocuments: Sendable {
         else was faster; the answer then has the current version.
         """
     private static let batchText = """
-        Each operation needs the permission of its own kind and counts against the limits. With atomic, all take effect or none, and the \
+        Each operation needs the permission of its own kind and counts against the limits. They come to what they would one after another, in the \
+        order sent. With atomic, all take effect or none, and the \
         problem names the operation that failed; an upsert creates (201) or changes (200). Without atomic, each has a result of its own, and a batch that broke off goes on when it is \
         repeated with its key. A record of which a member is longer than \(ResourceStatements.largeValue) bytes is answered with id and \
         version, unless fields leaves that member out.
@@ -242,8 +243,7 @@ struct ResourceDocuments: Sendable {
     var update: Operation {
         Operation(
             id: "update\(type)", summary: "Change a \(definition.singular) (merge patch, RFC 7396)",
-            description: text("Needs \(definition.permissions.rawValue).read too, as the answer shows the record.", Self.changeText),
-            tag: definition.name,
+            description: text(Self.changeText), tag: definition.name,
             parameters: [.ifMatch, .idempotencyKey], body: reference("Patch"), bodyExample: example(.patch),
             responses: [.init(200, "The changed \(definition.singular).", schema: written)],
             errors: stateErrors + [.referenceNotFound, .alreadyExists])

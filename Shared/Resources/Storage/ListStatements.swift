@@ -140,17 +140,18 @@ struct ListStatements: Sendable {
         let rows: SQL =
             "select \(unescaped: sources), \(unescaped: cursor(request.sort, of: table)) from (\(rows(request, reading, as: context))) as \(unescaped: table)"
             + projection.joins(to: table, as: context)
-        let direction = request.sort.isDescending ? "desc" : "asc"
-        let value = request.sort.key(of: "cursor_value")
         let query = BoundedPage.query(
-            "\(names), cursor_id, cursor_value", from: rows, order: "\(value) \(direction), cursor_id \(direction)", limit: request.limit)
+            "\(names), cursor_id, cursor_value", from: rows, order: cursorOrder(request.sort), limit: request.limit)
         return reading == .all ? planned(query, request.conditions(of: shown, as: context)) : query
     }
 
-    /// How many of the rows that ``Reading/among(_:)`` looks at there are.
-    func length(_ request: ListRequest, among maximum: Int, as context: RequestContext) -> SQL {
+    /// As ``page(_:_:as:)`` among so many rows, with a last column that tells how many there were to be looked at: if fewer, the list has ended
+    /// by then. One statement, so that both are true of one moment. Where no row is found it gives one of nulls.
+    func walk(_ request: ListRequest, among maximum: Int, as context: RequestContext) -> SQL {
         let served = conditions(of: request, as: context).served
-        return "select count(*) from (" + ordered(request, served, limit: maximum, as: context) + ") as walked"
+        let walked = ordered(request, served, limit: maximum, as: context)
+        return "select found.*, walked.length from (select count(*) as length from (" + walked + ") as walked) as walked left join ("
+            + page(request, .among(maximum), as: context) + ") as found on true order by \(unescaped: cursorOrder(request.sort))"
     }
 
     private func rows(_ request: ListRequest, _ reading: Reading, as context: RequestContext) -> SQL {
@@ -276,6 +277,11 @@ struct ListStatements: Sendable {
     private func cursor(_ sort: SortOrder, of table: String? = nil) -> String {
         let prefix = table.map { "\($0)." } ?? ""
         return "\(prefix)id as cursor_id, \(prefix)\(sort.column) as cursor_value"
+    }
+
+    private func cursorOrder(_ sort: SortOrder) -> String {
+        let direction = sort.isDescending ? "desc" : "asc"
+        return "\(sort.key(of: "cursor_value")) \(direction), cursor_id \(direction)"
     }
 
     private func order(_ sort: SortOrder, of table: String? = nil, behind column: String? = nil) -> String {

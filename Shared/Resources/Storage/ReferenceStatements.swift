@@ -131,8 +131,12 @@ struct ReferenceStatements: Sendable {
         """
     }
 
-    private func count(_ reference: ResourceCatalogue.Reference, to id: SQL, as context: RequestContext, most: Int) -> SQL {
-        "(select count(*) from (" + referring(reference, to: id, as: context) + " limit \(unescaped: String(most + 1))) as counted)"
+    /// - Parameter readable: which of them count; `nil` for all.
+    private func count(
+        _ reference: ResourceCatalogue.Reference, to id: SQL, as context: RequestContext, most: Int, where readable: SQL? = nil
+    ) -> SQL {
+        "(select count(*) from (" + referring(reference, to: id, as: context) + (readable.map { " and " + $0 } ?? "")
+            + " limit \(unescaped: String(most + 1))) as counted)"
     }
 
     /// What a deletion changes beside its own record, as parts of a `with` after `written`.
@@ -154,7 +158,11 @@ struct ReferenceStatements: Sendable {
     func answers(about write: Write, as context: RequestContext) -> [SQL] {
         if isLockedFirst(write) {
             let id = id(of: write, as: context)
-            return incoming.map { count($0, to: id, as: context, most: Self.maximumCounted) }
+            return incoming.flatMap { reference in
+                [nil, reference.source.readable(by: context) ?? "true"].map {
+                    count(reference, to: id, as: context, most: Self.maximumCounted, where: $0)
+                }
+            }
         }
         return leads(of: write, as: context).map { "coalesce(" + $0.sql + ", false)" }
     }
@@ -172,17 +180,22 @@ struct ReferenceStatements: Sendable {
         return faults.first.map { Problem(.referenceNotFound, $0.detail, faults: faults) }
     }
 
+    /// Whoever's records refer to it, it is not deleted; counted are those that the caller may read, and of the others it is told that there are
+    /// some.
     private func refusal(counts: PostgresRow, from first: Int) throws -> Problem? {
         var reasons: [String] = []
         var members: [JSON] = []
         for (index, reference) in incoming.enumerated() {
-            let count = try counts.decode(first + index, as: Int.self)
-            guard count > (reference.onDelete == .refuse ? 0 : Self.maximumCleared) else { continue }
+            let all = try counts.decode(first + 2 * index, as: Int.self)
+            let count = try counts.decode(first + 2 * index + 1, as: Int.self)
+            guard all > (reference.onDelete == .refuse ? 0 : Self.maximumCleared) else { continue }
             let shown = count > Self.maximumCounted ? "more than \(Self.maximumCounted)" : String(count)
-            reasons.append("\(shown) \(count == 1 ? reference.source.singular : reference.source.name) by \(reference.field.name)")
+            let names = count == 1 ? reference.source.singular : reference.source.name
+            let others = all > count ? " and others that you may not see" : ""
+            reasons.append("\(shown) \(names) by \(reference.field.name)\(others)")
             members.append([
                 "resource": .string(reference.source.name), "field": .string(reference.field.name),
-                "count": .number(min(count, Self.maximumCounted)),
+                "count": .number(min(count, Self.maximumCounted)), "others": .bool(all > count),
             ])
         }
         if reasons.isEmpty { return nil }

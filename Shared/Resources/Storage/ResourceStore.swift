@@ -20,8 +20,8 @@ struct Written: Sendable {
 /// One of several writes has failed, and with it all of them.
 struct FailedWrite: Error {
     var index: Int
-    /// A ``PostgresError`` or a ``Problem``.
-    var reason: any Error
+    /// `nil` when it found no row that it is for.
+    var error: PostgresError?
 }
 
 /// Reads and writes the records of one resource, each in one round trip. Takes what is checked already and authorizes nothing;
@@ -76,11 +76,11 @@ struct ResourceStore: Sendable {
             rest.isWithoutNumber = request.number != nil
             rest.limit = max(1, request.limit - (first == nil ? 0 : 1))
             var (rows, reading) = try await find(rest, as: context)
-            let last = request.selection.count + request.expansions.reduce(2) { $0 + $1.columns.count }
+            let last = request.lastColumn
             var hasMore = rows.count > rest.limit
             if try rows.contains(where: { try $0.decode(last) }) {
                 let bounded = lists.boundedPage(rest, reading, as: context)
-                rows = try await postgres.batch(as: context, pace: reading == .inOrder ? .short : .long, [bounded])[0]
+                rows = Array(try await postgres.batch(as: context, pace: reading == .inOrder ? .short : .long, [bounded])[0])
                 hasMore = try rows.last?.decode(last) ?? false
             }
             var shown = Array(rows.prefix(rest.limit))
@@ -106,27 +106,27 @@ struct ResourceStore: Sendable {
     /// Where the index of the list's order does not serve every condition, it is walked a little way. A page that is full by then, or
     /// a list that has ended, is the answer. If some were found, the rest is likely to be not far; if hardly any, those that there
     /// are at all are looked for by what makes them rare. Only the first look is sure to be short.
-    private func find(_ request: ListRequest, as context: RequestContext) async throws -> (rows: PostgresResult, ListStatements.Reading) {
-        if lists.isKeyed(request) { return (try await postgres.batch(as: context, [lists.page(request, .all, as: context)])[0], .all) }
-        if lists.isInOrder(request, as: context) {
-            return (try await postgres.batch(as: context, [lists.page(request, .inOrder, as: context)])[0], .inOrder)
+    private func find(_ request: ListRequest, as context: RequestContext) async throws -> (rows: [PostgresRow], ListStatements.Reading) {
+        func rows(_ reading: ListStatements.Reading, _ pace: PostgresClient.Pace = .short) async throws -> [PostgresRow] {
+            Array(try await postgres.batch(as: context, pace: pace, [lists.page(request, reading, as: context)])[0])
         }
+        if lists.isKeyed(request) { return (try await rows(.all), .all) }
+        if lists.isInOrder(request, as: context) { return (try await rows(.inOrder), .inOrder) }
+        let last = request.lastColumn
         var look = Self.looks.first
         var pace = PostgresClient.Pace.short
         while let length = look {
-            let reading = ListStatements.Reading.among(length)
-            let results = try await postgres.batch(
-                as: context, pace: pace,
-                // The length first: of a list that had ended by then, the page after it shows all.
-                [lists.length(request, among: length, as: context), lists.page(request, reading, as: context)])
-            let found = results[1].count
-            if try found > request.limit || results[0][0].decode(0, as: Int.self) < length { return (results[1], reading) }
+            let walk = try await postgres.batch(as: context, pace: pace, [lists.walk(request, among: length, as: context)])[0]
+            let isEmpty = try walk[0].decode(last - 2, as: RecordID?.self) == nil
+            let found = isEmpty ? 0 : walk.count
+            if found > request.limit { return (Array(walk), .among(length)) }
+            if try walk[0].decode(last + 1, as: Int.self) < length { return (isEmpty ? [] : Array(walk), .all) }
             // Twice as far as it should be, as rows are not spread evenly; and where so few are found that this would be too far, not at all.
             let needed = 2 * length * (request.limit + 1) / max(found, 1)
             look = found < Self.fewest || pace == .long ? nil : Self.looks.first { $0 >= needed }
             pace = .long
         }
-        return (try await postgres.batch(as: context, pace: .long, [lists.page(request, .all, as: context)])[0], .all)
+        return (try await rows(.all, .long), .all)
     }
 
     /// How many rows are looked at in the list's order: first, and at most when that was promising.
@@ -215,7 +215,8 @@ struct ResourceStore: Sendable {
         if let row { return try written(row, by: write, as: context, shape) }
         return try await answering { () async throws -> Written in
             if let written = try await unchanged(write, as: context, key: key, shape) { return written }
-            if let problem = try await problem(for: write, as: context, mayRepeat: attempts > 1) { throw problem }
+            let reason = try await problem(for: write, as: context, mayRepeat: attempts > 1) { try await postgres.batch(as: context, $0) }
+            if let reason { throw reason }
             // As wanted when the write came, and changed by somebody else before it was read: the write is tried again.
             return try await perform(write, as: context, key: key, shape: shape, attempts: attempts - 1)
         }
@@ -229,10 +230,12 @@ struct ResourceStore: Sendable {
     }
 
     /// Why the write found no row; `nil` when it would find one now, and may be tried again.
-    private func problem(for write: Write, as context: RequestContext, mayRepeat: Bool) async throws -> Problem? {
+    private func problem(
+        for write: Write, as context: RequestContext, mayRepeat: Bool, asking ask: ([SQL]) async throws -> [PostgresResult]
+    ) async throws -> Problem? {
         var questions = write.record.map { [statements.state(of: $0, as: context)] } ?? []
         if case .upsert(let upsert) = write { questions.append(statements.isTaken(upsert.externalID, as: context)) }
-        let answers = questions.isEmpty ? [] : try await postgres.batch(as: context, questions)
+        let answers = questions.isEmpty ? [] : try await ask(questions)
         let version = try answers.first?.first?.decode(0, as: Int64.self)
         let isDeleted = try answers.first?.first?.decode(1, as: Bool.self)
         if case .upsert(let upsert) = write,
@@ -245,7 +248,7 @@ struct ResourceStore: Sendable {
             return failures.problem(for: write, version: version, isDeleted: isDeleted)
         }
         if let question = statements.conditions.question(of: effect, as: context) {
-            let answer = try await postgres.batch(as: context, [question])[0]
+            let answer = try await ask([question])[0]
             if let refusal = try statements.conditions.refusal(of: effect, answer: answer, as: context) { return refusal }
         }
         return mayRepeat ? nil : WriteFailures.raced
@@ -257,7 +260,7 @@ struct ResourceStore: Sendable {
     }
 
     /// What the failure of the database means, with the record that has the value which the write wanted.
-    func problem(for error: PostgresError, of write: Write, as context: RequestContext) async throws -> Problem {
+    private func problem(for error: PostgresError, of write: Write, as context: RequestContext) async throws -> Problem {
         guard let field = failures.takenField(error), context.permissions.contains(Permission(view.definition.permissions, .read)),
             let question = statements.holder(of: field, wantedBy: write, as: context)
         else { return failures.problem(for: error, as: context) }
@@ -265,92 +268,69 @@ struct ResourceStore: Sendable {
         return failures.taken(field, by: try holder?.decode(0), underlying: error)
     }
 
-    /// Runs the writes inside a transaction that is decided elsewhere, in one round trip.
+    /// Runs the writes inside a transaction that is decided elsewhere, in the order given and in one round trip.
     ///
-    /// The unique values that they give are locked first, then the rows that they are about, in the order of their ids, before the counters
-    /// of limits and numbers: so two transactions do not wait for each other in a circle, whatever the order of their writes.
-    /// - Throws: ``FailedWrite`` with what one of the writes failed of; the transaction can only be rolled back.
+    /// The unique values that they give are locked first, then the rows that they are about, in the order of their ids: so two transactions do not
+    /// wait for each other in a circle, whatever the order of their writes.
+    /// - Throws: ``FailedWrite``, whose reason is told by ``problem(for:of:as:)``; the transaction can only be rolled back.
     func perform(
         _ writes: [Write], as context: RequestContext, in transaction: borrowing PostgresTransaction, columns: [Column]
     ) async throws -> [Written] {
-        let order = Self.order(of: writes)
-        let locks =
-            (statements.locks(of: writes, as: context).map { [$0] } ?? [])
-            + [statements.lock(Set(writes.compactMap(\.record)), as: context)]
+        let locks = locks(for: writes, as: context)
         let results: [PostgresResult]
         do {
-            results = try await transaction.batch(locks + order.map { statements.writeOrRead(writes[$0], as: context) })
+            results = try await transaction.batch(locks + writes.map { statements.writeOrRead($0, as: context) })
         } catch let error as PostgresError {
             guard let index = error.statementIndex, index >= locks.count else { throw error }
-            throw FailedWrite(index: order[index - locks.count], reason: error)
+            throw FailedWrite(index: index - locks.count, error: error)
         }
-        let shape = Shape.bounded(columns)
-        var written: [Written?] = Array(repeating: nil, count: writes.count)
-        for (result, index) in zip(results.dropFirst(locks.count), order) {
-            written[index] = try result.first.map { try self.written($0, by: writes[index], as: context, shape) }
+        return try zip(writes.indices, results.dropFirst(locks.count)).map { index, result in
+            guard let row = result.first else { throw FailedWrite(index: index) }
+            return try written(row, by: writes[index], as: context, .bounded(columns))
         }
-        if let index = written.firstIndex(where: { $0 == nil }) {
-            let states = results[locks.count - 1]
-            let write = try effective(writes[index], isThere: row(of: writes[index].record, among: states) != nil)
-            var refusal: Problem?
-            if let write, let question = statements.conditions.question(of: write, as: context) {
-                refusal = try statements.conditions.refusal(of: write, answer: try await transaction.query(question), as: context)
+    }
+
+    /// The last of them tells the states of the rows that are there.
+    private func locks(for writes: [Write], as context: RequestContext) -> [SQL] {
+        (statements.locks(of: writes, as: context).map { [$0] } ?? []) + [statements.lock(Set(writes.compactMap(\.record)), as: context)]
+    }
+
+    /// Why one of several writes has failed, after the transaction was rolled back: so who has a value that it wanted is none of them. What it met
+    /// in its turn is seen by running those before it once more, which are rolled back too.
+    func problem(for failed: FailedWrite, of writes: [Write], as context: RequestContext) async throws -> Problem {
+        let write = writes[failed.index]
+        if let error = failed.error { return try await problem(for: error, of: write, as: context) }
+        do {
+            let locks = locks(for: writes, as: context)
+            return try await postgres.transaction(as: context) { transaction in
+                let earlier = try await transaction.batch(
+                    locks + writes[..<failed.index].map { statements.writeOrRead($0, as: context) })
+                let problem = try await problem(for: write, as: context, mayRepeat: false) { try await transaction.batch($0) }
+                throw MetInTurn(problem: try told(problem ?? WriteFailures.raced, for: write, from: earlier[locks.count - 1]))
             }
-            throw FailedWrite(index: index, reason: try problem(for: index, of: writes, states: states, refusal: refusal))
+        } catch let met as MetInTurn {
+            return met.problem
+        } catch let error as PostgresError {
+            // Those before it went through a moment ago.
+            return error.statementIndex == nil ? error.problem : WriteFailures.raced
         }
-        return written.compactMap(\.self)
     }
 
-    /// In which order several writes of a transaction run: those of rows that are there, then what may create and what is about records
-    /// that come about so. So places that are given up are there for what is new.
-    private static func order(of writes: [Write]) -> [Int] {
-        // An upsert and a write by id may be about one record, which nobody knows before they run.
-        let hasUpsert = writes.contains { if case .upsert = $0 { true } else { false } }
-        let isByID = writes.contains { if case .id = $0.record { true } else { false } }
-        if hasUpsert, isByID { return Array(writes.indices) }
-        var isLate: [Bool] = []
-        var created: Set<RecordKey> = []
-        for write in writes {
-            let isAboutCreated = write.record.map(created.contains) ?? false
-            isLate.append(write.mayCreate || isAboutCreated)
-            guard write.mayCreate || isAboutCreated else { continue }
-            for (field, value) in write.uniqueValues where field.name == ResourceDefinition.externalID.name {
-                created.insert(.external(value))
-            }
-        }
-        return writes.indices.filter { !isLate[$0] } + writes.indices.filter { isLate[$0] }
+    private struct MetInTurn: Error {
+        var problem: Problem
     }
 
-    /// Why a write found no row, by the states from before all of them: those are what is there after the rollback.
-    ///
-    /// - Parameter refusal: which of its conditions did not hold, if it was that.
-    private func problem(for index: Int, of writes: [Write], states: PostgresResult, refusal: Problem?) throws -> Problem {
-        let write = writes[index]
-        if case .create = write { return refusal ?? WriteFailures.raced }
-        let row = try row(of: write.record, among: states)
-        if case .upsert(let upsert) = write {
-            // Nobody else has come before it, so if it is not refused somebody's record has the external id.
-            return try failures.problem(for: upsert, version: row?.decode(1), isTaken: refusal == nil) ?? refusal ?? WriteFailures.raced
-        }
-        let isDeletedBefore = try writes[..<index].contains { earlier in
-            guard case .delete(let record, _) = earlier, let row else { return false }
-            return try self.row(of: record, among: states)?.decode(0, as: RecordID.self) == row.decode(0, as: RecordID.self)
-        }
-        guard !isDeletedBefore, let row else { return .notFound }
-        let (version, isDeleted) = (try row.decode(1, as: Int64.self), try row.decode(2, as: Bool.self))
-        if let refusal, write.isAsWanted(version: version, isDeleted: isDeleted) { return refusal }
-        return failures.problem(for: write, version: version, isDeleted: isDeleted)
-    }
-
-    /// The state of the record, if it is there for the caller.
-    private func row(of record: RecordKey?, among states: PostgresResult) throws -> PostgresRow? {
-        try states.first { row in
-            switch record {
+    /// The version that is told is the one that is there after the rollback.
+    private func told(_ problem: Problem, for write: Write, from states: PostgresResult) throws -> Problem {
+        guard problem.members.contains(where: { $0.name == "current_version" }) else { return problem }
+        let row = try states.first { row in
+            switch write.record {
             case .id(let id): try row.decode(0, as: RecordID.self) == id
             case .external(let id): try row.text(3) == id && !row.decode(2, as: Bool.self)
             case nil: false
             }
         }
+        return try row.map { failures.mismatch(try $0.decode(1)) } ?? problem
     }
 
     private func written(_ row: PostgresRow, by write: Write, as context: RequestContext, _ shape: Shape) throws -> Written {

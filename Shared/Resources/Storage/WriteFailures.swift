@@ -90,7 +90,7 @@ struct WriteFailures: Sendable {
         }
     }
 
-    private func mismatch(_ version: Int64) -> Problem {
+    func mismatch(_ version: Int64) -> Problem {
         Problem(.versionMismatch, "The \(definition.singular) has version \(version).", members: [("current_version", .number(version))])
     }
 

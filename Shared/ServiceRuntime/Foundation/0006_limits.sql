@@ -24,16 +24,19 @@ execute format($f$
 -- - Without a limit (another plan, or a migration) nothing is counted, so the row goes, and a later limit counts anew. Such writers
 --   share the lock: they do not wait for each other, and whoever counts waits for them.
 -- The statements see what was committed while they waited, as the function is volatile and transactions are read committed.
-create function %1$I.count_live(target regclass, limit_name text, tenant uuid, change bigint) returns void language plpgsql volatile as $$
+--
+-- Returns whether it has counted the rows themselves, all that the statement has changed among them.
+create function %1$I.count_live(target regclass, limit_name text, tenant uuid, change bigint) returns boolean language plpgsql volatile as $$
 declare
     maximum bigint := substring(current_setting('app.limits', true) from '(?:^|&)' || limit_name || '=([0-9]+)')::bigint;
     lock bigint := hashtextextended(limit_name || tenant, 0);
     total bigint;
+    is_counted boolean := false;
 begin
     if maximum is null then
         perform pg_advisory_xact_lock_shared(lock);
         delete from %1$I.limit_counter where tenant_id = tenant and name = limit_name;
-        return;
+        return false;
     end if;
     update %1$I.limit_counter set live = live + change where tenant_id = tenant and name = limit_name returning live into total;
     if not found then
@@ -44,11 +47,13 @@ begin
             execute format('select count(*) from (select from %%s where tenant_id = $1 and deleted_at is null limit $2) as live', target)
                 into total using tenant, maximum + 1;
             insert into %1$I.limit_counter (tenant_id, name, live) values (tenant, limit_name, total);
+            is_counted := true;
         end if;
     end if;
     if change > 0 and total > maximum then
         raise exception 'plan limit reached' using errcode = 'MR001', constraint = 'plan_limit_' || limit_name;
     end if;
+    return is_counted;
 end
 $$;
 
@@ -71,12 +76,18 @@ begin
 end
 $$;
 
--- Counts a row that was deleted, restored or erased.
+-- Counts a row that was deleted, restored or erased. Of a statement that restores many rows the first one may count all of them; the
+-- others are told so by a setting, which the end of the statement clears.
 create function %1$I.enforce_limit_of_change() returns trigger language plpgsql volatile as $$
 begin
-    if tg_op = 'UPDATE' and new.deleted_at is null then
-        perform %1$I.count_live(tg_relid, tg_argv[0], new.tenant_id, 1);
-    else
+    if tg_level = 'STATEMENT' then
+        if current_setting('app.counted', true) <> '' then perform set_config('app.counted', '', true); end if;
+    elsif tg_op = 'UPDATE' and new.deleted_at is null then
+        if current_setting('app.counted', true) = tg_argv[0] || new.tenant_id then return null; end if;
+        if %1$I.count_live(tg_relid, tg_argv[0], new.tenant_id, 1) then
+            perform set_config('app.counted', tg_argv[0] || new.tenant_id, true);
+        end if;
+    elsif tg_op = 'DELETE' or current_setting('app.counted', true) is distinct from tg_argv[0] || old.tenant_id then
         perform %1$I.count_live(tg_relid, tg_argv[0], old.tenant_id, -1);
     end if;
     return null;
@@ -96,6 +107,10 @@ begin
     execute format(
         'create trigger plan_limit_change after update of deleted_at on %s for each row '
         'when ((old.deleted_at is null) <> (new.deleted_at is null)) execute function enforce_limit_of_change(%L)',
+        target, limit_name);
+    execute format(
+        'create trigger plan_limit_change_end after update of deleted_at on %s for each statement '
+        'execute function enforce_limit_of_change(%L)',
         target, limit_name);
     execute format(
         'create trigger plan_limit_erase after delete on %s for each row '
