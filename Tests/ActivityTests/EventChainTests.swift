@@ -117,17 +117,42 @@ extension EventChain {
         #expect(EventChain.Seal("1").salt.count == 16)
     }
 
-    @Test func aGapIsToldUntilTheMissingEventHasCome() {
+    @Test(arguments: [false, true])
+    func aGapIsToldUntilTheMissingEventHasCome(isErased: Bool) throws {
         let missing = EventID()
+        let gap = try #require(EventChain.gapID(of: missing.description).flatMap { EventID($0) })
         var export = Export()
         export.append(payload: "{}")
-        export.append(Event.gap, payload: #"{"event_id":"\#(missing)","action":"lead.updated","resource":"lead","reason":"422 x"}"#)
+        export.append(
+            Event.gap, payload: #"{"event_id":"\#(missing)","action":"lead.updated","resource":"lead","reason":"422 x"}"#, id: gap,
+            isErased: isErased)
+        export.append(payload: "{}")
         let report = EventChain.verify(export.whole)
         #expect(report.fault == nil)
-        #expect(report.gaps.map(\.event) == [missing.description])
-        #expect(report.gaps.first?.text.contains("lead.updated of lead") == true)
+        #expect(report.gaps.map(\.id) == [gap.description])
+        #expect(report.gaps.first?.text.contains(isErased ? "has been erased" : "lead.updated of lead") == true)
         export.append("lead.updated", payload: "{}", id: missing)
         #expect(EventChain.verify(export.whole).gaps == [])
+    }
+
+    /// Goal: an export whose last entries were taken off, and that was given another last line, does not pass for whole.
+    @Test func anEntryThatIsKnownFromElsewhereMustBeThere() {
+        var export = Export()
+        for number in 1...3 { export.append(payload: #"{"a":\#(number)}"#) }
+        let head = EventChain.verify(export.whole).last
+        var shorter = Export()
+        for number in 1...2 { shorter.append(payload: #"{"a":\#(number)}"#) }
+        func fault(_ lines: [[UInt8]], after start: EventChain.Position = .start) -> String? {
+            var verifier = EventChain.Verifier(after: start, upTo: head)
+            for line in lines where !verifier.read(line) { break }
+            return verifier.finish().fault
+        }
+        #expect(fault(export.whole) == nil)
+        #expect(EventChain.verify(shorter.whole).fault == nil)
+        #expect(fault(shorter.whole)?.contains("entry 3 with the hash \(head.hash) is not among them") == true)
+        // Where an export begins after it, it was among those before.
+        export.append(payload: "{}")
+        #expect(fault(export.whole) == nil)
     }
 
     @Test func anEventKeepsItsBytesOnTheWay() throws {

@@ -50,6 +50,7 @@ import Testing
             let rows = try await database.query([
                 """
                 select sequence = 8 as is_in_place, kind, gap.payload ->> 'event_id' = dead.event_id::text as is_named,
+                    gap.id = crm.gap_id(dead.event_id) as is_paired, gap.id::text as id, dead.event_id::text as event_id,
                     gap.payload ->> 'action' as action, gap.payload ->> 'reason' as reason,
                     gap.payload ->> 'payload_sha256' = encode(sha256(dead.payload::text::bytea), 'hex') as is_digest
                 from activity.event as gap cross join crm.outbox_dead_letter as dead
@@ -58,7 +59,8 @@ import Testing
             ])[0]
             let gap = try #require(rows.first)
             #expect(rows.count == 1)
-            for name in ["is_in_place", "is_named", "is_digest"] { #expect(try gap.decode(name, as: Bool.self), "\(name)") }
+            #expect(try EventChain.gapID(of: gap.decode("event_id")) == gap.decode("id", as: String.self))
+            for name in ["is_in_place", "is_named", "is_digest", "is_paired"] { #expect(try gap.decode(name, as: Bool.self), "\(name)") }
             #expect(try gap.decode("kind", as: String.self) == "audit.gap")
             #expect(try gap.decode("action", as: String.self) == "lead.updated")
             #expect(try gap.decode("reason", as: String.self) == "400 invalid_json")

@@ -68,8 +68,9 @@ struct AuditRoutes: Sendable {
                 Operation(
                     id: "exportAudit", summary: "Export the trail with its hash chain (NDJSON, oldest first)",
                     description: """
-                        Whoever keeps the file can prove that nothing was changed or left out: martlet-activity verify recomputes the chain \
-                        without a server. The last line says how many entries there are and the hash of the last: a file without it is not whole.
+                        Whoever keeps the file can prove that nothing in it was changed or left out: martlet-activity verify recomputes the \
+                        chain without a server. The last line says how many entries there are and the hash of the last: a file without it is \
+                        not whole. That nothing was taken off its end is proved by an entry noted elsewhere, such as the newest of GET /v1/audit.
                         """,
                     tag: "audit",
                     parameters: [

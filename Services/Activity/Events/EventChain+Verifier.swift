@@ -19,8 +19,8 @@ extension EventChain {
     /// An entry that stands for an event which is missing.
     public struct Gap: Sendable, Equatable {
         public var sequence: Int64
-        /// The id of the event that is missing; `nil` when the entry's payload was erased.
-        public var event: String?
+        /// Its own id, which is made from that of the event that is missing (``EventChain/gapID(of:)``).
+        public var id: String
         /// What is missing and why, for people.
         public var text: String
     }
@@ -30,12 +30,19 @@ extension EventChain {
     public struct Verifier: Sendable {
         public private(set) var report: Report
         private let start: Position
+        private let head: Position?
         private var line = 0
         private var isEnded = false
+        private var isHeadFound: Bool
 
-        /// - Parameter start: the last entry of what was checked before, where an export begins later than at the first.
-        public init(after start: Position = .start) {
+        /// - Parameters:
+        ///   - start: the last entry of what was checked before, where an export begins later than at the first.
+        ///   - head: an entry that is known to be there, from elsewhere: whoever can write the file can write its end too, and nothing else
+        ///     shows that the last entries were taken off.
+        public init(after start: Position = .start, upTo head: Position? = nil) {
             self.start = start
+            self.head = head
+            isHeadFound = head == start
             report = Report(last: start)
         }
 
@@ -62,6 +69,10 @@ extension EventChain {
         /// - Returns: what was found.
         public mutating func finish() -> Report {
             if report.fault == nil, !isEnded { report.fault = "line \(line + 1): the end is missing, so entries may be" }
+            if report.fault == nil, let head, !isHeadFound {
+                report.fault =
+                    "entry \(head.sequence) with the hash \(head.hash) is not among them: entries were taken off, or they are others"
+            }
             return report
         }
 
@@ -81,11 +92,13 @@ extension EventChain {
             }
             report.entries += 1
             report.last = Position(sequence: sequence, hash: parts.hash)
-            let id = header["id"]?.string
-            report.gaps.removeAll { $0.event == id }
+            if report.last == head { isHeadFound = true }
+            let id = header["id"]?.string ?? ""
             if header["action"]?.string == Event.gap {
                 let details = parts.salt == nil ? nil : try? JSONParser.parse(Array(parts.payload))
-                report.gaps.append(Gap(sequence: sequence, details: details ?? .null))
+                report.gaps.append(Gap(sequence: sequence, id: id, details: details))
+            } else if !report.gaps.isEmpty, let gap = EventChain.gapID(of: id) {
+                report.gaps.removeAll { $0.id == gap }
             }
             return nil
         }
@@ -141,13 +154,13 @@ extension EventChain {
 }
 
 extension EventChain.Gap {
-    fileprivate init(sequence: Int64, details: JSON) {
-        func detail(_ name: String) -> String { details[name]?.string ?? "?" }
-        self.init(
-            sequence: sequence, event: details["event_id"]?.string,
-            text: """
-                event \(detail("event_id")), \(detail("action")) of \(detail("resource")) \(detail("resource_id")) by \(detail("actor")) \
-                at \(detail("occurred_at")), was refused: \(detail("reason"))
-                """)
+    /// - Parameter details: the entry's payload; `nil` when it was erased.
+    fileprivate init(sequence: Int64, id: String, details: JSON?) {
+        func detail(_ name: String) -> String { details?[name]?.string ?? "?" }
+        let text = """
+            event \(detail("event_id")), \(detail("action")) of \(detail("resource")) \(detail("resource_id")) by \(detail("actor")) \
+            at \(detail("occurred_at")), was refused: \(detail("reason"))
+            """
+        self.init(sequence: sequence, id: id, text: details == nil ? "what it was has been erased" : text)
     }
 }

@@ -63,6 +63,19 @@ public enum EventChain {
         }
     }
 
+    /// The id of the entry `audit.gap` that stands for an event, as `gap_id` of each service makes it (Foundation/0004_relay.sql); `nil` for what is
+    /// no id.
+    public static func gapID(of event: String) -> String? {
+        guard let event = EventID(event) else { return nil }
+        var digits = Array(Hex.encode(Array(SHA256.hash(data: Array("\(Event.gap) \(event)".utf8)).prefix(16))).utf8)
+        digits[12] = UInt8(ascii: "8")
+        digits[16] = UInt8(ascii: "8")
+        let text = String(decoding: digits, as: UTF8.self)
+        return EventID(
+            [text.prefix(8), text.dropFirst(8).prefix(4), text.dropFirst(12).prefix(4), text.dropFirst(16).prefix(4), text.dropFirst(20)]
+                .joined(separator: "-"))?.description
+    }
+
     static func hash(ofHeader bytes: some Sequence<UInt8>) -> String { Hex.encode(SHA256.hash(data: Array(bytes))) }
 
     /// An entry as a line of the export, without its line end. An erased payload and its salt are `nil`.

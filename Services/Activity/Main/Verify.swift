@@ -17,12 +17,19 @@ struct Verify: ParsableCommand {
         transform: Position.parse)
     var from: EventChain.Position = .start
 
+    @Option(
+        help: ArgumentHelp(
+            "An entry that must be among them, as GET /v1/audit showed it last: nothing in a file tells that its end was taken off.",
+            valueName: "sequence:hash"),
+        transform: Position.parse)
+    var holds: EventChain.Position?
+
     func run() throws {
         guard let input = fopen(file, "r") else {
             throw ValidationError("cannot read \(file): \(String(cString: strerror(errno)))")
         }
         defer { fclose(input) }
-        var verifier = EventChain.Verifier(after: from)
+        var verifier = EventChain.Verifier(after: from, upTo: holds)
         var line: UnsafeMutablePointer<CChar>?
         var capacity = 0
         defer { free(line) }

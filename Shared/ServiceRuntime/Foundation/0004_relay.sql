@@ -19,6 +19,14 @@ do $$ begin
 end $$;
 
 do $do$ begin
+    -- The id of the gap that stands for an event, made from the event's own: whoever reads both knows that they belong together, also when
+    -- what the gap says was erased. It has the form of a UUIDv8.
+    execute $f$
+        create function gap_id(event uuid) returns uuid language sql stable as $$
+            select overlay(overlay(encode(substr(sha256(convert_to('audit.gap ' || event::text, 'UTF8')), 1, 16), 'hex')
+                placing '8' from 13) placing '8' from 17)::uuid
+        $$
+    $f$;
     -- Moves a refused event out of the way of the others. In its place, under its id, comes an event `audit.gap` of the same record that
     -- says what is missing, so that the trail shows the loss. A gap that is refused too leaves none. Returns the gap; nothing, and does
     -- nothing, when another has taken the relay's lease.
@@ -35,9 +43,9 @@ do $do$ begin
                 select id, event_id, tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, occurred_at, lane, refusal
                 from refused where type <> 'audit.gap'
             )
-            insert into %1$I.outbox (id, tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, lane)
+            insert into %1$I.outbox (id, event_id, tenant_id, aggregatetype, aggregateid, type, payload, actor, request_id, lane)
             overriding system value
-            select id, tenant_id, aggregatetype, aggregateid, 'audit.gap', jsonb_build_object(
+            select id, %1$I.gap_id(event_id), tenant_id, aggregatetype, aggregateid, 'audit.gap', jsonb_build_object(
                     'event_id', event_id, 'action', type, 'resource', aggregatetype, 'resource_id', aggregateid, 'actor', actor,
                     'occurred_at', %1$I.rfc3339(occurred_at), 'reason', refusal,
                     'payload_sha256', encode(sha256(convert_to(payload::text, 'UTF8')), 'hex')),
