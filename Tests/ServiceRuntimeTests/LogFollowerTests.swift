@@ -42,6 +42,11 @@ import Testing
             try await tell(kind, tenant, user, #"{"before":{},"after":{"version":\#(version)\#(after)}}"#)
         }
 
+        /// As one that has followed the log since there are members: there is nobody to be asked for.
+        func beginAtItsBeginning() async throws {
+            try await database.query(in: .crm, ["update log_follower set format = \(LogCopy.members.format)"])
+        }
+
         func follow(_ body: @escaping @Sendable (RunningService) async throws -> Void) async throws {
             let settings = ["MARTLET_WORKERS": "true", "MARTLET_ACTIVITY_URL": activity.url]
             try await RunningService.run(CRM.definition, on: database, settings: settings, body)
@@ -68,7 +73,9 @@ import Testing
     private func run(_ body: @escaping @Sendable (Log) async throws -> Void) async throws {
         try await TestDatabase.run([CRM.definition, Activity.definition]) { database in
             try await RunningService.run(Activity.definition, on: database) { activity in
-                try await body(Log(activity: activity, database: database))
+                let log = Log(activity: activity, database: database)
+                try await log.beginAtItsBeginning()
+                try await body(log)
             }
         }
     }
@@ -132,9 +139,12 @@ import Testing
                 try await eventually("all was followed") { try await log.position() == 12 }
                 #expect(
                     try await log.copies() == [
-                        "N0 sales active 1 0", "N1 sales active 1 0", "N2 manager active 2 0", "N3 sales active 1 0", "N4 sales active 1 0",
-                        "N5 support active 2 0",
+                        "N0 sales active 1 0", "N2 manager active 2 0", "N5 support active 2 0",
                     ])
+                // What was known of the others may be what they have lost, and is not kept.
+                #expect(
+                    try await Set(log.lines("select record_id from crm.followed_doubt"))
+                        == Set([1, 3, 4].map { users[$0].description }))
                 let reasons = try await log.lines(
                     "select position || ' ' || kind || ' ' || reason from crm.followed_dead_letter order by position")
                 #expect(reasons.map { $0.prefix { $0 != " " } } == ["7", "9", "10", "11"])
@@ -150,18 +160,107 @@ import Testing
         }
     }
 
-    /// A release whose copies are of another form makes them anew, and so does a log that is not the one that was followed.
-    @Test func copiesAreMadeAnewForAnotherFormOrLog() async throws {
-        try await run { log in
-            let (tenant, ada) = (TenantID(), UserID())
-            try await log.created(tenant, ada)
-            try await log.follow { _ in try await eventually("it is copied") { try await log.copies().count == 1 } }
-            for change: SQL in ["update crm.log_follower set format = 7", "update crm.log_follower set position = 900"] {
-                try await log.database.query(in: .crm, ["delete from member_copy", change])
-                try await log.follow { _ in
-                    try await eventually("it is copied again") { try await log.copies() == ["Ada sales active 1 0"] }
-                    #expect(try await log.position() == 1)
+    /// The log beside a tenant service that knows its members.
+    private func runBesideOwner(_ body: @escaping @Sendable (Log, _ owner: RunningService) async throws -> Void) async throws {
+        try await TestDatabase.run([TenantService.definition, CRM.definition, Activity.definition]) { database in
+            try await RunningService.run(Activity.definition, on: database) { activity in
+                try await RunningService.run(TenantService.definition, on: database) { owner in
+                    try await body(Log(activity: activity, database: database), owner)
                 }
+            }
+        }
+    }
+
+    /// Makes members of a tenant as they are by now, without a word in the log.
+    private static func hold(_ log: Log, _ tenant: TenantID, _ members: [(id: UserID, name: String, version: Int)]) async throws {
+        var statements: [SQL] = [
+            """
+            insert into tenant (tenant_id, name, slug, created_by, updated_by)
+            values (\(tenant), 'Acme', \("t-" + tenant.description.suffix(12)), \(UserID()), \(UserID()))
+            """
+        ]
+        for member in members {
+            statements.append(
+                """
+                insert into member (tenant_id, user_id, email, name, role, version, created_by, updated_by)
+                values (\(tenant), \(member.id), 'a@b.test', \(member.name), 'support', \(member.version), \(UserID()), \(UserID()))
+                """)
+        }
+        try await log.database.query(in: .tenant, statements)
+    }
+
+    /// Goal: copies that are renewed (those of another form, of another log, and the first ones) show nothing that has been, at no moment.
+    /// Method: the log tells of a member's beginnings; everything that is written to the copies is noted down.
+    @Test(arguments: ["format = 0, position = 0", "format = 7, position = 2", "position = 900"])
+    func renewedCopiesShowNothingThatHasBeen(state: String) async throws {
+        try await runBesideOwner { log, owner in
+            let (tenant, ada, ben, gone) = (TenantID(), UserID(), UserID(), UserID())
+            let team = TeamID()
+            try await log.created(tenant, ada, teams: [team])
+            try await log.updated(tenant, ada, version: 2, #","role":"super_admin""#)
+            try await Self.hold(log, tenant, [(ada, "Ada", 3), (ben, "Ben", 1)])
+            // Copies of another world: later ones, one of somebody who never was.
+            try await log.beginAtItsBeginning()
+            try await log.database.query([
+                """
+                insert into crm.member_copy (tenant_id, user_id, email, name, role, teams, status, version)
+                values (\(tenant), \(ada), 'a@b.test', 'Ada', 'manager', \([team])::uuid[], 'active', 9), (\(tenant), \(gone), '', 'Gone', 'sales', '{}', 'active', 1)
+                """,
+                "update crm.log_follower set \(unescaped: state)",
+                "create table public.seen (at serial, line text)",
+                """
+                create function public.see() returns trigger language plpgsql security definer as $$ begin
+                    insert into public.seen (line) values (new.name || ' ' || new.role || ' ' || new.version || ' ' || cardinality(new.teams));
+                    return null;
+                end $$
+                """,
+                "create trigger see after insert or update on crm.member_copy for each row execute function public.see()",
+            ])
+            let settings = ["MARTLET_WORKERS": "true", "MARTLET_ACTIVITY_URL": log.activity.url, "MARTLET_TENANT_URL": owner.url]
+            try await RunningService.run(CRM.definition, on: log.database, settings: settings) { _ in
+                try await eventually("the copies are as the owner has them") {
+                    try await log.copies() == ["Ada support active 3 0", "Ben support active 1 0"]
+                }
+                #expect(try await log.teams().isEmpty)
+                #expect(try await Set(log.lines("select line from public.seen")) == ["Ada support 3 0", "Ben support 1 0"])
+                #expect(
+                    try await log.lines("select format || ' ' || position || ' ' || (renewed_to is null) from crm.log_follower")
+                        == ["\(LogCopy.members.format) 2 true"])
+                // And then the log goes on.
+                try await log.updated(tenant, ben, version: 2, #","role":"sales""#)
+                try await eventually("what comes is applied") { try await log.copies().last == "Ben sales active 2 0" }
+            }
+        }
+    }
+
+    /// Goal: what is known of a member without an event that told nothing is not kept, and asked of the owner.
+    @Test(arguments: ["poison", "unknown", "gap", "erased member", "erased payload", "no copy"])
+    func aMemberInDoubtIsAskedFor(event: String) async throws {
+        try await runBesideOwner { log, owner in
+            let (tenant, ada, gone) = (TenantID(), UserID(), UserID())
+            try await log.beginAtItsBeginning()
+            try await Self.hold(log, tenant, [(ada, "Ada", 3)])
+            if event != "no copy" { for user in [ada, gone] { try await log.created(tenant, user, teams: [TeamID()]) } }
+            for user in [ada, gone] {
+                switch event {
+                case "poison": try await log.updated(tenant, user, version: 2, #","status":"asleep""#)
+                case "unknown": try await log.tell("member.married", tenant, user, #"{"after":{}}"#)
+                case "gap": try await log.tell(Event.gap, tenant, user, "{}")
+                case "erased member": try await log.tell("member.erased", tenant, user, "{}")
+                case "erased payload": try await log.tell("member.updated", tenant, user, LogPage.noPayload)
+                default: try await log.updated(tenant, user, version: 2, #","role":"manager""#)
+                }
+            }
+            try await log.follow { _ in
+                try await eventually("both are in doubt") { try await log.lines("select record_id from crm.followed_doubt").count == 2 }
+                #expect(try await log.copies().isEmpty)
+                #expect(try await log.teams().isEmpty)
+            }
+            // Nobody was there to be asked; now there is.
+            let settings = ["MARTLET_WORKERS": "true", "MARTLET_ACTIVITY_URL": log.activity.url, "MARTLET_TENANT_URL": owner.url]
+            try await RunningService.run(CRM.definition, on: log.database, settings: settings) { _ in
+                try await eventually("it is as the owner has it") { try await log.copies() == ["Ada support active 3 0"] }
+                try await eventually("nobody is in doubt") { try await log.lines("select record_id from crm.followed_doubt").isEmpty }
             }
         }
     }
@@ -172,6 +271,7 @@ import Testing
         try await TestDatabase.run([TenantService.definition, CRM.definition, Activity.definition]) { database in
             try await RunningService.run(Activity.definition, on: database) { activity in
                 let log = Log(activity: activity, database: database)
+                try await log.beginAtItsBeginning()
                 let settings = ["MARTLET_WORKERS": "true", "MARTLET_ACTIVITY_URL": activity.url]
                 try await RunningService.run(TenantService.definition, on: database, settings: settings) { _ in
                     try await log.follow { _ in try await Self.makeTwoMembers(log) }

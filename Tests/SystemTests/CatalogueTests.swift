@@ -24,8 +24,8 @@ extension SystemTests {
         static let unaudited = quoted(
             ["identity", "tenant", "crm", "activity", "support"].flatMap { schema in
                 [
-                    "outbox", "outbox_dead_letter", "idempotency_key", "limit_counter", "followed_dead_letter", "member_copy",
-                    "team_member_copy", "job",
+                    "outbox", "outbox_dead_letter", "idempotency_key", "limit_counter", "followed_dead_letter", "followed_doubt",
+                    "member_copy", "team_member_copy", "job",
                 ].map { "\(schema).\($0)" }
             } + ["activity.event", "activity.event_log", "activity.event_hour", "activity.event_position", "support.ticket_counter"])
 

@@ -136,11 +136,38 @@ struct FollowingDurabilityTests {
         let platform = try await Platform(server: .shared(), redisURL: redis)
         do {
             try await Self.check(platform)
+            try await Self.checkRenewal(platform)
         } catch {
             await platform.stop()
             throw error
         }
         await platform.stop()
+    }
+
+    /// Goal: copies that are being renewed when their service dies (-9) are renewed from where it stood.
+    private static func checkRenewal(_ platform: Platform) async throws {
+        let globex = TenantID()
+        try await platform.psql(
+            """
+            set search_path = tenant, extensions;
+            select set_config('app.tenant', '\(globex)', false);
+            insert into tenant (tenant_id, name, slug, created_by, updated_by) select '\(globex)', 'Globex', 'globex-following', '\(globex)', '\(globex)';
+            insert into member (tenant_id, user_id, email, name, role, created_by, updated_by)
+            select '\(globex)', md5('globex ' || n)::uuid, n || '@globex.test', 'Member ' || n, 'sales', '\(globex)', '\(globex)'
+            from generate_series(1, 6000) as n
+            """)
+        try await MemberCopies.areEqual(platform, within: .seconds(60))
+        let renewed = "select coalesce(renewed_to, 'whole') from crm.log_follower"
+        for _ in 1...3 {
+            await platform.processes["crm"]?.stop()
+            try await platform.psql("update crm.member_copy set name = 'Old', version = 900; update crm.log_follower set format = 0")
+            try platform.processes["crm"]?.start()
+            try await eventually("they are half renewed") { try await platform.psql(renewed).count > 60 }
+            try await platform.kill("crm")
+            try await platform.ready("crm")
+            try await MemberCopies.areEqual(platform, within: .seconds(60))
+            #expect(try await platform.psql(renewed) == "whole\n")
+        }
     }
 
     private static func check(_ platform: Platform) async throws {

@@ -6,8 +6,10 @@ insert into lease (name) values ('follower');
 create table log_follower (
     is_only boolean not null default true,
     position bigint not null default 0,
-    -- The form of the copies, as the release says that made them: another one makes them anew from the log's beginning. 0 is none.
+    -- The form of the copies, as the release says that made them: another one renews them from the owner of the records. 0 is none.
     format integer not null default 0,
+    -- While they are renewed, up to where in its own order the owner has told of its records: empty at the beginning. Null when they are whole.
+    renewed_to text,
     constraint log_follower_pkey primary key (is_only),
     constraint log_follower_single check (is_only)
 );
@@ -27,6 +29,16 @@ create table followed_dead_letter (
 );
 call isolate('followed_dead_letter', 'select');
 call open_to_system('followed_dead_letter', 'select, insert, delete');
+
+-- Records in doubt: of which an event tells nothing, as it was refused, set aside or erased, or of which there was no copy to be changed. There is
+-- none until their owner was asked.
+create table followed_doubt (
+    tenant_id uuid not null,
+    record_id text not null,
+    constraint followed_doubt_pkey primary key (tenant_id, record_id)
+);
+call isolate('followed_doubt', '');
+call open_to_system('followed_doubt', 'select, insert, delete');
 
 do $do$ begin
     execute format('grant select, update on log_follower to %I', 'martlet_' || current_schema() || '_system');

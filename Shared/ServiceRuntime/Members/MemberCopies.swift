@@ -6,10 +6,18 @@ import Postgres
 extension LogCopy {
     /// The members of each tenant and who is in which team: the tables `member_copy` and `team_member_copy`.
     public static let members = LogCopy(
-        source: .tenant, aggregates: ["member"], format: 1, tables: ["member_copy", "team_member_copy"],
+        source: .tenant, aggregates: ["member"], format: 1,
         statements: { event in
             guard let id = UserID(event.aggregateID) else { throw MalformedEvent(reason: "no id of a user") }
             return try MemberCopy.statements(for: event, of: id)
+        },
+        removal: { tenant, id in UserID(id).map { [MemberCopy.removal(of: [$0], tenant)] } },
+        all: { owner, place in try await MemberCopy.all(owner, after: place) },
+        named: { owner, tenant, ids in
+            let users = ids.compactMap { UserID($0) }
+            let members = try await MemberCopy.ask(owner, for: users, of: tenant)
+            let missing = Set(users).subtracting(members.map(\.user))
+            return Told(members.map { $0.insertion(of: tenant, isTold: true) } + [MemberCopy.removal(of: missing.sorted(), tenant)])
         })
 }
 
@@ -21,7 +29,7 @@ struct MalformedEvent: Error, CustomStringConvertible {
 
 /// A row of `member_copy`, from the tenant service's events or its answer.
 ///
-/// Rows are replaced by later versions only: an event that comes again, or after the service was asked, changes nothing.
+/// Of events, rows are replaced by later versions only: one that comes again, or after the service was asked, changes nothing.
 struct MemberCopy: Sendable {
     var user: UserID
     var email: String
@@ -35,22 +43,22 @@ struct MemberCopy: Sendable {
     /// Whether a record can be given to the member.
     var isActive: Bool { status == "active" && !isRemoved }
 
-    static func statements(for event: Event, of user: UserID) throws -> [SQL] {
+    // MARK: From events
+
+    /// `nil` for an event that tells nothing.
+    static func statements(for event: Event, of user: UserID) throws -> [SQL]? {
         let tenant = event.tenant
-        // What was lost of a member is asked for when somebody next refers to him.
-        if event.kind == Event.gap || event.kind == "member.erased" {
-            return ["delete from member_copy where tenant_id = \(tenant) and user_id = \(user)"]
-        }
+        if event.kind == Event.gap || event.kind == "member.erased" { return nil }
         let payload = try JSONParser.parse(event.payload)
-        // The payload was erased: nothing is left to be told.
-        if payload == .null { return [] }
+        // It was erased.
+        if payload == .null { return nil }
         guard let after = payload["after"] else { throw MalformedEvent(reason: "no member 'after'") }
         switch event.kind {
         case "member.created":
             guard let member = MemberCopy(user, json: after) else { throw MalformedEvent(reason: "not all of a member") }
             return [member.insertion(of: tenant)]
         case "member.updated", "member.deleted", "member.restored":
-            // A patch (RFC 7396) of members that are never null; a row that is not there is asked for when somebody needs it.
+            // A patch (RFC 7396) of members that are never null.
             let isRemoved: Bool? =
                 switch event.kind {
                 case "member.deleted": true
@@ -60,15 +68,66 @@ struct MemberCopy: Sendable {
             let teams = after["teams"].map(Self.ids)
             let version = (after["version"]?.integer).sqlValue
             func text(_ name: String) -> SQLValue { (after[name]?.string).sqlValue }
+            let row: SQL = "tenant_id = \(tenant) and user_id = \(user)"
             return [
                 """
                 update member_copy set email = coalesce(\(text("email")), email), name = coalesce(\(text("name")), name),
                     role = coalesce(\(text("role")), role), teams = coalesce(\(teams.sqlValue)::uuid[], teams),
                     status = coalesce(\(text("status")), status), is_removed = coalesce(\(isRemoved.sqlValue)::boolean, is_removed), version = coalesce(\(version)::bigint, version)
-                where tenant_id = \(tenant) and user_id = \(user) and version < coalesce(\(version)::bigint, version + 1)
-                """
+                where \(row) and version < coalesce(\(version)::bigint, version + 1)
+                """,
+                LogCopy.doubt(tenant, user.description, unless: "exists (select from member_copy where \(row))"),
             ]
         default: throw MalformedEvent(reason: "no kind of event that is known of members")
+        }
+    }
+
+    // MARK: From the tenant service
+
+    /// Members in one page.
+    private static let pageLength = 500
+
+    /// Of the users those who are or were members of the tenant: 200 at most.
+    static func ask(_ owner: LogCopy.Owner, for users: [UserID], of tenant: TenantID) async throws -> [MemberCopy] {
+        if users.isEmpty { return [] }
+        let answer = try await owner.ask(
+            .post, "/internal/tenants/\(tenant)/members", body: ["users": .array(users.map { .string($0.description) })])
+        return try told(answer).map(\.member)
+    }
+
+    /// Everybody, in the order of tenants and users.
+    static func all(_ owner: LogCopy.Owner, after place: String?) async throws -> LogCopy.Told {
+        let answer = try await owner.ask(.get, "/internal/members?limit=\(pageLength)" + (place.map { "&after=\($0)" } ?? ""))
+        let members = try told(answer)
+        let end = answer["next"]?.string
+        // Between the two places there is nobody else.
+        var range: [SQL] = []
+        if let (tenant, user) = place.flatMap(Self.place) { range.append("(tenant_id, user_id) > (\(tenant)::uuid, \(user)::uuid)") }
+        if let (tenant, user) = end.flatMap(Self.place) { range.append("(tenant_id, user_id) <= (\(tenant)::uuid, \(user)::uuid)") }
+        let others: SQL = """
+            not exists (
+                select from unnest(\(members.map(\.tenant))::uuid[], \(members.map(\.member.user))::uuid[]) as told (tenant, member)
+                where tenant = tenant_id and member = user_id)
+            """
+        return LogCopy.Told(
+            members.map { $0.member.insertion(of: $0.tenant, isTold: true) }
+                + ["delete from member_copy where " + SQL.joined(range + [others], separator: " and ")],
+            end: end)
+    }
+
+    private static func place(_ text: String) -> (TenantID, UserID)? {
+        let parts = text.split(separator: ".").map(String.init)
+        guard parts.count == 2, let tenant = TenantID(parts[0]), let user = UserID(parts[1]) else { return nil }
+        return (tenant, user)
+    }
+
+    /// - Throws: ``Problem`` `internal` for what is not all of a member.
+    private static func told(_ answer: JSON) throws(Problem) -> [(tenant: TenantID, member: MemberCopy)] {
+        try (answer["data"]?.array ?? []).map { json throws(Problem) in
+            guard let tenant = json["tenant"]?.string.flatMap({ TenantID($0) }), let user = json["id"]?.string.flatMap({ UserID($0) }),
+                let member = MemberCopy(user, json: json)
+            else { throw .internal("not all of a member was told") }
+            return (tenant, member)
         }
     }
 
@@ -89,13 +148,20 @@ struct MemberCopy: Sendable {
 
     private static func ids(_ json: JSON) -> [String] { json.array?.compactMap(\.string) ?? [] }
 
-    func insertion(of tenant: TenantID) -> SQL {
+    // MARK: SQL
+
+    /// - Parameter isTold: whether it is what the tenant service has said, to the one process that also applies the events: then nothing later was
+    ///   applied, and it stands whatever version is there.
+    func insertion(of tenant: TenantID, isTold: Bool = false) -> SQL {
         """
         insert into member_copy (tenant_id, user_id, email, name, role, teams, status, is_removed, version)
         values (\(tenant), \(user), \(email), \(name), \(role), \(teams)::uuid[], \(status), \(isRemoved), \(version))
         on conflict on constraint member_copy_pkey do update set email = excluded.email, name = excluded.name, role = excluded.role,
             teams = excluded.teams, status = excluded.status, is_removed = excluded.is_removed, version = excluded.version
-        where member_copy.version < excluded.version
-        """
+        """ + (isTold ? "" : " where member_copy.version < excluded.version")
+    }
+
+    static func removal(of users: [UserID], _ tenant: TenantID) -> SQL {
+        "delete from member_copy where tenant_id = \(tenant) and user_id = any (\(users)::uuid[])"
     }
 }

@@ -41,16 +41,11 @@ struct MemberDirectory: Sendable {
 
     /// Those whom the tenant service knows, who are in the copy from then on. An event that came meanwhile has the later version.
     private func ask(_ users: [UserID], of context: RequestContext) async throws -> [MemberCopy] {
-        let answer = try await services.call(
-            .tenant, .post, "/internal/tenants/\(context.tenant)/members",
-            body: ["users": .array(users.map { .string($0.description) })],
-            as: SystemContext(service: "resources", edge: context.edge))
-        guard answer.status == 200, let data = answer.json["data"]?.array else {
-            throw Problem(
-                .upstreamUnavailable, "It cannot be told at the moment who is a member.", retryAfter: 1, context: "status \(answer.status)")
-        }
-        let members = data.compactMap { json in json["id"]?.string.flatMap { UserID($0) }.flatMap { MemberCopy($0, json: json) } }
-        if !members.isEmpty { _ = try await postgres.batch(as: context, members.map { $0.insertion(of: context.tenant) }) }
+        let tenants = LogCopy.Owner(
+            services: services, name: .tenant, context: SystemContext(service: "resources", edge: context.edge))
+        let members = try await MemberCopy.ask(tenants, for: users, of: context.tenant)
+        // Each by itself: the follower of the log writes many in another order, and whoever holds one row waits for no other.
+        for member in members { _ = try await postgres.batch(as: context, [member.insertion(of: context.tenant)]) }
         return members
     }
 }

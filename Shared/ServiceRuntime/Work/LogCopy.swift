@@ -1,30 +1,82 @@
 import Contracts
+import Core
 import Operations
 import Postgres
 
-/// What a service keeps of the records of another one, made from the log of events.
+/// What a service keeps of the records of another one: first as their owner has them, then as the log of events goes on.
 public struct LogCopy: Sendable {
     /// The service whose records they are. What another says of records under the same names is not listened to.
     public var source: ServiceName
     /// The kinds of records: `member`.
     public var aggregates: [String]
-    /// Raised by a release whose copies are of another form: they are then made anew from the log's beginning. 1 or more.
+    /// Raised by a release whose copies are of another form: they are then renewed from their owner. 1 or more.
     public var format: Int
-    /// The tables, of which each holds nothing but copies.
-    public var tables: [String]
-    /// What is done for an event. It must come to the same when the event was applied before, and must not undo what a later one has
-    /// brought.
+    /// What is done for an event; `nil` when it tells nothing, as what it told was refused or erased: the record is then in doubt. It must come to
+    /// the same when the event was applied before, and must not undo what a later one has brought. For a record of which there is no copy
+    /// ``doubt(_:unless:)``.
     ///
     /// - Throws: when the event cannot be understood; it is set aside with the error's description.
-    public var statements: @Sendable (Event) throws -> [SQL]
+    public var statements: @Sendable (Event) throws -> [SQL]?
+    /// Takes away the copy of a record in doubt, until its owner was asked; `nil` for an id that no record can have.
+    public var removal: @Sendable (TenantID, _ id: String) -> [SQL]?
+    /// Asks the owner for all its records, in an order of its own: those behind a place, none at first.
+    public var all: @Sendable (Owner, _ after: String?) async throws -> Told
+    /// Asks the owner for records of a tenant by their ids.
+    public var named: @Sendable (Owner, TenantID, _ ids: [String]) async throws -> Told
 
     public init(
-        source: ServiceName, aggregates: [String], format: Int, tables: [String], statements: @escaping @Sendable (Event) throws -> [SQL]
+        source: ServiceName, aggregates: [String], format: Int, statements: @escaping @Sendable (Event) throws -> [SQL]?,
+        removal: @escaping @Sendable (TenantID, _ id: String) -> [SQL]?,
+        all: @escaping @Sendable (Owner, _ after: String?) async throws -> Told,
+        named: @escaping @Sendable (Owner, TenantID, _ ids: [String]) async throws -> Told
     ) {
         self.source = source
         self.aggregates = aggregates
         self.format = format
-        self.tables = tables
         self.statements = statements
+        self.removal = removal
+        self.all = all
+        self.named = named
+    }
+
+    /// The service that is asked for records.
+    public struct Owner: Sendable {
+        let services: ServiceClient
+        let name: ServiceName
+        /// Who asks.
+        let context: SystemContext
+
+        /// - Throws: ``Problem`` `upstream_unavailable` when it cannot say.
+        func ask(_ method: Core.Method, _ target: String, body: JSON? = nil) async throws -> JSON {
+            let answer = try await services.call(name, method, target, body: body, as: context)
+            guard answer.status == 200 else {
+                throw Problem(
+                    .upstreamUnavailable, "The records of another part of the platform cannot be told at the moment.", retryAfter: 1,
+                    context: "\(name.rawValue): status \(answer.status)")
+            }
+            return answer.json
+        }
+    }
+
+    /// What the owner has told, as what makes the copies equal to it, whatever they were: also without those that it does not have.
+    public struct Told: Sendable {
+        public var statements: [SQL]
+        /// The place that a page ends at; `nil` when no more follow.
+        public var end: String?
+
+        public init(_ statements: [SQL], end: String? = nil) {
+            self.statements = statements
+            self.end = end
+        }
+    }
+
+    /// Puts a record in doubt.
+    ///
+    /// - Parameter condition: under which it is not.
+    public static func doubt(_ tenant: TenantID, _ id: String, unless condition: SQL = "false") -> SQL {
+        """
+        insert into followed_doubt (tenant_id, record_id) select \(tenant)::uuid, \(id)::text where not (\(condition))
+        on conflict on constraint followed_doubt_pkey do nothing
+        """
     }
 }
