@@ -156,7 +156,7 @@ private struct PlanCheck {
             let deleted = request.deleted.map { ", deleted=\($0.rawValue)" } ?? ""
             var isKnown = if case .among = reading { false } else { true }
             // Of deleted records there are few, and the index of their order finds them.
-            if request.deleted != nil, filter?.condition.index != .key { isKnown = false }
+            if request.deleted != nil, !lists.isKeyed(request) { isKnown = false }
             items.append(
                 Item(
                     name: "\(filter?.name ?? "no filter"), sort=\(order)\(deleted) (\(reading))", statement: statement,

@@ -138,6 +138,16 @@ private struct TableCheck {
             if !indexes.contains(where: { $0.hasPrefix("CREATE UNIQUE INDEX \(name) ON ") && $0.hasSuffix("\(key) WHERE \(rows)") }) {
                 faults.append("No unique index \(name) on \(key) where \(rows) holds \(field.name) unique.")
             }
+            let deleted = rows.replacing("deleted_at IS NULL", with: "deleted_at IS NOT NULL")
+            if field.traits.contains(.filterable), !isIndexed(key, of: deleted) {
+                faults.append("No index on \(key) where \(deleted) serves the filter \(field.name) among deleted records.")
+            }
+        }
+        for field in definition.fields where !field.traits.isDisjoint(with: [.filterable, .sortable, .unique]) && !field.type.isCollection {
+            guard let length = field.type.schema(false, true)["maxLength"]?.integer, length > Self.maximumIndexedText else { continue }
+            faults.append(
+                "The text \(field.name) may have \(length) characters; an index takes \(Self.maximumIndexedText), so lists cannot go by it."
+            )
         }
         for field in definition.fields where field.givesOrder {
             // As the server writes it, but for its line ends.
@@ -169,6 +179,10 @@ private struct TableCheck {
         }
         if definition.isSearchable { searchable() }
     }
+
+    /// A row of an index has 2,704 bytes, and a character has four at most; a filter's values are among words, of which a field has 255
+    /// characters.
+    private static let maximumIndexedText: Int64 = 255
 
     private func isIndexed(_ key: String, of rows: String) -> Bool { indexes.contains { $0.hasSuffix("\(key) WHERE \(rows)") } }
 

@@ -49,14 +49,14 @@ import Testing
                 "alter table lead no force row level security", "drop index lead_company", "drop index lead_external_id_unique",
                 "create index lead_external_id_unique on lead (tenant_id, external_id) where deleted_at is null and external_id is not null",
                 "alter table lead alter column company set not null",
-                "drop trigger plan_limit on lead", "drop index lead_no_owner_id",
+                "drop trigger plan_limit on lead", "drop index lead_no_owner_id", "drop index lead_deleted_external_id",
             ])
             let faults = try await SchemaCheck.faults(of: Lead.definition, on: api.postgres).joined(separator: "\n")
             for part in [
                 "column phone is missing", "column secret is not declared", "lead_status_check allows", "No trigger records changes",
                 "Row security is not", "(tenant_id, company COLLATE", "company must not be 'not null'", "plan's limit", "gin index",
                 "holds external_id unique",
-                "No index lead_no_owner_id",
+                "No index lead_no_owner_id", "serves the filter external_id among deleted records",
             ] { #expect(faults.contains(part), "\(part) in \(faults)") }
         }
     }
@@ -71,6 +71,18 @@ import Testing
         try await ResourceAPI.leads { api in
             let faults = try await SchemaCheck.faults(of: definition, on: api.postgres)
             #expect(faults == ["The column search does not know the values of title: give it to filter_words."])
+        }
+    }
+
+    @Test(arguments: [Field.Traits.filterable, .sortable, .unique])
+    func aTextThatNoIndexTakesIsTold(trait: Field.Traits) async throws {
+        let fields = ["company": FieldKind.text(max: 256), "website": .url, "title": .text(max: 255)]
+        let definition = ResourceDefinition(
+            "leads", singular: "lead", permissions: .leads,
+            fields: Lead.definition.fields.map { field in fields[field.name].map { Field(field.name, $0, trait) } ?? field })
+        try await ResourceAPI.leads { api in
+            let faults = try await SchemaCheck.faults(of: definition, on: api.postgres).filter { $0.contains("an index takes 255") }
+            #expect(faults.count == 2 && faults[0].contains("company may have 256") && faults[1].contains("website"), "\(faults)")
         }
     }
 

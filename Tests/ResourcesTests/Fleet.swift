@@ -30,18 +30,10 @@ enum Fleet {
             created_by uuid not null, updated_by uuid not null, deleted_at timestamptz(3), \
             constraint \(unescaped: name)_pkey primary key (tenant_id, id)\(unescaped: keys.joined()))
             """
-        let indexes = (["created_at", "updated_at"] + links).map { column -> SQL in
-            let key = links.contains(column) ? "\(column), created_at" : column
-            return
-                "create index \(unescaped: "\(name)_\(column)") on \(unescaped: name) (tenant_id, \(unescaped: key), id) where deleted_at is null"
-        }
-        let deleted = ["created_at", "updated_at"].map { column -> SQL in
-            "create index \(unescaped: "\(name)_deleted_\(column)") on \(unescaped: name) (tenant_id, \(unescaped: column), id) where deleted_at is not null"
-        }
-        let unique: SQL =
-            "create unique index \(unescaped: name)_external_id_unique on \(unescaped: name) (tenant_id, external_id) where deleted_at is null and external_id is not null"
-        return [table, unique] + indexes + deleted + [
-            "call isolate('\(unescaped: name)')", "call audited('\(unescaped: name)', '\(unescaped: name)')",
+        return [
+            table, "call isolate('\(unescaped: name)')",
+            "call listed('\(unescaped: name)', filters => '{\(unescaped: links.joined(separator: ", "))}')",
+            "call audited('\(unescaped: name)', '\(unescaped: name)')",
         ]
     }
 }

@@ -66,23 +66,13 @@ enum Sample {
                 constraint sample_pkey primary key (tenant_id, id)
             )
             """,
+            "call isolate('sample')",
+            """
+            call listed(
+                'sample', owner => 'owner_id', orders => '{name, amount, due_at}',
+                filters => '{rank, day, seen_at, active, flag, kind, helper_id}')
+            """,
+            "call audited('sample', 'sample')", "call searchable('sample')",
         ]
-            + ["created_at, id", "updated_at, id", #"name collate "und-x-icu", id"#, "amount, id", "due_at, id"].flatMap {
-                [
-                    "create index on sample (tenant_id, \(unescaped: $0)) where deleted_at is null",
-                    "create index on sample (tenant_id, \(unescaped: $0)) where deleted_at is not null",
-                ] as [SQL]
-            }
-            + [
-                "rank", "day", "seen_at", "active", "flag", "kind", "helper_id",
-                "(case when owner_id is null then created_by else owner_id end)",
-            ]
-            .map { "create index on sample (tenant_id, \(unescaped: $0), created_at, id) where deleted_at is null" as SQL }
-            + [
-                "create unique index sample_external_id_unique on sample (tenant_id, external_id) where deleted_at is null and external_id is not null",
-                "create index sample_no_owner_id on sample (tenant_id, created_at, id) where deleted_at is null and owner_id is null",
-                "create index on sample using gin (search)", "call isolate('sample')", "call audited('sample', 'sample')",
-                "call searchable('sample')",
-            ]
     }
 }

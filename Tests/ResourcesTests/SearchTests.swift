@@ -241,7 +241,7 @@ import Testing
                 )
             }
             for (field, value) in [
-                ("source", "it's \\ web"), ("email", "hans+news@wurst.EXAMPLE"), ("company", "Kestrel"), ("tag", "a b"),
+                ("source", "it's \\ web"), ("email", "hans+news@wurst.example"), ("company", "Kestrel"), ("tag", "a b"),
                 ("custom.b", "true"),
                 ("custom.long", String(repeating: "v", count: 900)),
             ] {

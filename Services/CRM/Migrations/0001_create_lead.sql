@@ -64,35 +64,12 @@ create table lead (
 -- By default a fifth of a table's rows are dead before they are cleared away, which is a long way for a large one.
 with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 
--- One index for each order of a list, of live and of deleted records; texts by the root of the Unicode collation. Filters by one value
--- that are no text have theirs in the order of creation; the values of texts, and what they begin with, are among the words of `search`.
-create index lead_created_at on lead (tenant_id, created_at, id) where deleted_at is null;
-create index lead_updated_at on lead (tenant_id, updated_at, id) where deleted_at is null;
-create index lead_score on lead (tenant_id, score, id) where deleted_at is null;
-create index lead_status on lead (tenant_id, status, created_at, id) where deleted_at is null;
-create index lead_last_name on lead (tenant_id, last_name collate "und-x-icu", id) where deleted_at is null;
-create index lead_company on lead (tenant_id, company collate "und-x-icu", id) where deleted_at is null;
--- Whose record it is: the owner's, or while it has none, whoever has made it.
--- A case and no coalesce, which the server takes for leaky: under row security no index would serve it.
-create index lead_owner_id on lead (tenant_id, (case when owner_id is null then created_by else owner_id end), created_at, id) where deleted_at is null;
--- Another system's id is one live record's; of a deleted one it is free again.
-create unique index lead_external_id_unique on lead (tenant_id, external_id) where deleted_at is null and external_id is not null;
--- What nobody owns.
-create index lead_no_owner_id on lead (tenant_id, created_at, id) where deleted_at is null and owner_id is null;
-create index lead_deleted_created_at on lead (tenant_id, created_at, id) where deleted_at is not null;
-create index lead_deleted_updated_at on lead (tenant_id, updated_at, id) where deleted_at is not null;
-create index lead_deleted_last_name on lead (tenant_id, last_name collate "und-x-icu", id) where deleted_at is not null;
-create index lead_deleted_company on lead (tenant_id, company collate "und-x-icu", id) where deleted_at is not null;
-create index lead_deleted_score on lead (tenant_id, score, id) where deleted_at is not null;
-
 -- How often a value is with each of the largest tenants, where one for all would mislead.
 create statistics lead_status_of_tenant (mcv) on tenant_id, status from lead;
 alter statistics lead_status_of_tenant set statistics 1000;
 
--- New words wait in a list that is everybody's and that each search reads, so it is kept short: 256 kB.
-create index lead_search on lead using gin (search) with (gin_pending_list_limit = 256);
-
 call isolate('lead');
+call listed('lead', owner => 'owner_id', orders => '{last_name, company, score}', filters => '{status}');
 call audited('lead', 'lead');
 call limited('lead', 'leads');
 call searchable('lead');

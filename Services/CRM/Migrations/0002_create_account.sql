@@ -60,35 +60,13 @@ create table account (
 -- By default a fifth of a table's rows are dead before they are cleared away, which is a long way for a large one.
 with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 
--- One index for each order of a list, of live and of deleted records, and one for each filter by one value, in the order of creation.
-create index account_created_at on account (tenant_id, created_at, id) where deleted_at is null;
-create index account_updated_at on account (tenant_id, updated_at, id) where deleted_at is null;
-create index account_name on account (tenant_id, name collate "und-x-icu", id) where deleted_at is null;
-create index account_employees on account (tenant_id, employees, id) where deleted_at is null;
-create index account_annual_revenue_minor on account (tenant_id, annual_revenue_minor, id) where deleted_at is null;
-create index account_status on account (tenant_id, status, created_at, id) where deleted_at is null;
-create index account_parent_id on account (tenant_id, parent_id, created_at, id) where deleted_at is null;
--- Whose record it is: the owner's, or while it has none, whoever has made it.
--- A case and no coalesce, which the server takes for leaky: under row security no index would serve it.
-create index account_owner_id on account (tenant_id, (case when owner_id is null then created_by else owner_id end), created_at, id) where deleted_at is null;
--- Another system's id is one live record's; of a deleted one it is free again.
-create unique index account_external_id_unique on account (tenant_id, external_id) where deleted_at is null and external_id is not null;
--- What nobody owns.
-create index account_no_owner_id on account (tenant_id, created_at, id) where deleted_at is null and owner_id is null;
-create index account_deleted_created_at on account (tenant_id, created_at, id) where deleted_at is not null;
-create index account_deleted_updated_at on account (tenant_id, updated_at, id) where deleted_at is not null;
-create index account_deleted_name on account (tenant_id, name collate "und-x-icu", id) where deleted_at is not null;
-create index account_deleted_employees on account (tenant_id, employees, id) where deleted_at is not null;
-create index account_deleted_annual_revenue_minor on account (tenant_id, annual_revenue_minor, id) where deleted_at is not null;
-
 -- How often a value is with each of the largest tenants, where one for all would mislead.
 create statistics account_status_of_tenant (mcv) on tenant_id, status from account;
 alter statistics account_status_of_tenant set statistics 1000;
 
--- New words wait in a list that is everybody's and that each search reads, so it is kept short: 256 kB.
-create index account_search on account using gin (search) with (gin_pending_list_limit = 256);
-
 call isolate('account');
+call listed(
+    'account', owner => 'owner_id', orders => '{name, employees, annual_revenue_minor}', filters => '{status, parent_id}');
 call nested('account', 'parent_id');
 call audited('account', 'account');
 call searchable('account');

@@ -51,26 +51,7 @@ create table contact (
 -- By default a fifth of a table's rows are dead before they are cleared away, which is a long way for a large one.
 with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 
--- One index for each order of a list, of live and of deleted records, and one for each filter by one value, in the order of creation.
-create index contact_created_at on contact (tenant_id, created_at, id) where deleted_at is null;
-create index contact_updated_at on contact (tenant_id, updated_at, id) where deleted_at is null;
-create index contact_last_name on contact (tenant_id, last_name collate "und-x-icu", id) where deleted_at is null;
-create index contact_account_id on contact (tenant_id, account_id, created_at, id) where deleted_at is null;
-create index contact_do_not_contact on contact (tenant_id, do_not_contact, created_at, id) where deleted_at is null;
--- Whose record it is: the owner's, or while it has none, whoever has made it.
--- A case and no coalesce, which the server takes for leaky: under row security no index would serve it.
-create index contact_owner_id on contact (tenant_id, (case when owner_id is null then created_by else owner_id end), created_at, id) where deleted_at is null;
--- Another system's id is one live record's; of a deleted one it is free again.
-create unique index contact_external_id_unique on contact (tenant_id, external_id) where deleted_at is null and external_id is not null;
--- What nobody owns.
-create index contact_no_owner_id on contact (tenant_id, created_at, id) where deleted_at is null and owner_id is null;
-create index contact_deleted_created_at on contact (tenant_id, created_at, id) where deleted_at is not null;
-create index contact_deleted_updated_at on contact (tenant_id, updated_at, id) where deleted_at is not null;
-create index contact_deleted_last_name on contact (tenant_id, last_name collate "und-x-icu", id) where deleted_at is not null;
-
--- New words wait in a list that is everybody's and that each search reads, so it is kept short: 256 kB.
-create index contact_search on contact using gin (search) with (gin_pending_list_limit = 256);
-
 call isolate('contact');
+call listed('contact', owner => 'owner_id', orders => '{last_name}', filters => '{account_id, do_not_contact}');
 call audited('contact', 'contact');
 call searchable('contact');

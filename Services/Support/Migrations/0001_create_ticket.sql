@@ -35,30 +35,9 @@ create table ticket (
 -- By default a fifth of a table's rows are dead before they are cleared away, which is a long way for a large one.
 with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 
--- One index for each order of a list, of live and of deleted records, and one for each filter by one value, in the order of creation.
-create index ticket_created_at on ticket (tenant_id, created_at, id) where deleted_at is null;
-create index ticket_updated_at on ticket (tenant_id, updated_at, id) where deleted_at is null;
-create index ticket_number on ticket (tenant_id, number, id) where deleted_at is null;
-create index ticket_status on ticket (tenant_id, status, created_at, id) where deleted_at is null;
-create index ticket_priority on ticket (tenant_id, priority, created_at, id) where deleted_at is null;
-create index ticket_channel on ticket (tenant_id, channel, created_at, id) where deleted_at is null;
--- Whose ticket it is: the assignee's, or while it has none, whoever has made it.
--- A case and no coalesce, which the server takes for leaky: under row security no index would serve it.
-create index ticket_assignee_id on ticket (tenant_id, (case when assignee_id is null then created_by else assignee_id end), created_at, id) where deleted_at is null;
--- Another system's id is one live record's; of a deleted one it is free again.
-create unique index ticket_external_id_unique on ticket (tenant_id, external_id) where deleted_at is null and external_id is not null;
--- What nobody works on.
-create index ticket_no_assignee_id on ticket (tenant_id, created_at, id) where deleted_at is null and assignee_id is null;
-create index ticket_deleted_created_at on ticket (tenant_id, created_at, id) where deleted_at is not null;
-create index ticket_deleted_updated_at on ticket (tenant_id, updated_at, id) where deleted_at is not null;
-create index ticket_deleted_number on ticket (tenant_id, number, id) where deleted_at is not null;
-
 -- How often a value is with each of the largest tenants, where one for all would mislead.
 create statistics ticket_status_of_tenant (mcv) on tenant_id, status, priority, channel from ticket;
 alter statistics ticket_status_of_tenant set statistics 1000;
-
--- New words wait in a list that is everybody's and that each search reads, so it is kept short: 256 kB.
-create index ticket_search on ticket using gin (search) with (gin_pending_list_limit = 256);
 
 -- The highest number of tickets that are there no longer, so that none is given twice; nearly always there is no row.
 create table ticket_counter (
@@ -94,5 +73,6 @@ create trigger keep_number after delete on ticket for each row execute function 
 
 call isolate('ticket_counter');
 call isolate('ticket');
+call listed('ticket', owner => 'assignee_id', orders => '{number}', filters => '{status, priority, channel}');
 call audited('ticket', 'ticket');
 call searchable('ticket');

@@ -17,6 +17,8 @@ struct FieldType: Sendable {
     var operators = FilterOperator.ofChoices
     /// All the values that there are, where these are few.
     var choices: [String]?
+    /// The function in SQL that gives what is compared of a text, where that is not the text itself.
+    var comparedBy: String?
     /// JSON Schema; states are listed all, or those that a new record can have.
     let schema: @Sendable (_ isRequired: Bool, _ allValues: Bool) -> JSON
     /// What the schema's words cannot say.
@@ -57,7 +59,7 @@ extension FieldKind {
         case .longText(let maximum): .lines(.lines, maximum: maximum)
         case .email:
             FieldType(
-                columnTypes: ["text"], format: .text, isText: true, operators: FilterOperator.ofTexts,
+                columnTypes: ["text"], format: .text, isText: true, operators: FilterOperator.ofTexts, comparedBy: "email_key",
                 schema: { isRequired, _ in isRequired ? BodySchema.email : BodySchema.optionalEmail }, example: "n.okafor@kestrel.example",
                 checkedText: { text throws(ValueFault) in try EmailAddress.checked(text)?.text ?? "" })
         case .phone:

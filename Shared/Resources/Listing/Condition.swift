@@ -6,7 +6,7 @@ struct Condition: Sendable {
     enum Index: Sendable, Hashable {
         /// The primary key: few records, each known.
         case key
-        /// Values that one live record each has at most; of deleted records any number.
+        /// Values that one live record each has at most, and few deleted ones.
         case unique
         /// One value of a column. Its index is on (tenant_id, column, created_at, id), so that it also gives the usual order, or on
         /// (tenant_id, column, id) where it serves the order by the column too.

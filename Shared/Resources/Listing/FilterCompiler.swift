@@ -29,19 +29,19 @@ struct FilterCompiler: Sendable {
     private func words(_ filter: Filter, of tenant: TenantID) -> Condition {
         let (field, array) = (filter.field, filter.values.sqlValue)
         let column = field.column
-        let exact: SQL = "filter_query(\(tenant)::uuid, \(field.name), \(array)::text[])"
         guard filter.comparison != .prefix else {
             return Condition(words: "prefix_query(\(tenant)::uuid, \(field.name), \(array)::text[])")
         }
+        let key = field.type.comparedBy
+        let keys: SQL =
+            key.map { "array(select \(unescaped: $0)(given) from unnest(\(array)::text[]) as given)" } ?? "\(array)::text[]"
+        let exact: SQL = "filter_query(\(tenant)::uuid, \(field.name), " + keys + ")"
         guard filter.comparison == .not else { return Condition(words: exact) }
+        let compared = key.map { "\($0)(\(column))" } ?? column
         let others: SQL =
-            if field.type.isCollection {
-                "not \(unescaped: column) && \(array)::text[]"
-            } else if column == "email" {
-                "(email is null or email_key(email) <> all(array(select email_key(value) from unnest(\(array)::text[]) as given (value))))"
-            } else {
-                "(\(unescaped: column) is null or \(unescaped: column) <> all(\(array)::text[]))"
-            }
+            field.type.isCollection
+            ? "not \(unescaped: column) && " + keys
+            : "(\(unescaped: column) is null or \(unescaped: compared) <> all(" + keys + "))"
         return Condition(others, words: "rest_query(\(tenant)::uuid, " + exact + ")", isRest: true)
     }
 

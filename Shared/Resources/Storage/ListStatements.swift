@@ -62,7 +62,7 @@ struct ListStatements: Sendable {
 
     /// Whether the records are named by their keys, so that they are looked up at once.
     func isKeyed(_ request: ListRequest) -> Bool {
-        request.conditions.contains { $0.index == .key || $0.index == .unique && request.deleted == nil }
+        request.conditions.contains { $0.index == .key || $0.index == .unique }
     }
 
     /// Whether an index serves all conditions in the list's order.

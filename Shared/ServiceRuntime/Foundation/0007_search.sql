@@ -422,7 +422,7 @@ begin
         select coalesce(string_agg(
             quoted_lexeme(right(tenant::text, 8) || '=' || field || case when length(value) <= 255 then ':' || value else '#' || md5(value) end),
             ' | '), '')
-        from (select case when field = 'email' then email_key(given) else given end as value from unnest(vals) as vals (given)) as vals
+        from unnest(vals) as vals (value)
     )::tsquery;
 end
 $$;
@@ -464,7 +464,8 @@ create function finished_words(query tsquery) returns tsquery language sql immut
 create function unfinished_words(query tsquery) returns tsquery language sql immutable strict parallel safe
     return (select string_agg(part, ' | ')::tsquery from query_parts(query) as parts (part) where part like '''%:*');
 
--- Makes the function `<table>_search(query tsquery) returns setof tid`: where the tenant's rows lie, deleted ones too, whose column `search`
+-- Makes the index on `search`, in which new words wait in a list that is everybody's and that each search reads, so it is kept short, 256 kB;
+-- and the function `<table>_search(query tsquery) returns setof tid`: where the tenant's rows lie, deleted ones too, whose column `search`
 -- matches, for `ctid = any(array(select …))` in the same statement: that reads each row from its place, where ids took an index's
 -- walk each. The operator @@ is not leakproof, so under row security it could not use the index. Therefore the function runs
 -- as the search role, whose policy on this table is open, and names the tenant itself: nobody can ask it for another tenant, and
@@ -475,6 +476,8 @@ declare
     searcher text := 'martlet_' || home || '_search';
     bare text := (select relname from pg_class where oid = target);
 begin
+    execute format(
+        'create index if not exists %I on %I.%I using gin (search) with (gin_pending_list_limit = 256)', bare || '_search', home, bare);
     execute format('drop policy if exists search on %I.%I', home, bare);
     execute format('create policy search on %I.%I for select to %I using (true)', home, bare, searcher);
     execute format('grant select (tenant_id, ctid, search, created_at, deleted_at) on %I.%I to %I', home, bare, searcher);
