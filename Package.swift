@@ -126,7 +126,7 @@ let package = Package(
             tests("Core", ["Core"], exclude: ["roles.golden.txt", "codes.golden.txt"]),
             tests("Postgres", ["Postgres", "CLibPQ"]),
             tests("Redis", ["Redis"] + nio),
-            tests("Gateway", ["Gateway", "Redis", "Core", "Operations", jwt, crypto] + nio),
+            tests("Gateway", ["Gateway", "Contracts", "Redis", "Core", "Operations", jwt, crypto] + nio),
             tests(
                 "Resources", ["Resources", "ServiceRuntime", "Postgres", "Core", "CRM", "Support"],
                 exclude: ["Subscription/0001_create_subscription.sql"]),

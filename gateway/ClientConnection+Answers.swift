@@ -1,3 +1,4 @@
+import Contracts
 import Core
 import NIOCore
 
@@ -215,9 +216,9 @@ extension ClientConnection {
             writer.put("\r\n")
         } else if let limit = exchange.addressLimit {
             writer.put("RateLimit-Policy: \"address\";q=")
-            writer.put(decimal: limit.policy.limit)
+            writer.put(decimal: limit.policy.count)
             writer.put(";w=")
-            writer.put(decimal: limit.policy.window)
+            writer.put(decimal: limit.policy.period)
             writer.put("\r\nRateLimit: ")
             putLimit(limit, &writer)
             writer.put("\r\n")

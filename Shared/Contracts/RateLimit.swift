@@ -14,9 +14,10 @@ public struct RateLimit: Hashable, Sendable, Codable {
     /// `[count, seconds]`, the form of tokens and of wire types.
     public var json: JSON { [.number(count), .number(period)] }
 
-    /// `nil` unless it is an array of two positive integers.
+    /// `nil` unless it is an array of two integers, up to 1,000,000,000 requests in up to a day.
     public init?(json: JSON?) {
-        guard let pair = json?.array, pair.count == 2, let count = pair[0].integer, let period = pair[1].integer, count > 0, period > 0
+        guard let pair = json?.array, pair.count == 2, let count = pair[0].integer, let period = pair[1].integer,
+            (1...1_000_000_000).contains(count), (1...86_400).contains(period)
         else { return nil }
         self.init(count: Int(count), period: Int(period))
     }

@@ -1,6 +1,7 @@
 import Core
 
-/// A message over Redis that makes tokens stale at once. It may be lost: gateways also poll `/internal/gateway-state`.
+/// What makes tokens stale: told to the gateways at once by a message over Redis, which may be lost, and as long as such a token may live
+/// in what they poll (``statePath``).
 public enum Revocation: Hashable, Sendable {
     /// The Redis channel of these messages.
     public static let channel = "martlet.revocations"
@@ -53,4 +54,15 @@ public enum Revocation: Hashable, Sendable {
             return nil
         }
     }
+}
+
+extension Revocation {
+    /// Where gateways ask identity and tenant for all that holds: the answer is ``state(_:)``.
+    public static let statePath = "/internal/gateway-state"
+
+    /// The wire form of all that holds; ``all(in:)`` reads it.
+    public static func state(_ revocations: [Revocation]) -> JSON { ["revocations": .array(revocations.map(\.json))] }
+
+    /// What the state says, without what is known to a later release only; `nil` when it is no such state.
+    public static func all(in state: JSON) -> [Revocation]? { state["revocations"]?.array?.compactMap { Revocation(json: $0) } }
 }

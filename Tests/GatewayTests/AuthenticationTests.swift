@@ -1,3 +1,4 @@
+import Contracts
 import Core
 import Foundation
 import NIOPosix
@@ -165,7 +166,9 @@ import Testing
     @Test func anEndedSessionARaisedEpochAndASuspendedTenantActAtOnceByMessage() async throws {
         try await TestGateway.with { gateway async throws in
             let redis = RedisClient(configuration: TestGateway.redis, eventLoop: MultiThreadedEventLoopGroup.singleton.next())
-            func publish(_ json: JSON) async throws { _ = try await redis.command(["PUBLISH", "martlet.revocations", json.description]) }
+            func publish(_ revocation: Revocation) async throws {
+                _ = try await redis.command(["PUBLISH", Revocation.channel, revocation.json.description])
+            }
             /// Asks until the code is there: the message is on its way to the gateway beside the request.
             func expect(_ wanted: String, _ token: String) async throws {
                 var last: String?
@@ -185,11 +188,9 @@ import Testing
             for token in [sessionToken, epochToken, suspendedToken] {
                 #expect(try await gateway.get("/v1/leads", token: token).status == 200)
             }
-            try await publish(["kind": "session", "id": .string(session.session.description)])
-            try await publish([
-                "kind": "member", "tenant": .string(epoch.tenant.description), "user": .string(epoch.user.description), "epoch": 2,
-            ])
-            try await publish(["kind": "tenant", "id": .string(suspended.tenant.description), "epoch": 1, "status": "suspended"])
+            try await publish(.session(session.session))
+            try await publish(.member(tenant: epoch.tenant, user: epoch.user, epoch: 2))
+            try await publish(.tenant(suspended.tenant, epoch: 1, isActive: false))
             try await expect("token_stale", sessionToken)
             try await expect("token_stale", epochToken)
             try await expect("tenant_suspended", suspendedToken)
@@ -215,9 +216,9 @@ import Testing
                 gateway.key.token(for: second),
             ]
             for token in stale + others { #expect(try await gateway.get("/v1/leads", token: token).status == 200) }
-            let role: JSON = ["kind": "role", "tenant": .string(first.tenant.description), "name": "scout", "epoch": 3]
+            let role = Revocation.role(tenant: first.tenant, name: "scout", epoch: 3)
             let redis = RedisClient(configuration: TestGateway.redis, eventLoop: MultiThreadedEventLoopGroup.singleton.next())
-            _ = try await redis.command(["PUBLISH", "martlet.revocations", role.description])
+            _ = try await redis.command(["PUBLISH", Revocation.channel, role.json.description])
             for token in stale {
                 try await eventually("the token is stale", within: .seconds(1)) {
                     try code(try await gateway.get("/v1/leads", token: token)) == "token_stale"
@@ -227,7 +228,7 @@ import Testing
             let newer = TestMember()
             let newerToken = token(newer, "scout", [1, 1, 1])
             gateway.upstream.state.withLock {
-                $0.roles = [["tenant": .string(newer.tenant.description), "name": "scout", "epoch": 2]]
+                $0.revocations = [.role(tenant: newer.tenant, name: "scout", epoch: 2)]
             }
             try await eventually("the poll has found the role changed", within: .seconds(5)) {
                 try await gateway.get("/v1/leads", token: newerToken).status == 401
@@ -242,7 +243,7 @@ import Testing
             let member = TestMember()
             let token = gateway.key.token(for: member)
             #expect(try await gateway.get("/v1/leads", token: token).status == 200)
-            gateway.upstream.state.withLock { $0.revokedSessions = [member.session] }
+            gateway.upstream.state.withLock { $0.revocations = [.session(member.session)] }
             try await eventually("the poll has found the session ended", within: .seconds(5)) {
                 try await gateway.get("/v1/leads", token: token).status == 401
             }

@@ -25,8 +25,8 @@ import Testing
             try await platform.refresh(anna.refreshToken, expecting: 401)
             let events = try await platform.events(of: .identity, in: anna.member.tenant)
             #expect(events == ["session.created", "security.refresh_reused", "session.ended"])
-            let state = try await platform.identity.send(.get, "/internal/gateway-state", as: .anotherService, expecting: 200)
-            #expect(state.json["revoked_sessions"] == [.string(session.description)])
+            let state = try await platform.identity.send(.get, Revocation.statePath, as: .anotherService, expecting: 200)
+            #expect(Revocation.all(in: state.json) == [.session(session)])
             // Only the hash of a token is stored.
             let stored = try await platform.database.query(in: .identity, ["select token_hash from refresh_token"])[0]
             #expect(try stored.allSatisfy { try $0.decode(0, as: String.self).utf8.count == 64 })

@@ -72,8 +72,8 @@ import Testing
             try await platform.identity.send(.post, "/v1/auth/logout", ["all": true], as: anna.caller, expecting: 204)
             for token in [anna.refreshToken, second.refreshToken] { try await platform.refresh(token, expecting: 401) }
             try await platform.refresh(ben.refreshToken, expecting: 200)
-            let state = try await platform.identity.send(.get, "/internal/gateway-state", as: .anotherService, expecting: 200)
-            #expect(state.json["revoked_sessions"]?.array?.count == 2)
+            let state = try await platform.identity.send(.get, Revocation.statePath, as: .anotherService, expecting: 200)
+            #expect(Revocation.all(in: state.json)?.count == 2)
             let wrong = try await platform.identity.send(.post, "/v1/auth/logout", ["all": "yes"], as: anna.caller, expecting: 422)
             #expect(wrong.json["errors"]?[0]?["pointer"]?.string == "/all")
         }

@@ -30,9 +30,7 @@ import Testing
             #expect(cleared.json["overrides"] == ["requests_per_second": 7])
 
             try await platform.service.send(.patch, path, ["status": "suspended"], as: root.caller, expecting: 200)
-            let state = try await platform.service.send(.get, "/internal/gateway-state", as: .anotherService, expecting: 200)
-            let entry: JSON = ["id": .string(admin.tenant.description), "epoch": 4, "status": "suspended"]
-            #expect(state.json["tenants"]?.array?.contains(entry) == true)
+            #expect(try await platform.revocations().contains(.tenant(admin.tenant, epoch: 4, isActive: false)))
             // It is in that tenant's trail, with the operator as who did it.
             let rows = try await platform.database.query(
                 in: .tenant,

@@ -86,6 +86,11 @@ struct TenantPlatform: Sendable {
         return TestMember(person: person, membership: try #require(Membership(json: answer.json)))
     }
 
+    /// What gateways poll.
+    func revocations() async throws -> [Revocation] {
+        try Revocation.all(in: await service.send(.get, Revocation.statePath, as: .anotherService, expecting: 200).json) ?? []
+    }
+
     /// The kinds of events in the outbox that belong to the tenant.
     func events(in tenant: TenantID) async throws -> [String] {
         let rows = try await database.query(in: .tenant, ["select type from outbox where tenant_id = \(tenant) order by id"])

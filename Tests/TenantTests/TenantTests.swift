@@ -77,9 +77,7 @@ import Testing
             #expect(replay.header("etag") != nil)
             #expect(replay.header("etag") == first.header("etag"))
             #expect(try await platform.member(admin.person, in: admin.tenant).membership.tenant.epoch == 2)
-            let state = try await platform.service.send(.get, "/internal/gateway-state", as: .anotherService, expecting: 200)
-            let entry: JSON = ["id": .string(admin.tenant.description), "epoch": 2, "status": "active"]
-            #expect(state.json["tenants"]?.array?.contains(entry) == true)
+            #expect(try await platform.revocations().contains(.tenant(admin.tenant, epoch: 2, isActive: true)))
         }
     }
 

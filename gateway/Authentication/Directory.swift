@@ -1,3 +1,4 @@
+import Contracts
 import Core
 import Synchronization
 
@@ -22,54 +23,6 @@ final class Directory: Sendable {
         var name: String
     }
 
-    /// One message over Redis.
-    enum Change: Sendable {
-        case session(SessionID)
-        case tenant(TenantID, TenantState)
-        case member(Member, epoch: Int64)
-        case role(Role, epoch: Int64)
-
-        /// `nil` for a message of a form that is not known here, such as one of a later release.
-        init?(_ json: JSON) {
-            switch json["kind"]?.string {
-            case "session":
-                guard let id = json["id"]?.string.flatMap({ SessionID($0) }) else { return nil }
-                self = .session(id)
-            case "tenant":
-                guard let tenant = Directory.tenant(json) else { return nil }
-                self = .tenant(tenant.id, tenant.state)
-            case "member":
-                guard let member = Directory.member(json) else { return nil }
-                self = .member(member.member, epoch: member.epoch)
-            case "role":
-                guard let role = Directory.role(json) else { return nil }
-                self = .role(role.role, epoch: role.epoch)
-            default: return nil
-            }
-        }
-    }
-
-    static func tenant(_ json: JSON) -> (id: TenantID, state: TenantState)? {
-        guard let id = json["id"]?.string.flatMap({ TenantID($0) }), let epoch = json["epoch"]?.integer,
-            let status = json["status"]?.string
-        else { return nil }
-        return (id, TenantState(epoch: epoch, isActive: status == "active"))
-    }
-
-    static func member(_ json: JSON) -> (member: Member, epoch: Int64)? {
-        guard let tenant = json["tenant"]?.string.flatMap({ TenantID($0) }), let user = json["user"]?.string.flatMap({ UserID($0) }),
-            let epoch = json["epoch"]?.integer
-        else { return nil }
-        return (Member(tenant: tenant, user: user), epoch)
-    }
-
-    static func role(_ json: JSON) -> (role: Role, epoch: Int64)? {
-        guard let tenant = json["tenant"]?.string.flatMap({ TenantID($0) }), let name = json["name"]?.string,
-            let epoch = json["epoch"]?.integer
-        else { return nil }
-        return (Role(tenant: tenant, name: name), epoch)
-    }
-
     private struct State {
         var keys = SigningKeys()
         var keysAreKnown = false
@@ -78,7 +31,7 @@ final class Directory: Sendable {
         var members: [Member: Int64] = [:]
         var roles: [Role: Int64] = [:]
         /// Messages of the last seconds: a poll that was under way when they came does not undo them.
-        var recent: [(change: Change, at: Timestamp)] = []
+        var recent: [(revocation: Revocation, at: Timestamp)] = []
     }
 
     /// How long a message outweighs polls, in milliseconds.
@@ -114,48 +67,53 @@ final class Directory: Sendable {
         }
     }
 
-    func setSessions(_ sessions: Set<SessionID>) {
+    /// Puts what identity says in the place of what it said before.
+    func setSessions(_ revocations: [Revocation]) {
         update { state in
-            var sessions = sessions
-            for case (.session(let id), _) in Self.pruned(&state) { sessions.insert(id) }
-            state.sessions = sessions
+            state.sessions = []
+            Self.apply(revocations + Self.recent(&state), to: &state)
         }
     }
 
-    func setTenants(_ tenants: [TenantID: TenantState], members: [Member: Int64], roles: [Role: Int64]) {
+    /// Puts what tenant says in the place of what it said before.
+    func setTenants(_ revocations: [Revocation]) {
         update { state in
-            state.tenants = tenants
-            state.members = members
-            state.roles = roles
-            for (change, _) in Self.pruned(&state) { Self.apply(change, to: &state) }
+            state.tenants = [:]
+            state.members = [:]
+            state.roles = [:]
+            Self.apply(revocations + Self.recent(&state), to: &state)
         }
     }
 
-    func apply(_ change: Change) {
+    func apply(_ revocation: Revocation) {
         update { state in
-            _ = Self.pruned(&state)
-            if state.recent.count < Self.recentLimit { state.recent.append((change, .now)) }
-            Self.apply(change, to: &state)
+            _ = Self.recent(&state)
+            if state.recent.count < Self.recentLimit { state.recent.append((revocation, .now)) }
+            Self.apply([revocation], to: &state)
         }
     }
 
-    private static func pruned(_ state: inout State) -> [(change: Change, at: Timestamp)] {
+    private static func recent(_ state: inout State) -> [Revocation] {
         let oldest = Timestamp.now.milliseconds - recentSpan
         state.recent.removeAll { $0.at.milliseconds < oldest }
-        return state.recent
+        return state.recent.map(\.revocation)
     }
 
-    private static func apply(_ change: Change, to state: inout State) {
-        switch change {
-        case .session(let id): state.sessions?.insert(id)
-        case .tenant(let id, let tenant):
-            // An older message must not undo a newer one.
-            if let known = state.tenants?[id], known.epoch > tenant.epoch { return }
-            state.tenants?[id] = tenant
-        case .member(let member, let epoch): state.members[member] = max(epoch, state.members[member] ?? epoch)
-        case .role(let role, let epoch): state.roles[role] = max(epoch, state.roles[role] ?? epoch)
+    private static func apply(_ revocations: [Revocation], to state: inout State) {
+        for revocation in revocations {
+            switch revocation {
+            case .session(let id): state.sessions?.insert(id)
+            case .tenant(let id, let epoch, let isActive):
+                // An older message must not undo a newer one.
+                if let known = state.tenants?[id], known.epoch > epoch { continue }
+                state.tenants?[id] = TenantState(epoch: epoch, isActive: isActive)
+            case .member(let tenant, let user, let epoch): raise(&state.members[Member(tenant: tenant, user: user)], to: epoch)
+            case .role(let tenant, let name, let epoch): raise(&state.roles[Role(tenant: tenant, name: name)], to: epoch)
+            }
         }
     }
+
+    private static func raise(_ known: inout Int64?, to epoch: Int64) { known = max(epoch, known ?? epoch) }
 
     /// Whether a token is still good.
     func standing(of claims: TokenClaims) -> Standing {

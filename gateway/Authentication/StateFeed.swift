@@ -1,3 +1,4 @@
+import Contracts
 import Core
 import Logging
 import NIOCore
@@ -10,7 +11,6 @@ import Synchronization
 ///
 /// While a source does not answer, what is known stays in force; access tokens are short-lived, which bounds what that can mean.
 struct StateFeed: Sendable {
-    static let channel = "martlet.revocations"
     private static let pollInterval = Duration.seconds(2)
     private static let keyInterval = Duration.seconds(30)
     /// How often sources are asked before each has answered once.
@@ -25,11 +25,11 @@ struct StateFeed: Sendable {
     /// Runs until the task is cancelled.
     func run() async {
         let (polls, poll) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-        let subscriber = RedisSubscriber(configuration: redis, channels: [Self.channel], eventLoop: caller.eventLoop) { event in
+        let subscriber = RedisSubscriber(configuration: redis, channels: [Revocation.channel], eventLoop: caller.eventLoop) { event in
             switch event {
             case .message(_, let payload):
-                if let json = try? JSONParser.parse(payload), let change = Directory.Change(json) {
-                    directory.apply(change)
+                if let json = try? JSONParser.parse(payload), let revocation = Revocation(json: json) {
+                    directory.apply(revocation)
                 } else {
                     // Something of a newer release: what it means is seen in the state.
                     poll.yield()
@@ -45,8 +45,8 @@ struct StateFeed: Sendable {
             group.addTask {
                 var failures = FailureLog(logger: logger)
                 for await _ in polls {
-                    await failures.note("identity") { try await pollIdentity() }
-                    await failures.note("tenant") { try await pollTenant() }
+                    await failures.note("identity") { directory.setSessions(try await revocations(of: .identity)) }
+                    await failures.note("tenant") { directory.setTenants(try await revocations(of: .tenant)) }
                 }
             }
             group.addTask { await every(Self.keyInterval) { _ = keyRefresh.request(on: caller.eventLoop) {} } }
@@ -78,23 +78,10 @@ struct StateFeed: Sendable {
     /// Large answers are rightly large here, so the parser's limit on values is raised.
     private static let limits = JSONParser.Limits(depth: 8, values: 8_000_000)
 
-    private func pollIdentity() async throws {
-        let json = try JSONParser.parse(try await get(.identity, "/internal/gateway-state"), limits: Self.limits)
-        guard let list = json["revoked_sessions"]?.array else { throw Problem.internal("revoked_sessions is missing") }
-        directory.setSessions(Set(list.compactMap { $0.string.flatMap { SessionID($0) } }))
-    }
-
-    private func pollTenant() async throws {
-        let json = try JSONParser.parse(try await get(.tenant, "/internal/gateway-state"), limits: Self.limits)
-        guard let tenants = json["tenants"]?.array, let members = json["members"]?.array else {
-            throw Problem.internal("tenants or members is missing")
-        }
-        // A tenant service of the release before knows none.
-        let roles = json["roles"]?.array ?? []
-        directory.setTenants(
-            Dictionary(tenants.compactMap(Directory.tenant), uniquingKeysWith: { $1 }),
-            members: Dictionary(members.compactMap(Directory.member), uniquingKeysWith: max),
-            roles: Dictionary(roles.compactMap(Directory.role), uniquingKeysWith: max))
+    private func revocations(of service: ServiceName) async throws -> [Revocation] {
+        let state = try JSONParser.parse(try await get(service, Revocation.statePath), limits: Self.limits)
+        guard let revocations = Revocation.all(in: state) else { throw Problem.internal("no state of revocations") }
+        return revocations
     }
 
     private func fetchKeys() async throws {

@@ -1,3 +1,4 @@
+import Contracts
 import Core
 import JWTKit
 
@@ -24,8 +25,8 @@ struct TokenClaims: Sendable {
     var roleEpoch: Int64?
     /// Milliseconds since 1970.
     var expiresAt: Int64
-    var tenantRate: RatePolicy?
-    var userRate: RatePolicy?
+    var tenantRate: RateLimit?
+    var userRate: RateLimit?
     /// The claims part of the signed context.
     var contextClaims: String
 }
@@ -51,7 +52,7 @@ struct TokenVerifier: Sendable {
             let signature = Base64URL.decode(String(decoding: parts[2], as: UTF8.self)), signature.count == 64,
             let header = try? JSONParser.parse(headerBytes, limits: .init(depth: 2, values: 16)).object,
             // No `crit`, `jku`, `jwk`, `x5u`: what identity does not write is not looked past.
-            header.members.count == 3, header["typ"]?.string == "at+jwt",
+            header.members.count == 3, header["typ"]?.string == AccessClaims.type,
             let algorithm = header["alg"]?.string, algorithm == "EdDSA" || algorithm == "ES256",
             let keyID = header["kid"]?.string, !keyID.isEmpty, keyID.utf8.count <= 64,
             let payload = try? JSONParser.parse(payloadBytes, limits: .init(depth: 8, values: 1024))
@@ -93,12 +94,10 @@ struct TokenVerifier: Sendable {
             userRate: userRate, contextClaims: ContextSigner.claims(of: context))
     }
 
-    private static func policy(_ json: JSON?) throws(TokenFault) -> RatePolicy? {
+    private static func policy(_ json: JSON?) throws(TokenFault) -> RateLimit? {
         guard let json else { return nil }
-        guard let pair = json.array, pair.count == 2, let limit = pair[0].integer, let window = pair[1].integer,
-            (1...1_000_000_000).contains(limit), (1...86_400).contains(window)
-        else { throw .invalid }
-        return RatePolicy(limit: Int(limit), window: Int(window))
+        guard let limit = RateLimit(json: json) else { throw .invalid }
+        return limit
     }
 
     /// Names go into the signed context, whose separators must not be in them.

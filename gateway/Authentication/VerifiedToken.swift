@@ -1,3 +1,4 @@
+import Contracts
 import Core
 import NIOCore
 
@@ -25,7 +26,7 @@ final class VerifiedToken {
         tenantText = Array(claims.tenant.description.utf8)
         userLimit = claims.userRate.map { limiter.bucket("user:\(claims.tenant):\(claims.user)", name: "user", policy: $0) }
         tenantLimit = claims.tenantRate.map { limiter.bucket("tenant:\(claims.tenant)", name: "tenant", policy: $0) }
-        let policies = [userLimit, tenantLimit].compactMap(\.self).map { "\"\($0.name)\";q=\($0.policy.limit);w=\($0.policy.window)" }
+        let policies = [userLimit, tenantLimit].compactMap(\.self).map { "\"\($0.name)\";q=\($0.policy.count);w=\($0.policy.period)" }
         policyLine = policies.isEmpty ? [] : Array("RateLimit-Policy: \(policies.joined(separator: ", "))\r\n".utf8)
     }
 }

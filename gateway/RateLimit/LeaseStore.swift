@@ -1,3 +1,4 @@
+import Contracts
 import NIOCore
 import Redis
 
@@ -32,8 +33,8 @@ struct LeaseStore {
         """
 
     /// Sent as text each time: Redis keeps the compiled script by its hash, and a draw is rare enough for the bytes not to count.
-    func draw(_ wanted: Int, key: String, policy: RatePolicy) -> EventLoopFuture<Lease> {
-        redis.send(["EVAL", Self.script, "1", "martlet:limit:\(key)", String(policy.limit), String(policy.window), String(wanted)])
+    func draw(_ wanted: Int, key: String, policy: RateLimit) -> EventLoopFuture<Lease> {
+        redis.send(["EVAL", Self.script, "1", "martlet:limit:\(key)", String(policy.count), String(policy.period), String(wanted)])
             .flatMapThrowing { value in
                 guard let parts = value.array, parts.count == 3, let granted = parts[0].integer, let remaining = parts[1].integer,
                     let retry = parts[2].integer

@@ -1,3 +1,4 @@
+import Contracts
 import NIOCore
 
 /// One limit on one event loop: tokens drawn from Redis in leases and spent here.
@@ -19,7 +20,7 @@ final class LeasedBucket {
     /// What the answer's headers call it.
     let name: String
     let nameBytes: [UInt8]
-    let policy: RatePolicy
+    let policy: RateLimit
     private let localShare: Double
     private let draw: Draw
     private var tokens = 0
@@ -36,14 +37,14 @@ final class LeasedBucket {
     /// Requests that may wait for one draw.
     private static let waiterLimit = 1024
 
-    init(key: String, name: String, policy: RatePolicy, localShare: Double, draw: @escaping Draw) {
+    init(key: String, name: String, policy: RateLimit, localShare: Double, draw: @escaping Draw) {
         self.key = key
         self.name = name
         nameBytes = Array(name.utf8)
         self.policy = policy
         self.localShare = localShare
         self.draw = draw
-        remainingInRedis = policy.limit
+        remainingInRedis = policy.count
     }
 
     /// Takes a token from the lease at hand; `nil` when a draw must be waited for with ``wait(now:_:)``.
@@ -77,7 +78,7 @@ final class LeasedBucket {
             local?.owe(count)
             return
         }
-        tokens = max(-policy.limit, tokens - count)
+        tokens = max(-policy.count, tokens - count)
         if tokens < 0, !isDrawing { startDraw(policy.leaseSize) }
     }
 
@@ -95,7 +96,7 @@ final class LeasedBucket {
         leaseEnds = now + policy.leaseSpan
         remainingInRedis = lease.remaining
         if lease.retryAfter > .zero {
-            let debt = Double(max(0, -tokens)) * Double(policy.window) / Double(policy.limit)
+            let debt = Double(max(0, -tokens)) * Double(policy.period) / Double(policy.count)
             refusedUntil = now + lease.retryAfter + .nanoseconds(Int64(debt * 1e9))
         }
         while tokens > 0, let waiter = waiters.popFirst() {
@@ -132,8 +133,8 @@ final class LeasedBucket {
     }
 
     /// An estimate, since other gateways draw too.
-    var remaining: Int { local?.remaining ?? max(0, min(policy.limit, remainingInRedis + tokens)) }
+    var remaining: Int { local?.remaining ?? max(0, min(policy.count, remainingInRedis + tokens)) }
 
     /// Seconds until the bucket is full again if nothing more is taken.
-    var resetSeconds: Int { ((policy.limit - remaining) * policy.window + policy.limit - 1) / policy.limit }
+    var resetSeconds: Int { ((policy.count - remaining) * policy.period + policy.count - 1) / policy.count }
 }

@@ -1,3 +1,4 @@
+import Contracts
 import NIOCore
 
 /// A token bucket in memory: this event loop's share of a limit while Redis is away.
@@ -8,9 +9,9 @@ struct LocalBucket {
     private var filledAt: NIODeadline
 
     /// - Parameter share: The part of the limit, 0…1. At least one request in a window is admitted.
-    init(policy: RatePolicy, share: Double, now: NIODeadline) {
-        capacity = max(1, Double(policy.limit) * share)
-        perSecond = capacity / Double(policy.window)
+    init(policy: RateLimit, share: Double, now: NIODeadline) {
+        capacity = max(1, Double(policy.count) * share)
+        perSecond = capacity / Double(policy.period)
         tokens = capacity
         filledAt = now
     }

@@ -1,3 +1,4 @@
+import Contracts
 import Logging
 import NIOCore
 import Redis
@@ -7,8 +8,8 @@ final class RateLimiter {
     private let store: LeaseStore
     private let eventLoop: any EventLoop
     private let localShare: Double
-    private let addressPolicy: RatePolicy
-    private let refreshPolicy: RatePolicy
+    private let addressPolicy: RateLimit
+    private let refreshPolicy: RateLimit
     private let logger: Logger
     private var buckets = GenerationCache<String, LeasedBucket>(limit: 20_000)
     private var redisIsAway = false
@@ -20,15 +21,15 @@ final class RateLimiter {
         store = LeaseStore(redis: redis)
         eventLoop = redis.eventLoop
         self.localShare = localShare
-        addressPolicy = RatePolicy(limit: addressLimit, window: 900)
-        refreshPolicy = RatePolicy(limit: 10 * addressLimit, window: 900)
+        addressPolicy = RateLimit(count: addressLimit, period: 900)
+        refreshPolicy = RateLimit(count: 10 * addressLimit, period: 900)
         self.logger = logger
     }
 
     var bucketCount: Int { buckets.count }
 
     /// The bucket of the key. One that was forgotten starts again from Redis, which forgets nothing.
-    func bucket(_ key: String, name: String, policy: RatePolicy) -> LeasedBucket {
+    func bucket(_ key: String, name: String, policy: RateLimit) -> LeasedBucket {
         if let bucket = buckets[key], bucket.policy == policy { return bucket }
         // Safe: buckets are used by connections and tokens of the worker that owns this limiter.
         let bucket = LeasedBucket(key: key, name: name, policy: policy, localShare: localShare) { [unowned self] in draw($0, for: $1) }

@@ -54,9 +54,8 @@ struct SessionRoutes: Sendable {
 
     /// What gateways poll: sessions ended so lately that an access token of theirs may still live.
     private var gatewayState: Route {
-        .service(.get, "/internal/gateway-state") { _, context in
-            let ended = try await sessions.recentlyEnded(as: context)
-            return .json(["revoked_sessions": .array(ended.map { .string($0.description) })])
+        .service(.get, Revocation.statePath) { _, context in
+            .json(Revocation.state(try await sessions.recentlyEnded(as: context).map { .session($0) }))
         }
     }
 }

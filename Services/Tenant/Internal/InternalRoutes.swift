@@ -92,28 +92,15 @@ struct InternalRoutes: Sendable {
 
     /// What gateways poll: the epochs under which tokens that may still live are stale, and who is suspended.
     private var gatewayState: Route {
-        .service(.get, "/internal/gateway-state") { _, context in
+        .service(.get, Revocation.statePath) { _, context in
             let tenantEpochs = try await tenants.epochs(changedWithin: AccessClaims.longestValidity, as: context)
             let memberEpochs = try await members.epochs(changedWithin: AccessClaims.longestValidity, as: context)
             let roleEpochs = try await roles.epochs(changedWithin: AccessClaims.longestValidity, as: context)
-            return .json([
-                "tenants": .array(
-                    tenantEpochs.map {
-                        [
-                            "id": .string($0.id.description), "epoch": .number($0.epoch), "status": $0.isActive ? "active" : "suspended",
-                        ]
-                    }),
-                "members": .array(
-                    memberEpochs.map {
-                        [
-                            "tenant": .string($0.tenant.description), "user": .string($0.user.description), "epoch": .number($0.epoch),
-                        ]
-                    }),
-                "roles": .array(
-                    roleEpochs.map {
-                        ["tenant": .string($0.tenant.description), "name": .string($0.name), "epoch": .number($0.epoch)]
-                    }),
-            ])
+            return .json(
+                Revocation.state(
+                    tenantEpochs.map { .tenant($0.id, epoch: $0.epoch, isActive: $0.isActive) }
+                        + memberEpochs.map { .member(tenant: $0.tenant, user: $0.user, epoch: $0.epoch) }
+                        + roleEpochs.map { .role(tenant: $0.tenant, name: $0.name, epoch: $0.epoch) }))
         }
     }
 }

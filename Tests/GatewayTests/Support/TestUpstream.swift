@@ -1,3 +1,4 @@
+import Contracts
 import Core
 import NIOCore
 import NIOPosix
@@ -44,10 +45,7 @@ final class TestUpstream: Sendable {
 
     struct State: Sendable {
         var requests: [Request] = []
-        var revokedSessions: [SessionID] = []
-        var tenants: [JSON] = []
-        var members: [JSON] = []
-        var roles: [JSON] = []
+        var revocations: [Revocation] = []
         var keys: [JSON] = []
         var keyFetches = 0
         /// Security events to refuse before one is taken.
@@ -111,15 +109,7 @@ final class TestUpstream: Sendable {
                 $0.keyFetches += 1
                 return .ok(JSON.object(["keys": .array($0.keys)]).description)
             }
-        case "/internal/gateway-state":
-            return state.withLock { state in
-                let body: JSON = [
-                    "revoked_sessions": .array(state.revokedSessions.map { .string($0.description) }), "tenants": .array(state.tenants),
-                    "members": .array(state.members),
-                    "roles": .array(state.roles),
-                ]
-                return .ok(body.description)
-            }
+        case Revocation.statePath: return state.withLock { .ok(Revocation.state($0.revocations).description) }
         case "/internal/events":
             return state.withLock { state in
                 state.requests.append(request)
