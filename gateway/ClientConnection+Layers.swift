@@ -114,11 +114,7 @@ extension ClientConnection {
 
     /// Whether the token is still good, looked up anew only when something has changed.
     private func standing(of token: VerifiedToken) -> Authentication {
-        let version = worker.directory.version
-        if token.checkedVersion != version {
-            token.standing = worker.directory.standing(of: token.claims)
-            token.checkedVersion = version
-        }
+        token.check(against: worker.directory)
         switch token.standing {
         case .current: return .member(token)
         case .stale: return .refused(Problem(.tokenStale, "The session has ended or its rights have changed. Sign in or refresh."))

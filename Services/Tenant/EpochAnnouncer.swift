@@ -14,7 +14,7 @@ struct EpochAnnouncer: Sendable {
     }
 
     func announce(_ tenant: Tenant) {
-        send(.tenant(tenant.id, epoch: tenant.epoch, isActive: tenant.isActive))
+        send(tenant.state)
     }
 
     func announce(_ role: CustomRole, in tenant: TenantID) {

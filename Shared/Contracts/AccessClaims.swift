@@ -30,6 +30,8 @@ public struct AccessClaims: Codable, Sendable, Equatable {
     /// What the plan limits, by name; what is absent is unlimited.
     public var limits: [String: Int]
     public var rate: RateLimits
+    /// Where the tenant is (ISO 3166-1, two letters), if it says so.
+    public var country: String?
     /// The epoch of the tenant, then of the member, then of the role when it is one that the tenant has made.
     public var epoch: [Int64]
     /// Seconds since 1970.
@@ -51,6 +53,7 @@ public struct AccessClaims: Codable, Sendable, Equatable {
         plan = membership.tenant.plan
         limits = membership.limits
         rate = membership.rate
+        country = membership.tenant.country
         epoch = [membership.tenant.epoch, membership.epoch] + (membership.roleEpoch.map { [$0] } ?? [])
         iat = now.milliseconds / 1000
         exp = iat + Int64(Self.lifetime)

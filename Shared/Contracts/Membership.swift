@@ -11,15 +11,18 @@ public struct Membership: Hashable, Sendable {
         public var isActive: Bool
         /// The plan's name: `free`, `pro`, `enterprise` by default.
         public var plan: String
+        /// Where it is (ISO 3166-1, two letters), if it says so.
+        public var country: String?
         /// Tokens made under a lower number are stale.
         public var epoch: Int64
 
-        public init(id: TenantID, slug: String, name: String, isActive: Bool, plan: String, epoch: Int64) {
+        public init(id: TenantID, slug: String, name: String, isActive: Bool, plan: String, country: String? = nil, epoch: Int64) {
             self.id = id
             self.slug = slug
             self.name = name
             self.isActive = isActive
             self.plan = plan
+            self.country = country
             self.epoch = epoch
         }
     }
@@ -80,7 +83,8 @@ extension Membership {
         return [
             "tenant": [
                 "id": .string(tenant.id.description), "slug": .string(tenant.slug), "name": .string(tenant.name),
-                "status": tenant.isActive ? "active" : "suspended", "plan": .string(tenant.plan), "epoch": .number(tenant.epoch),
+                "status": tenant.isActive ? "active" : "suspended", "plan": .string(tenant.plan),
+                "country": tenant.country.map(JSON.string) ?? .null, "epoch": .number(tenant.epoch),
             ],
             "role": .string(role), "permissions": .string(permissions.encoded), "scopes": .string(scopes.encoded),
             "teams": .array(teams.map(\.json)), "limits": .object(numbers), "rate": rate.json, "epoch": .number(epoch),
@@ -103,8 +107,10 @@ extension Membership {
             if let number = member.value.integer { numbers[member.name] = Int(number) }
         }
         self.init(
-            tenant: Tenant(id: id, slug: slug, name: name, isActive: status == "active", plan: plan, epoch: tenantEpoch), role: role,
-            permissions: permissions, scopes: scopes, teams: (json["teams"]?.array ?? []).compactMap(Team.init), limits: numbers,
+            tenant: Tenant(
+                id: id, slug: slug, name: name, isActive: status == "active", plan: plan, country: tenant["country"]?.string,
+                epoch: tenantEpoch), role: role, permissions: permissions, scopes: scopes,
+            teams: (json["teams"]?.array ?? []).compactMap(Team.init), limits: numbers,
             rate: rate, epoch: epoch, roleEpoch: json["role_epoch"]?.integer)
     }
 }

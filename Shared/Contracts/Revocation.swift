@@ -8,7 +8,8 @@ public enum Revocation: Hashable, Sendable {
 
     case session(SessionID)
     case member(tenant: TenantID, user: UserID, epoch: Int64)
-    case tenant(TenantID, epoch: Int64, isActive: Bool)
+    /// Beside what makes its tokens stale, where the tenant is by now.
+    case tenant(TenantID, epoch: Int64, isActive: Bool, country: String? = nil)
     /// A role that a tenant has made was changed: tokens of all its members are stale.
     case role(tenant: TenantID, name: String, epoch: Int64)
 
@@ -20,9 +21,10 @@ public enum Revocation: Hashable, Sendable {
             [
                 "kind": "member", "tenant": .string(tenant.description), "user": .string(user.description), "epoch": .number(epoch),
             ]
-        case .tenant(let id, let epoch, let isActive):
+        case .tenant(let id, let epoch, let isActive, let country):
             [
                 "kind": "tenant", "id": .string(id.description), "epoch": .number(epoch), "status": isActive ? "active" : "suspended",
+                "country": country.map(JSON.string) ?? .null,
             ]
         case .role(let tenant, let name, let epoch):
             ["kind": "role", "tenant": .string(tenant.description), "name": .string(name), "epoch": .number(epoch)]
@@ -44,7 +46,7 @@ public enum Revocation: Hashable, Sendable {
             guard let id = json["id"]?.string.flatMap({ TenantID($0) }), let epoch = json["epoch"]?.integer,
                 let status = json["status"]?.string
             else { return nil }
-            self = .tenant(id, epoch: epoch, isActive: status == "active")
+            self = .tenant(id, epoch: epoch, isActive: status == "active", country: json["country"]?.string)
         case "role":
             guard let tenant = json["tenant"]?.string.flatMap({ TenantID($0) }), let name = json["name"]?.string,
                 let epoch = json["epoch"]?.integer

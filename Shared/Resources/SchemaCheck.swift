@@ -149,6 +149,13 @@ private struct TableCheck {
                 "The text \(field.name) may have \(length) characters; an index takes \(Self.maximumIndexedText), so lists cannot go by it."
             )
         }
+        for field in definition.filterFields where field.index == .number {
+            // As the server writes it, but for its line ends.
+            let key = "( CASE WHEN (\(field.name)_e164 IS NULL) THEN \(field.name) ELSE \(field.name)_e164 END)"
+            if !isIndexed("(tenant_id, \(key))", of: "(\(field.name) IS NOT NULL)") {
+                faults.append("No index on (tenant_id, \(key)) where \(field.name) is not null serves the filter \(field.name).")
+            }
+        }
         for field in definition.fields where field.givesOrder {
             // As the server writes it, but for its line ends.
             let isOwner = definition.owner == field.name && definition.ownerKey != field.name

@@ -10,7 +10,7 @@ import Testing
         signer = try ContextSigner(keys: Self.key)
         member = RequestContext(
             tenant: TenantID(), user: UserID(), session: SessionID(), role: "sales", permissions: BuiltInRole.sales.permissions,
-            scopes: BuiltInRole.sales.scopes, plan: "pro", limits: ["leads": 100, "users": 1],
+            scopes: BuiltInRole.sales.scopes, plan: "pro", limits: ["leads": 100, "users": 1], country: "AT",
             edge: EdgeContext(requestID: "r-1", deadline: Timestamp.now.advanced(by: .seconds(30)), address: "2001:db8::1"))
     }
 
@@ -49,6 +49,7 @@ import Testing
             #expect(caller.tenant == member.tenant)
             guard case .member(let read) = caller else { continue }
             #expect(read.permissions == member.permissions && read.scopes == member.scopes && read.limits == member.limits)
+            #expect(read.country == member.country)
             #expect(read.role == member.role && read.plan == member.plan && read.session == member.session)
             for index in value.indices where value[index] != ";" {
                 let changed = value.replacingCharacter(at: index, with: value[index] == "A" ? "B" : "A")

@@ -198,6 +198,31 @@ import Testing
         }
     }
 
+    /// What is read as the country's own, such as a telephone number, is so at once, and nobody has to refresh a token for it.
+    @Test func servicesAreToldWhereTheTenantIsByNow() async throws {
+        try await TestGateway.with { gateway async throws in
+            let signer = try ContextSigner(keys: TestGateway.contextKeys)
+            let member = TestMember()
+            let token = gateway.key.token(for: member) { $0["country"] = "AT" }
+            func country() async throws -> String? {
+                #expect(try await gateway.get("/v1/leads", token: token).status == 200)
+                let request = try #require(gateway.upstream.state.withLock { $0.requests.last { $0.target == "/v1/leads" } })
+                guard
+                    case .member(let context) = try signer.verify(
+                        request.header("martlet-context"), method: "GET", target: request.target)
+                else { return nil }
+                return context.country
+            }
+            #expect(try await country() == "AT")
+            let redis = RedisClient(configuration: TestGateway.redis, eventLoop: MultiThreadedEventLoopGroup.singleton.next())
+            for moved in ["JP", nil] as [String?] {
+                let state = Revocation.tenant(member.tenant, epoch: 1, isActive: true, country: moved)
+                _ = try await redis.command(["PUBLISH", Revocation.channel, state.json.description])
+                try await eventually("the tenant is elsewhere", within: .seconds(1)) { try await country() == moved }
+            }
+        }
+    }
+
     /// A role that the tenant has made was changed: all tokens that name it are stale, and no others.
     @Test func aRaisedEpochOfARoleActsForAllWhoHaveItAndForNobodyElse() async throws {
         try await TestGateway.with { gateway async throws in

@@ -24,7 +24,7 @@ import Testing
     @Test func whatServicesSayOfTokensIsHeardAsItWasSaid() {
         let said: [Revocation] = [
             .session(SessionID()), .member(tenant: TenantID(), user: UserID(), epoch: 2), .tenant(TenantID(), epoch: 3, isActive: false),
-            .tenant(TenantID(), epoch: 1, isActive: true), .role(tenant: TenantID(), name: "scout", epoch: 4),
+            .tenant(TenantID(), epoch: 1, isActive: true, country: "AT"), .role(tenant: TenantID(), name: "scout", epoch: 4),
         ]
         #expect(said.map { Revocation(json: $0.json) } == said)
         #expect(Revocation.all(in: Revocation.state(said)) == said)

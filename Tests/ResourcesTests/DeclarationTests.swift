@@ -53,7 +53,8 @@ import Testing
             ])
             let faults = try await SchemaCheck.faults(of: Lead.definition, on: api.postgres).joined(separator: "\n")
             for part in [
-                "column phone is missing", "column secret is not declared", "lead_status_check allows", "No trigger records changes",
+                "column phone is missing", "serves the filter phone", "column secret is not declared", "lead_status_check allows",
+                "No trigger records changes",
                 "Row security is not", "(tenant_id, company COLLATE", "company must not be 'not null'", "plan's limit", "gin index",
                 "holds external_id unique",
                 "No index lead_no_owner_id", "serves the filter external_id among deleted records",

@@ -282,7 +282,7 @@ private enum Truth {
         let ranges = ["gt", "gte", "lt", "lte"]
         let fields: [(name: String, comparisons: [String], isNullable: Bool, other: String?)] = [
             ("name", choices + ["prefix"], false, "Nobody"), ("label", choices + ["prefix"], true, "kestrel"),
-            ("email", choices + ["prefix"], true, "nobody@x.example"), ("phone", choices + ["prefix"], true, "+1 999 000"),
+            ("email", choices + ["prefix"], true, "nobody@x.example"), ("phone", [""], false, "+1 999 000"),
             ("amount", choices + ranges, true, "-999"), ("rank", choices + ranges, true, "77"),
             ("day", choices + ranges, true, "2026-03-05"),
             ("due_at", choices + ranges, true, "2026-03-05T00:00:00.000Z"), ("seen_at", choices + ranges, true, "2026-03-05T00:00:00.000Z"),
@@ -400,7 +400,7 @@ extension ResourceAPI {
 
 extension String {
     /// As a value in a query.
-    fileprivate var asQuery: String {
+    var asQuery: String {
         addingPercentEncoding(withAllowedCharacters: .alphanumerics.intersection(CharacterSet(charactersIn: "\u{0}"..."\u{7F}"))) ?? self
     }
 }

@@ -284,7 +284,8 @@ import Testing
                 of: Lead.definition,
                 values: [
                     "status": "new", "status[not]": "contacted", "score": "5", "score[gt]": "98", "score[gte]": "99", "score[lt]": "1",
-                    "score[lte]": "0", "owner_id": api.colleague.description, "email": "a@b.example",
+                    "score[lte]": "0", "owner_id": api.colleague.description, "owner_id[not]": api.colleague.description,
+                    "email": "a@b.example",
                     "created_at[gt]": "2020-01-01T05:30:00Z", "created_at[gte]": "2020-01-01T05:30:00Z",
                     "updated_at[gt]": "2020-01-01T05:30:00Z", "updated_at[gte]": "2020-01-01T05:30:00Z",
                 ],
@@ -323,9 +324,9 @@ extension ResourceAPI {
                     "select set_config('search_path', \(database.schema + ", extensions"), true)",
                     "set local session_replication_role = replica",
                     """
-                    insert into account (tenant_id, id, external_id, name, domain, employees, annual_revenue_minor, currency, status, parent_id, owner_id, \
+                    insert into account (tenant_id, id, external_id, phone, phone_e164, name, domain, employees, annual_revenue_minor, currency, status, parent_id, owner_id, \
                         created_at, created_by, updated_by) \
-                    select case when n <= \(count)::int then \(tenant)::uuid else md5((n % 200)::text)::uuid end, gen_random_uuid(), 'other' || n, 'name' || n, \
+                    select case when n <= \(count)::int then \(tenant)::uuid else md5((n % 200)::text)::uuid end, gen_random_uuid(), 'other' || n, '040 5' || n, '+49405' || n, 'name' || n, \
                         'a' || n || '.example', n % 500, n, 'EUR', case when n % 90 = 0 then 'former' when n % 90 = 1 then 'customer' else 'prospect' end, \
                         case when n % 1000 = 1 then \(colleague)::uuid else gen_random_uuid() end, \
                         case when n % 1000 = 2 then \(colleague)::uuid else gen_random_uuid() end, \
@@ -333,8 +334,8 @@ extension ResourceAPI {
                     from generate_series(1, 2 * \(count)::int) as n
                     """,
                     """
-                    insert into contact (tenant_id, id, external_id, last_name, account_id, do_not_contact, owner_id, created_at, created_by, updated_by) \
-                    select case when n <= \(count)::int then \(tenant)::uuid else md5((n % 200)::text)::uuid end, gen_random_uuid(), 'other' || n, 'name' || n, \
+                    insert into contact (tenant_id, id, external_id, phone, phone_e164, last_name, account_id, do_not_contact, owner_id, created_at, created_by, updated_by) \
+                    select case when n <= \(count)::int then \(tenant)::uuid else md5((n % 200)::text)::uuid end, gen_random_uuid(), 'other' || n, '040 5' || n, '+49405' || n, 'name' || n, \
                         case when n % 1000 = 1 then \(colleague)::uuid else gen_random_uuid() end, n % 50 = 0, \
                         case when n % 1000 = 2 then \(colleague)::uuid else gen_random_uuid() end, \
                         timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second', gen_random_uuid(), gen_random_uuid() \

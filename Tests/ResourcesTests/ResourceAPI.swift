@@ -202,9 +202,9 @@ extension ResourceAPI {
                     // No trigger runs: the outbox is of no interest here.
                     "set local session_replication_role = replica",
                     """
-                    insert into lead (tenant_id, id, external_id, last_name, company, score, status, source, tags, custom, owner_id, description, \
+                    insert into lead (tenant_id, id, external_id, phone, phone_e164, last_name, company, score, status, source, tags, custom, owner_id, description, \
                         created_at, updated_at, created_by, updated_by) \
-                    select \(tenant)::uuid, gen_random_uuid(), 'other' || n, 'name' || lpad(n::text, 7, '0'), case when n % 3 > 0 then 'company' || n % 50 end, \
+                    select \(tenant)::uuid, gen_random_uuid(), 'other' || n, '040 5' || n, '+49405' || n, 'name' || lpad(n::text, 7, '0'), case when n % 3 > 0 then 'company' || n % 50 end, \
                         case when n % 4 > 0 then n % 100 end, case when n % 70 = 0 then 'new' else 'contacted' end, \
                         case when n % 1000 = 0 then 'rare' when n > \(count)::int - 20 then 'last' end, \
                         case when n % 2 = 0 then '{even,many}' else '{many}' end::text[], jsonb_build_object('n', n), \

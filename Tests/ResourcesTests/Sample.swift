@@ -40,6 +40,7 @@ enum Sample {
                 label text,
                 email text,
                 phone text,
+                phone_e164 text,
                 amount integer,
                 rank bigint,
                 day date,
@@ -61,7 +62,7 @@ enum Sample {
                     search_words(tenant_id, name)
                         || filter_words(
                             tenant_id, tags, custom, 'name:' || name, coalesce('label:' || label, 'label'),
-                            coalesce('email:' || email_key(email), 'email'), coalesce('phone:' || phone, 'phone'))
+                            coalesce('email:' || email_key(email), 'email'))
                 ) stored,
                 constraint sample_pkey primary key (tenant_id, id)
             )
@@ -70,7 +71,7 @@ enum Sample {
             """
             call listed(
                 'sample', owner => 'owner_id', orders => '{name, amount, due_at}',
-                filters => '{rank, day, seen_at, active, flag, kind, helper_id}')
+                filters => '{rank, day, seen_at, active, flag, kind, helper_id}', phones => '{phone}')
             """,
             "call audited('sample', 'sample')", "call searchable('sample')",
         ]

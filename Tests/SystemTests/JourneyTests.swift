@@ -37,6 +37,23 @@ extension SystemTests {
             #expect(update["after"]?["score"] == 10)
         }
 
+        /// Where the tenant is reaches crm with the next request, by the token that is there.
+        @Test func aTelephoneNumberIsReadAsTheTenantsCountryDialsIt() async throws {
+            let globex = try World.get().globex
+            try await globex.admin.send(.patch, "/v1/tenant", ["locale": "ja-JP"], expecting: 200)
+            try await eventually("numbers are those of Japan", within: .seconds(10)) {
+                let lead = try await globex.admin.send(
+                    .post, "/v1/leads", ["last_name": "Nakamura", "phone": "03-1234-5678"], expecting: 201)
+                return lead.json["phone_e164"] == "+81312345678"
+            }
+            try await globex.admin.send(.patch, "/v1/tenant", ["country": "AT"], expecting: 200)
+            try await eventually("numbers are those of Austria", within: .seconds(10)) {
+                let list = try await globex.admin.send(.get, "/v1/leads?phone=0081-3-1234-5678&fields=phone", expecting: 200)
+                return list.json["data"]?[0]?["phone"] == "03-1234-5678"
+            }
+            try await globex.admin.send(.patch, "/v1/tenant", ["country": nil, "locale": "en"], expecting: 200)
+        }
+
         @Test func theAuditTrailIsAnUnbrokenChainThatACommandChecksWithoutAServer() async throws {
             let world = try World.get()
             for name in ["a", "b", "c"] { _ = try await world.globex.create("/v1/leads", ["last_name": .string(name)]) }

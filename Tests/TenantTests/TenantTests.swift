@@ -62,6 +62,24 @@ import Testing
         }
     }
 
+    /// Gateways hear of it, and no token is stale.
+    @Test func whereATenantIsFollowsFromItsCountryOrElseItsLocale() async throws {
+        try await TenantPlatform.run { platform in
+            let admin = try await platform.organization("acme")
+            for (body, country, effective) in [
+                (["locale": "de"], nil, nil), (["locale": "de-AT"], nil, "AT"), (["country": "JP"], "JP", "JP"),
+                (["locale": "zh-Hant-TW"], "JP", "JP"), (["country": nil], nil, "TW"), (["locale": "en-Latn-XX"], nil, nil),
+                (["locale": "en-us", "country": " "], nil, "US"),
+            ] as [(JSON, String?, String?)] {
+                let changed = try await platform.service.send(.patch, "/v1/tenant", body, as: admin.caller, expecting: 200)
+                #expect(changed.json["country"] == country.map(JSON.string) ?? .null)
+                #expect(try await platform.revocations().contains(.tenant(admin.tenant, epoch: 1, isActive: true, country: effective)))
+                let tenant = try await platform.member(admin.person, in: admin.tenant).membership.tenant
+                #expect(tenant.country == effective && tenant.epoch == 1)
+            }
+        }
+    }
+
     @Test func anotherSlugMakesTokensStale() async throws {
         try await TenantPlatform.run { platform in
             let admin = try await platform.organization("acme")
@@ -86,7 +104,8 @@ import Testing
             (["slug": "-a-"], "/slug"), (["slug": "admin"], "/slug"), (["slug": "xn--80ak6aa92e"], "/slug"),
             (["locale": "german!"], "/locale"),
             (["time_zone": "Mars/Base"], "/time_zone"),
-            (["time_zone": "GMT+2"], "/time_zone"), (["currency": "eur"], "/currency"), (["settings": [1]], "/settings"),
+            (["time_zone": "GMT+2"], "/time_zone"), (["currency": "eur"], "/currency"), (["country": "ZZ"], "/country"),
+            (["country": "Japan"], "/country"), (["country": 81], "/country"), (["settings": [1]], "/settings"),
             (["settings": ["A": 1]], "/settings/A"), (["settings": ["a": ["b": 1]]], "/settings/a"),
             (["settings": ["a": "\u{0}"]], "/settings/a"),
             (["name": nil], "/name"),

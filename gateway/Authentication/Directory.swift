@@ -10,6 +10,7 @@ final class Directory: Sendable {
     struct TenantState: Sendable {
         var epoch: Int64
         var isActive: Bool
+        var country: String?
     }
 
     struct Member: Hashable, Sendable {
@@ -103,10 +104,10 @@ final class Directory: Sendable {
         for revocation in revocations {
             switch revocation {
             case .session(let id): state.sessions?.insert(id)
-            case .tenant(let id, let epoch, let isActive):
+            case .tenant(let id, let epoch, let isActive, let country):
                 // An older message must not undo a newer one.
                 if let known = state.tenants?[id], known.epoch > epoch { continue }
-                state.tenants?[id] = TenantState(epoch: epoch, isActive: isActive)
+                state.tenants?[id] = TenantState(epoch: epoch, isActive: isActive, country: country)
             case .member(let tenant, let user, let epoch): raise(&state.members[Member(tenant: tenant, user: user)], to: epoch)
             case .role(let tenant, let name, let epoch): raise(&state.roles[Role(tenant: tenant, name: name)], to: epoch)
             }
@@ -114,6 +115,13 @@ final class Directory: Sendable {
     }
 
     private static func raise(_ known: inout Int64?, to epoch: Int64) { known = max(epoch, known ?? epoch) }
+
+    /// Where the tenant of a token is by now.
+    func country(of claims: TokenClaims) -> String? {
+        state.withLock { state in
+            if let tenant = state.tenants?[claims.tenant] { tenant.country } else { claims.context.country }
+        }
+    }
 
     /// Whether a token is still good.
     func standing(of claims: TokenClaims) -> Standing {

@@ -27,8 +27,8 @@ struct TokenClaims: Sendable {
     var expiresAt: Int64
     var tenantRate: RateLimit?
     var userRate: RateLimit?
-    /// The claims part of the signed context.
-    var contextClaims: String
+    /// What services are told, but for what is a request's own.
+    var context: RequestContext
 }
 
 /// Checks access tokens (RFC 9068, RFC 8725). jwt-kit checks the signature; what it leaves to its caller is checked here, before.
@@ -87,11 +87,11 @@ struct TokenVerifier: Sendable {
         if expires <= seconds { throw .expired }
         let context = RequestContext(
             tenant: tenant, user: user, session: session, role: role, permissions: permissions, scopes: scopes, plan: plan, limits: limits,
-            edge: EdgeContext(requestID: "", deadline: now))
+            country: payload["country"]?.string.flatMap { Self.isName($0) ? $0 : nil }, edge: EdgeContext(requestID: "", deadline: now))
         return TokenClaims(
             keyID: keyID, tenant: tenant, user: user, session: session, slug: slug, tenantEpoch: tenantEpoch, memberEpoch: memberEpoch,
             role: role, roleEpoch: epoch.count > 2 ? epoch[2].integer : nil, expiresAt: expires * 1000, tenantRate: tenantRate,
-            userRate: userRate, contextClaims: ContextSigner.claims(of: context))
+            userRate: userRate, context: context)
     }
 
     private static func policy(_ json: JSON?) throws(TokenFault) -> RateLimit? {

@@ -7,27 +7,45 @@ final class VerifiedToken {
     let bytes: [UInt8]
     let claims: TokenClaims
     let slug: [UInt8]
-    let contextClaims: [UInt8]
+    /// The claims part of the signed context.
+    private(set) var contextClaims: [UInt8]
     /// The tenant's id as text, for logs.
     let tenantText: [UInt8]
     let userLimit: LeasedBucket?
     let tenantLimit: LeasedBucket?
     /// The `RateLimit-Policy` line.
     let policyLine: [UInt8]
+    /// Where its tenant is, as the context says.
+    private var country: String?
     /// The directory's version at which ``standing`` was looked up.
-    var checkedVersion: UInt64 = 0
-    var standing = Directory.Standing.current
+    private var checkedVersion: UInt64 = 0
+    private(set) var standing = Directory.Standing.current
 
     init(bytes: [UInt8], claims: TokenClaims, limiter: RateLimiter) {
         self.bytes = bytes
         self.claims = claims
         slug = Array(claims.slug.utf8)
-        contextClaims = Array(claims.contextClaims.utf8)
+        contextClaims = Array(ContextSigner.claims(of: claims.context).utf8)
+        country = claims.context.country
         tenantText = Array(claims.tenant.description.utf8)
         userLimit = claims.userRate.map { limiter.bucket("user:\(claims.tenant):\(claims.user)", name: "user", policy: $0) }
         tenantLimit = claims.tenantRate.map { limiter.bucket("tenant:\(claims.tenant)", name: "tenant", policy: $0) }
         let policies = [userLimit, tenantLimit].compactMap(\.self).map { "\"\($0.name)\";q=\($0.policy.count);w=\($0.policy.period)" }
         policyLine = policies.isEmpty ? [] : Array("RateLimit-Policy: \(policies.joined(separator: ", "))\r\n".utf8)
+    }
+
+    /// Looks up what has changed since the token was made, once for each version of the directory.
+    func check(against directory: Directory) {
+        let version = directory.version
+        guard checkedVersion != version else { return }
+        standing = directory.standing(of: claims)
+        checkedVersion = version
+        let country = directory.country(of: claims)
+        guard country != self.country else { return }
+        self.country = country
+        var context = claims.context
+        context.country = country
+        contextClaims = Array(ContextSigner.claims(of: context).utf8)
     }
 }
 

@@ -15,7 +15,7 @@ public enum Account {
                 "annual_revenue_minor", .amount(currency: "currency"), [.sortable, .filterable, .importable],
                 "A year's revenue in the currency's smallest unit.", example: 1_250_000_000),
             Field("currency", .currency, [.importable], "That of the annual revenue.", example: "EUR"),
-            Field("phone", .phone, [.searchable, .importable]),
+            Field("phone", .phone, [.filterable, .searchable, .importable]),
             Field("website", .url, [.searchable, .importable]),
             Field(
                 "status", .enumeration(["prospect", "customer", "former"]), [.filterable, .importable], default: .value("prospect"),

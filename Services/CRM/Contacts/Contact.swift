@@ -13,7 +13,7 @@ public enum Contact {
                 "The company that the person works for."),
             Field("title", .text(max: 200), [.searchable, .importable], "The position in the company.", example: "Plant Manager"),
             Field("email", .email, [.filterable, .searchable, .importable]),
-            Field("phone", .phone, [.searchable, .importable]),
+            Field("phone", .phone, [.filterable, .searchable, .importable]),
             Field("owner_id", .reference(.member), [.filterable], default: .caller, "The member in charge; the creator unless given."),
             Field("tags", .tags(maxCount: 50, maxLength: 50), [.importable]),
             Field("address", .object(Address.fields), [.searchable, .importable]),

@@ -21,7 +21,7 @@ public enum Lead {
             Field("company", .text(max: 200), [.sortable, .filterable, .searchable, .importable], example: "Kestrel Freight"),
             Field("title", .text(max: 200), [.searchable, .importable], "The position in the company.", example: "Plant Manager"),
             Field("email", .email, [.filterable, .searchable, .importable]),
-            Field("phone", .phone, [.searchable, .importable]),
+            Field("phone", .phone, [.filterable, .searchable, .importable]),
             Field("website", .url, [.searchable, .importable]),
             Field(
                 "source", .text(max: 100), [.filterable, .importable], "Where the lead came from, such as web or fair.", example: "fair"),

@@ -40,6 +40,7 @@ create table lead (
     title text,
     email text,
     phone text,
+    phone_e164 text,
     website text,
     source text,
     status lead_status not null default 'new',
@@ -69,7 +70,7 @@ create statistics lead_status_of_tenant (mcv) on tenant_id, status from lead;
 alter statistics lead_status_of_tenant set statistics 1000;
 
 call isolate('lead');
-call listed('lead', owner => 'owner_id', orders => '{last_name, company, score}', filters => '{status}');
+call listed('lead', owner => 'owner_id', orders => '{last_name, company, score}', filters => '{status}', phones => '{phone}');
 call audited('lead', 'lead');
 call limited('lead', 'leads');
 call searchable('lead');

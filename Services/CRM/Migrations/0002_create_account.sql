@@ -36,6 +36,7 @@ create table account (
     annual_revenue_minor bigint,
     currency account_currency,
     phone text,
+    phone_e164 text,
     website text,
     status account_status not null default 'prospect',
     parent_id uuid,
@@ -66,7 +67,8 @@ alter statistics account_status_of_tenant set statistics 1000;
 
 call isolate('account');
 call listed(
-    'account', owner => 'owner_id', orders => '{name, employees, annual_revenue_minor}', filters => '{status, parent_id}');
+    'account', owner => 'owner_id', orders => '{name, employees, annual_revenue_minor}', filters => '{status, parent_id}',
+    phones => '{phone}');
 call nested('account', 'parent_id');
 call audited('account', 'account');
 call searchable('account');

@@ -31,6 +31,7 @@ create table contact (
     title text,
     email text,
     phone text,
+    phone_e164 text,
     owner_id uuid,
     tags text[] not null default '{}',
     address jsonb,
@@ -52,6 +53,6 @@ create table contact (
 with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 
 call isolate('contact');
-call listed('contact', owner => 'owner_id', orders => '{last_name}', filters => '{account_id, do_not_contact}');
+call listed('contact', owner => 'owner_id', orders => '{last_name}', filters => '{account_id, do_not_contact}', phones => '{phone}');
 call audited('contact', 'contact');
 call searchable('contact');

@@ -93,13 +93,12 @@ struct InternalRoutes: Sendable {
     /// What gateways poll: the epochs under which tokens that may still live are stale, and who is suspended.
     private var gatewayState: Route {
         .service(.get, Revocation.statePath) { _, context in
-            let tenantEpochs = try await tenants.epochs(changedWithin: AccessClaims.longestValidity, as: context)
+            let states = try await tenants.states(changedWithin: AccessClaims.longestValidity, as: context)
             let memberEpochs = try await members.epochs(changedWithin: AccessClaims.longestValidity, as: context)
             let roleEpochs = try await roles.epochs(changedWithin: AccessClaims.longestValidity, as: context)
             return .json(
                 Revocation.state(
-                    tenantEpochs.map { .tenant($0.id, epoch: $0.epoch, isActive: $0.isActive) }
-                        + memberEpochs.map { .member(tenant: $0.tenant, user: $0.user, epoch: $0.epoch) }
+                    states + memberEpochs.map { .member(tenant: $0.tenant, user: $0.user, epoch: $0.epoch) }
                         + roleEpochs.map { .role(tenant: $0.tenant, name: $0.name, epoch: $0.epoch) }))
         }
     }

@@ -14,7 +14,8 @@ struct MembershipStore: Sendable {
             as: context,
             [
                 """
-                select tenant.id, tenant.slug, tenant.name, tenant.status, tenant.plan, tenant.overrides, tenant.epoch as tenant_epoch,
+                select tenant.id, tenant.slug, tenant.name, tenant.status, tenant.plan, tenant.overrides, tenant.country, tenant.locale,
+                       tenant.epoch as tenant_epoch,
                        member.role, member.epoch as member_epoch, custom_role.permissions, custom_role.scopes,
                        custom_role.epoch as role_epoch,
                        array(select team.id from team where team.tenant_id = member.tenant_id and team.id = any (member.teams)
@@ -48,7 +49,8 @@ struct MembershipStore: Sendable {
         return Membership(
             tenant: Membership.Tenant(
                 id: try row.decode("id"), slug: try row.decode("slug"), name: try row.decode("name"),
-                isActive: try row.decode("status", as: String.self) == "active", plan: planName, epoch: try row.decode("tenant_epoch")),
+                isActive: try row.decode("status", as: String.self) == "active", plan: planName,
+                country: Country.of(try row.decode("country"), locale: try row.decode("locale")), epoch: try row.decode("tenant_epoch")),
             role: roleName, permissions: rights.permissions, scopes: rights.scopes,
             teams: zip(try row.decode("team_ids", as: [RecordID].self), try row.decode("team_names", as: [String].self)).map {
                 Membership.Team(id: $0, name: $1)

@@ -11,9 +11,11 @@ create table tenant (
     locale text not null default 'en',
     time_zone text not null default 'UTC',
     currency text not null default 'USD',
+    country text,
     settings jsonb not null default '{}',
     -- Raised when tokens made before must not be used any longer: another slug, plan, status or override.
     epoch bigint not null default 1,
+    -- Since when gateways are told something else than tokens say: the epoch, or the country.
     epoch_changed_at timestamptz(3) not null default now(),
     version bigint not null default 1,
     created_at timestamptz(3) not null default now(),
@@ -24,6 +26,7 @@ create table tenant (
     constraint tenant_status_known check (status in ('active', 'suspended')),
     constraint tenant_slug_form check (slug ~ '^[a-z0-9-]{3,40}$'),
     constraint tenant_settings_size check (length(settings::text) <= 16384),
+    constraint tenant_country_form check (country ~ '^[A-Z]{2}$'),
     constraint tenant_name_length check (length(name) between 1 and 200)
 );
 -- The one key across tenants: a slug is a part of an address, so it is public by nature.

@@ -17,6 +17,8 @@ struct Tenant: Sendable {
     let timeZone: String
     /// ISO 4217.
     let currency: String
+    /// As the tenant says; see ``Country/of(_:locale:)``.
+    let country: String?
     let settings: JSON
     let epoch: Int64
     let version: Int64
@@ -39,6 +41,7 @@ struct Tenant: Sendable {
         object["locale"] = .string(locale)
         object["time_zone"] = .string(timeZone)
         object["currency"] = .string(currency)
+        object["country"] = country.map(JSON.string) ?? .null
         object["settings"] = settings
         object["created_at"] = .string(createdAt.description)
         object["updated_at"] = .string(updatedAt.description)
@@ -55,9 +58,12 @@ struct Tenant: Sendable {
         return .object(object)
     }
 
+    /// What gateways are told.
+    var state: Revocation { .tenant(id, epoch: epoch, isActive: isActive, country: Country.of(country, locale: locale)) }
+
     static let columns: SQL = """
         tenant.id, tenant.name, tenant.slug, tenant.status, tenant.plan, tenant.overrides, tenant.locale, tenant.time_zone,
-        tenant.currency, tenant.settings, tenant.epoch, tenant.version, tenant.created_at, tenant.created_by, tenant.updated_at,
+        tenant.currency, tenant.country, tenant.settings, tenant.epoch, tenant.version, tenant.created_at, tenant.created_by, tenant.updated_at,
         tenant.updated_by
         """
 
@@ -71,6 +77,7 @@ struct Tenant: Sendable {
         locale = try row.decode("locale")
         timeZone = try row.decode("time_zone")
         currency = try row.decode("currency")
+        country = try row.decode("country")
         settings = try row.decode("settings")
         epoch = try row.decode("epoch")
         version = try row.decode("version")
@@ -84,6 +91,7 @@ struct Tenant: Sendable {
         ("id", ["type": "string", "format": "uuid"]), ("version", ["type": "integer"]), ("name", ["type": "string"]),
         ("slug", ["type": "string"]), ("status", ["enum": ["active", "suspended"]]), ("plan", ["type": "string"]),
         ("locale", ["type": "string"]), ("time_zone", ["type": "string"]), ("currency", ["type": "string"]),
+        ("country", ["type": ["string", "null"]]),
         ("created_at", ["type": "string", "format": "date-time"]), ("updated_at", ["type": "string", "format": "date-time"]),
         ("created_by", ["type": "string", "format": "uuid"]), ("updated_by", ["type": "string", "format": "uuid"]),
     ]

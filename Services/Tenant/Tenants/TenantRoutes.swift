@@ -31,7 +31,8 @@ struct TenantRoutes: Sendable {
                 id: "updateTenant", summary: "Change your tenant; another slug makes all tokens stale",
                 description: """
                     Members that are absent stay as they are; a setting of null is removed. Another slug ends no session, but \
-                    everybody's access token must be refreshed.
+                    everybody's access token must be refreshed. Telephone numbers without a calling code are read as the country's; \
+                    another country acts at once on what is written from then on, and changes no number that is there.
                     """,
                 tag: "tenant",
                 parameters: [.ifMatch, .idempotencyKey],
@@ -51,14 +52,14 @@ struct TenantRoutes: Sendable {
                         try await transaction.query(key.insertion(as: member, status: 200, body: tenant.json.bytes, etag: etag))
                     }
                 }
-                if change.makesTokensStale { announcer.announce(tenant) }
+                if change.isAnnounced { announcer.announce(tenant) }
                 return EntityTag.reply(to: call, tenant.json, version: tenant.version)
             }
         }
     }
 
     private static func change(_ call: Call) throws -> TenantStore.Change {
-        let body = BodyReader(try call.json(), members: ["name", "slug", "locale", "time_zone", "currency", "settings"])
+        let body = BodyReader(try call.json(), members: ["name", "slug", "locale", "time_zone", "currency", "country", "settings"])
         var change = TenantStore.Change()
         change.name = body.text("name", maximum: 200, isRequired: false)
         change.slug = body.slug("slug", isRequired: false)
@@ -81,6 +82,13 @@ struct TenantRoutes: Sendable {
                 change.currency = currency
             } else {
                 body.fault("currency", .invalidFormat, "Expected a code of ISO 4217 such as 'EUR'.")
+            }
+        }
+        if let country = body.clearableText("country", maximum: 2) {
+            if country.text.map(Country.isValid) ?? true {
+                change.country = country
+            } else {
+                body.fault("country", .invalidFormat, "Expected a code of ISO 3166-1 such as 'AT'.")
             }
         }
         if let settings = body.value("settings", isRequired: false) { change.settings = checked(settings, body) }
@@ -140,6 +148,11 @@ struct TenantRoutes: Sendable {
             ],
             "time_zone": ["type": "string", "maxLength": 64, "description": "IANA name."],
             "currency": ["type": "string", "pattern": "^[A-Z]{3}$"],
+            "country": [
+                "type": ["string", "null"], "enum": .array(PhoneNumber.countries.map { .string($0) } + [.null]),
+                "description":
+                    "ISO 3166-1: where telephone numbers without a calling code are dialled. When null, that of the locale, if it has one.",
+            ],
             "settings": [
                 "type": "object", "maxProperties": .number(maximumSettings), "propertyNames": ["pattern": "^[a-z0-9_]{1,64}$"],
                 "description": "Merged with what is there; null or an empty text removes a setting. 16 KiB in all.",

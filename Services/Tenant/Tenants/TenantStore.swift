@@ -49,6 +49,7 @@ struct TenantStore: Sendable {
         var locale: String?
         var timeZone: String?
         var currency: String?
+        var country: BodyReader.Clearable?
         /// A merge patch: members of null are removed.
         var settings: JSON?
         var plan: String?
@@ -63,6 +64,9 @@ struct TenantStore: Sendable {
         /// Whether tokens made before must not be used any longer.
         var makesTokensStale: Bool { slug != nil || plan != nil || isActive != nil || overrides != nil }
 
+        /// Whether gateways must be told, as tokens say something else.
+        var isAnnounced: Bool { makesTokensStale || country != nil || locale != nil }
+
         fileprivate var assignments: [SQL] {
             var list: [SQL] = []
             if let name { list.append("name = \(name)") }
@@ -70,11 +74,13 @@ struct TenantStore: Sendable {
             if let locale { list.append("locale = \(locale)") }
             if let timeZone { list.append("time_zone = \(timeZone)") }
             if let currency { list.append("currency = \(currency)") }
+            if let country { list.append("country = \(country.text.sqlValue)") }
             if let settings { list.append("settings = jsonb_strip_nulls(settings || \(settings)::jsonb)") }
             if let plan { list.append("plan = \(plan)") }
             if let isActive { list.append("status = \(isActive ? "active" : "suspended")") }
             if let overrides { list.append("overrides = jsonb_strip_nulls(overrides || \(overrides)::jsonb)") }
-            if makesTokensStale { list.append("epoch = epoch + 1, epoch_changed_at = now()") }
+            if makesTokensStale { list.append("epoch = epoch + 1") }
+            if isAnnounced { list.append("epoch_changed_at = now()") }
             return list
         }
     }
@@ -174,18 +180,16 @@ struct TenantStore: Sendable {
         return try rows.first.map { try Tenant(row: $0) }
     }
 
-    /// The epochs that gateways must know: of all suspended tenants, and of those changed while a token made before may live.
-    func epochs(changedWithin period: Duration, as context: SystemContext) async throws -> [(id: TenantID, epoch: Int64, isActive: Bool)] {
+    /// What gateways must know: of all suspended tenants, and of those that say something else than a token that may live.
+    func states(changedWithin period: Duration, as context: SystemContext) async throws -> [Revocation] {
         let rows = try await system.batch(
             as: context,
             [
                 """
-                select id, epoch, status from tenant
+                select \(Tenant.columns) from tenant
                 where status = 'suspended' or epoch_changed_at > \(Timestamp.now.advanced(by: .zero - period))
                 """
             ])[0]
-        return try rows.map {
-            (try $0.decode("id"), try $0.decode("epoch"), try $0.decode("status", as: String.self) == "active")
-        }
+        return try rows.map { try Tenant(row: $0).state }
     }
 }

@@ -4,7 +4,7 @@ import Synchronization
 /// Signs and verifies the header `Martlet-Context`, by which the gateway tells a service who calls, and services tell each other.
 ///
 /// The value is `v1;<key id>;<claims>;<request id>;<deadline>;<address>;<mac>`. The claims are `-` (nobody), `s,<service>`, or
-/// `u,<tenant>,<user>,<session>,<role>,<permissions>,<scopes>,<plan>,<limits>`, which stay the same for a token and can be kept.
+/// `u,<tenant>,<user>,<session>,<role>,<permissions>,<scopes>,<plan>,<limits>,<country>`, which stay the same for a token and can be kept.
 /// The MAC is HMAC-SHA256 (RFC 2104) over all before it and the request line's method and target, so a value serves one
 /// request only, and only until its deadline.
 ///
@@ -76,6 +76,7 @@ public struct ContextSigner: Sendable {
         return [
             "u", context.tenant.description, context.user.description, context.session?.description ?? "-", context.role,
             context.permissions.encoded, context.scopes.encoded, context.plan, limits.isEmpty ? "-" : limits,
+            context.country ?? "-",
         ].joined(separator: ",")
     }
 
@@ -180,6 +181,10 @@ public struct ContextSigner: Sendable {
         }
     }
 
+    private static func country(_ text: Substring) -> String? {
+        text.utf8.count == 2 && text.utf8.allSatisfy((UInt8(ascii: "A")...UInt8(ascii: "Z")).contains) ? String(text) : nil
+    }
+
     private static func caller(claims: Substring, edge: EdgeContext) -> Caller? {
         if claims == anonymousClaims { return .anonymous(edge) }
         let fields = claims.split(separator: ",", omittingEmptySubsequences: false)
@@ -199,7 +204,8 @@ public struct ContextSigner: Sendable {
         return .member(
             RequestContext(
                 tenant: tenant, user: user, session: SessionID(fields[3]), role: String(fields[4]), permissions: permissions,
-                scopes: scopes, plan: String(fields[7]), limits: limits, edge: edge))
+                scopes: scopes, plan: String(fields[7]), limits: limits,
+                country: fields.count > 9 ? Self.country(fields[9]) : nil, edge: edge))
     }
 }
 

@@ -30,11 +30,13 @@ public struct RequestContext: Sendable, Hashable {
     public var plan: String
     /// What the plan limits, by name (`leads`, `users`); what is absent is unlimited.
     public var limits: [String: Int]
+    /// Where the tenant is (ISO 3166-1, two letters): how its members dial. `nil` where it does not say.
+    public var country: String?
     public var edge: EdgeContext
 
     public init(
         tenant: TenantID, user: UserID, session: SessionID? = nil, role: String, permissions: PermissionSet, scopes: RowScopes,
-        plan: String, limits: [String: Int] = [:], edge: EdgeContext
+        plan: String, limits: [String: Int] = [:], country: String? = nil, edge: EdgeContext
     ) {
         self.tenant = tenant
         self.user = user
@@ -44,6 +46,7 @@ public struct RequestContext: Sendable, Hashable {
         self.scopes = scopes
         self.plan = plan
         self.limits = limits
+        self.country = country
         self.edge = edge
     }
 

@@ -20,15 +20,24 @@ public enum PhoneNumber {
         return text
     }
 
+    /// A number in a query, as it was meant: a blank before its first digit was a plus, which stands for a blank there.
+    @Sendable public static func inQuery(_ text: String) -> String {
+        guard text.first == " ", let second = text.dropFirst().unicodeScalars.first, isDigit(second) else { return text }
+        return "+" + text.dropFirst()
+    }
+
     /// The first digit of each script that people write numbers in; nine more follow it.
     private static let zeros: [UInt32] = [
         0x30, 0x660, 0x6F0, 0x7C0, 0x966, 0x9E6, 0xA66, 0xAE6, 0xB66, 0xBE6, 0xC66, 0xCE6, 0xD66, 0xE50, 0xED0, 0xF20, 0x1040, 0x17E0,
         0x1810, 0xFF10,
     ]
 
-    private static func isDigit(_ scalar: Unicode.Scalar) -> Bool {
-        if scalar.isASCII { return (0x30...0x39).contains(scalar.value) }
-        return zeros.contains { ($0...$0 + 9).contains(scalar.value) }
+    private static func isDigit(_ scalar: Unicode.Scalar) -> Bool { digit(scalar) != nil }
+
+    /// 0 to 9; `nil` for what is no digit.
+    static func digit(_ scalar: Unicode.Scalar) -> UInt8? {
+        if scalar.isASCII { return (0x30...0x39).contains(scalar.value) ? UInt8(scalar.value - 0x30) : nil }
+        return zeros.first { ($0...$0 + 9).contains(scalar.value) }.map { UInt8(scalar.value - $0) }
     }
 
     /// What ``checked(_:)`` takes, as a pattern of JSON Schema.

@@ -61,6 +61,8 @@ public struct Field: Sendable {
     }
 
     public var isReadOnly: Bool { traits.contains(.readOnly) }
+    /// Whether every creation sets it: by what the body says of it, or of the field that it goes with.
+    var isSetByCreation: Bool { if case .e164 = kind { true } else { !isReadOnly } }
     public var isRequired: Bool { traits.contains(.required) }
     public var isUnique: Bool { traits.contains(.unique) }
 

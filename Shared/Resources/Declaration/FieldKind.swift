@@ -8,8 +8,11 @@ public enum FieldKind: Sendable {
     case longText(max: Int)
     /// An ``EmailAddress``; `text`.
     case email
-    /// A telephone number as people write it (``PhoneNumber``); `text`.
+    /// A telephone number as people write it (``PhoneNumber``); `text`. Beside it stands a field of the kind ``e164(of:)``, `<name>_e164`,
+    /// which every such field has by itself.
     case phone
+    /// The number of the named field in E.164, set together with it; null where it cannot be read; `text`.
+    case e164(of: String)
     /// An absolute `http` or `https` address (``WebAddress``); `text`.
     case url
     /// A ``HostName``; `text`.

@@ -25,6 +25,8 @@ struct FieldType: Sendable {
     var rule = ""
     /// What the form alone suggests.
     var example: JSON?
+    /// What a filter has, as it was meant where a plus was left bare.
+    var inQuery: @Sendable (String) -> String = { $0 }
     /// A scalar of a body that is no string, as it is kept.
     var checkedJSON: (@Sendable (JSON) throws(ValueFault) -> JSON)?
     /// The value as it is kept and as Postgres reads it; empty for a text that shows nothing.
@@ -45,7 +47,7 @@ struct FieldType: Sendable {
     ///
     /// - Throws: ``ValueFault``, also for a text that shows nothing: no record has such a value.
     func scalar(text given: String) throws(ValueFault) -> SQLValue {
-        let text = try checkedText(format == .timestamp ? Timestamp.inQuery(given) : given)
+        let text = try checkedText(inQuery(given))
         if text.isEmpty { throw ValueFault(.tooShort, "Expected a value, or several joined by commas.") }
         return .text(text)
     }
@@ -64,10 +66,16 @@ extension FieldKind {
                 checkedText: { text throws(ValueFault) in try EmailAddress.checked(text)?.text ?? "" })
         case .phone:
             FieldType(
-                columnTypes: ["text"], format: .text, isText: true, operators: FilterOperator.ofTexts,
+                columnTypes: ["text"], format: .text, isText: true, operators: [.equal],
                 schema: { _, _ in FieldType.schema(PhoneNumber.pattern, maximum: PhoneNumber.maximumLength) },
                 rule: "As people write it, with three digits at least; a pause, an extension or letters may be in it.",
-                example: "+49 40 5550101", checkedText: PhoneNumber.checked)
+                example: "+49 40 5550101", inQuery: PhoneNumber.inQuery, checkedText: PhoneNumber.checked)
+        case .e164:
+            FieldType(
+                columnTypes: ["text"], format: .plain, schema: { _, _ in FieldType.schema("^\\+[1-9][0-9]{2,14}$", maximum: 16) },
+                rule:
+                    "Without a calling code it is read as one of the tenant's country; an extension is left out. Null when it cannot be read.",
+                example: "+49405550101")
         case .url:
             FieldType(
                 columnTypes: ["text"], format: .text, isText: true, operators: FilterOperator.ofTexts,
@@ -185,7 +193,7 @@ extension FieldType {
     fileprivate static func timestamp(rule: String = "") -> FieldType {
         FieldType(
             columnTypes: ["timestamp(3) with time zone"], format: .timestamp, operators: FilterOperator.ofOrdered,
-            schema: { _, _ in ["type": "string", "format": "date-time"] }, rule: rule,
+            schema: { _, _ in ["type": "string", "format": "date-time"] }, rule: rule, inQuery: Timestamp.inQuery,
             checkedText: { text throws(ValueFault) in
                 guard let instant = Timestamp(text) else { throw .format("a time such as 2026-01-31T09:30:00.000Z") }
                 return instant.description

@@ -8,7 +8,7 @@ public struct ResourceDefinition: Sendable {
     /// The singular, `lead`: the table's name, and the aggregate of its events.
     public let singular: String
     public let permissions: PermissionResource
-    /// Its own fields, then ``externalID``.
+    /// Its own fields, behind each telephone number the same in E.164, then ``externalID``.
     public let fields: [Field]
     /// The field that says whose record it is, for the row scopes `own` and `team`; `created_by` unless given.
     public let owner: String
@@ -30,7 +30,7 @@ public struct ResourceDefinition: Sendable {
         self.name = name
         self.singular = singular
         self.permissions = permissions
-        let fields = fields.filter { $0.name != Self.externalID.name } + [Self.externalID]
+        let fields = fields.filter { !$0.isAdded }.flatMap { [$0] + ($0.e164.map { [$0] } ?? []) } + [Self.externalID]
         self.fields = fields
         self.owner = owner
         self.planLimit = planLimit
@@ -82,5 +82,19 @@ public struct ResourceDefinition: Sendable {
             + fields.filter { $0.traits.contains(.sortable) }.map {
                 SortOrder(column: $0.name, isNullable: $0.isNullable, isText: $0.type.isText)
             }
+    }
+}
+
+extension Field {
+    /// Whether a definition adds it to those that it is given.
+    fileprivate var isAdded: Bool {
+        if case .e164 = kind { return true }
+        return name == ResourceDefinition.externalID.name
+    }
+
+    /// What goes with a telephone number.
+    fileprivate var e164: Field? {
+        guard case .phone = kind else { return nil }
+        return Field("\(name)_e164", .e164(of: name), .readOnly, "The number of \(name) in E.164, however that is written.")
     }
 }

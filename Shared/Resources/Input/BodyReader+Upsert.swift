@@ -24,7 +24,7 @@ extension BodyReader {
     ///
     /// - Parameters:
     ///   - externalID: checked; the body may repeat it, and says no other.
-    ///   - pointer, maximumFaults: as in ``read(_:for:caller:externalID:pointer:maximumFaults:)``.
+    ///   - pointer, maximumFaults: as in ``read(_:for:as:externalID:pointer:maximumFaults:)``.
     ///   - instant: when a record is said to have been made.
     /// - Throws: ``Problem`` `forbidden` when the caller may do nothing of it; what reading the body throws.
     func upsert(
@@ -49,11 +49,11 @@ extension BodyReader {
             precondition = demanded
         }
         let patch = try read(
-            json, for: .patch, caller: context.user, externalID: externalID, pointer: pointer, maximumFaults: maximumFaults)
+            json, for: .patch, as: context, externalID: externalID, pointer: pointer, maximumFaults: maximumFaults)
         let making = Result { () throws(Problem) in
             if let creation { throw creation }
             return try read(
-                json, for: .create, caller: context.user, externalID: externalID, pointer: pointer, maximumFaults: maximumFaults
+                json, for: .create, as: context, externalID: externalID, pointer: pointer, maximumFaults: maximumFaults
             ).changes
         }
         // Where nothing is to be changed, what is missing is missing in any case.

@@ -13,13 +13,19 @@ struct BodyReader: Sendable {
     ///   - maximumFaults: after so many it stops to look for more.
     /// - Throws: ``Problem`` `unknown_member` when a member is not known, else `validation_failed`; either with the faults.
     func read(
-        _ json: JSON, for purpose: Purpose, caller: UserID, externalID: String? = nil, pointer: String = "",
+        _ json: JSON, for purpose: Purpose, as context: RequestContext, externalID: String? = nil, pointer: String = "",
         maximumFaults: Int = Problem.maximumFaults
     ) throws(Problem) -> CheckedBody {
-        var reading = Reading(purpose: purpose, caller: caller, externalID: externalID, faults: FaultList(maximum: maximumFaults))
+        var reading = Reading(
+            purpose: purpose, caller: context.user, country: context.country, externalID: externalID,
+            faults: FaultList(maximum: maximumFaults))
         if let object = reading.members(of: json, among: view.shown.fields, alsoReadOnly: ResourceDefinition.commonNames, at: pointer) {
-            for field in view.definition.fields where !field.isReadOnly {
-                reading.field(field, object[field.name], at: pointer + JSONPointer.segment(field.name))
+            for field in view.definition.fields {
+                if case .e164(of: let name) = field.kind {
+                    reading.number(field, of: name)
+                } else if !field.isReadOnly {
+                    reading.field(field, object[field.name], at: pointer + JSONPointer.segment(field.name))
+                }
             }
             reading.requireCurrencies(at: pointer)
         }
@@ -32,6 +38,7 @@ struct BodyReader: Sendable {
 private struct Reading {
     let purpose: BodyReader.Purpose
     let caller: UserID
+    let country: String?
     let externalID: String?
     var faults: FaultList
     var changes: [Change] = []
@@ -59,6 +66,14 @@ private struct Reading {
         } catch {
             faults.add(error, at: pointer)
         }
+    }
+
+    /// What a telephone number comes to in E.164, behind the change of the number.
+    mutating func number(_ field: Field, of name: String) {
+        guard let given = changes.last, given.field.name == name, case .set(let value) = given.value else { return }
+        var number = SQLValue.null
+        if case .text(let text) = value, let read = PhoneNumber.e164(text, from: country) { number = .text(read) }
+        changes.append(Change(field: field, value: .set(number)))
     }
 
     /// What the member does to the field; `nil` when it does nothing, or when its faults are noted already.

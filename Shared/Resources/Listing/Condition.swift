@@ -6,8 +6,8 @@ struct Condition: Sendable {
     enum Index: Sendable, Hashable {
         /// The primary key: few records, each known.
         case key
-        /// Values that one live record each has at most, and few deleted ones.
-        case unique
+        /// Values that few records have each, deleted ones or not.
+        case few
         /// One value of a column. Its index is on (tenant_id, column, created_at, id), so that it also gives the usual order, or on
         /// (tenant_id, column, id) where it serves the order by the column too.
         case value(of: String, inOrderOfCreation: Bool)
@@ -36,8 +36,11 @@ struct Condition: Sendable {
     /// Whether its index gives the usual order too.
     var givesOrderOfCreation: Bool { if case .value(_, inOrderOfCreation: true) = index { true } else { false } }
 
+    /// The same as the server finds live records by it best, where that is not ``sql``.
+    var lookup: SQL?
+
     /// Holds where rows are found by it instead of walked.
-    var found: SQL { owners?.lookup ?? sql }
+    func found(isLive: Bool) -> SQL { owners?.lookup ?? (isLive ? lookup : nil) ?? sql }
 
     init(_ sql: SQL, _ index: Index) {
         self.sql = sql

@@ -23,6 +23,8 @@ struct FilterField: Sendable {
         case unique
         /// The values among the words of the column `search`.
         case words
+        /// An index on (tenant_id, ``FilterField/numberKey``) of the rows that have a telephone number, live and deleted ones.
+        case number
     }
 
     /// The parameter without an operator.
@@ -44,11 +46,18 @@ struct FilterField: Sendable {
 
     init(_ field: Field) {
         let index: Index =
-            field.isUnique ? .unique : field.type.isText ? .words : field.traits.contains(.sortable) ? .order : .value
+            if case .phone = field.kind {
+                .number
+            } else {
+                field.isUnique ? .unique : field.type.isText ? .words : field.traits.contains(.sortable) ? .order : .value
+            }
         // What holds a value unique finds it, and nothing that lies beside it.
         let operators: [FilterOperator]? = field.isUnique ? [.equal] : nil
         self.init(field.parameter, column: field.name, field.type, isNullable: field.isNullable, operators: operators, index: index)
     }
+
+    /// What is compared of a telephone number: E.164, or else what was given. A case and no coalesce, as with the owner.
+    var numberKey: String { "case when \(column)_e164 is null then \(column) else \(column)_e164 end" }
 
     /// A key of the tenant's own.
     static func custom(_ name: String, in column: String) -> FilterField {

@@ -6,22 +6,25 @@ import Postgres
 /// A text is found among the words of the record, where the index on `search` serves all such fields at once and together; any other kind
 /// through a tree.
 struct FilterCompiler: Sendable {
+    private let table: String
     private let owner: String
     private let ownerKey: String
 
     init(_ definition: ResourceDefinition) {
+        table = definition.table
         owner = definition.owner
         ownerKey = definition.ownerKey
     }
 
-    func condition(_ filter: Filter, of tenant: TenantID) -> Condition {
+    func condition(_ filter: Filter, as context: RequestContext) -> Condition {
         let (field, values) = (filter.field, filter.values)
         if let sign = filter.comparison.sign {
             return Condition("\(unescaped: field.column) \(unescaped: sign) \(values[0])", .range(of: field.column))
         }
-        if filter.comparison == .null { return null(field, values[0] == .text("true"), of: tenant) }
-        if field.index == .words { return words(filter, of: tenant) }
-        return filter.comparison == .not ? rest(field, values) : any(field, values)
+        if filter.comparison == .null { return null(field, values[0] == .text("true"), of: context.tenant) }
+        if field.index == .words { return words(filter, of: context.tenant) }
+        if field.index == .number { return number(field, values, from: context.country) }
+        return filter.comparison == .not ? rest(field, values, of: context.tenant) : any(field, values)
     }
 
     // MARK: Texts
@@ -45,6 +48,17 @@ struct FilterCompiler: Sendable {
         return Condition(others, words: "rest_query(\(tenant)::uuid, " + exact + ")", isRest: true)
     }
 
+    // MARK: Telephone numbers
+
+    /// Each as it is written, and as the number that it is from the tenant's country.
+    private func number(_ field: FilterField, _ values: [SQLValue], from country: String?) -> Condition {
+        let keys = values.flatMap { value -> [SQLValue] in
+            guard case .text(let text) = value, let number = PhoneNumber.e164(text, from: country) else { return [value] }
+            return [value, .text(number)]
+        }
+        return Condition("\(unescaped: field.column) is not null and (\(unescaped: field.numberKey)) = any(\(keys.sqlValue))", .few)
+    }
+
     // MARK: Other kinds
 
     /// The owner's index is on whose record it is.
@@ -60,7 +74,7 @@ struct FilterCompiler: Sendable {
         let index: Condition.Index =
             switch field.index {
             case .key: .key
-            case .unique: .unique
+            case .unique, .number: .few
             case _ where !isOne: .values
             case .value: .value(of: field.column, inOrderOfCreation: true)
             case .order, .words: .value(of: field.column, inOrderOfCreation: false)
@@ -69,8 +83,9 @@ struct FilterCompiler: Sendable {
     }
 
     /// All but the values, as something that an index knows: of a few choices the others, else what lies between the values.
-    private func rest(_ field: FilterField, _ values: [SQLValue]) -> Condition {
-        let key = columns(field)[0]
+    private func rest(_ field: FilterField, _ values: [SQLValue], of tenant: TenantID) -> Condition {
+        let columns = columns(field)
+        let key = columns[0]
         var ranges: [SQL]
         if let choices = field.type.choices {
             let others = choices.map(SQLValue.text).filter { !values.contains($0) }
@@ -84,7 +99,22 @@ struct FilterCompiler: Sendable {
         if field.isNullable { ranges.append("\(unescaped: field.column) is null") }
         var condition = Condition("(" + SQL.joined(ranges, separator: " or ") + ")", .values)
         condition.isRest = true
+        if columns.count > 1 { condition.lookup = otherOwners(than: values, of: tenant) }
         return condition
+    }
+
+    /// What others than these own, or nobody. Who they are their index tells, one after the other: the server knows only how many records
+    /// owners have over all tenants, so it would rather read all records of the tenant.
+    private func otherOwners(than values: [SQLValue], of tenant: TenantID) -> SQL {
+        let next: SQL = """
+            select \(unescaped: ownerKey) from \(unescaped: table) where tenant_id = \(tenant) and deleted_at is null and \(unescaped: ownerKey) > others.owner \
+            order by \(unescaped: ownerKey) limit 1
+            """
+        return """
+            ((\(unescaped: ownerKey)) = any(array(with recursive others (owner) as (\
+            select '00000000-0000-0000-0000-000000000000'::uuid union all select (\(next)) from others where owner is not null) \
+            select owner from others where owner <> all(\(values.sqlValue)))) or \(unescaped: owner) is null)
+            """
     }
 
     /// In the order of the server: whole numbers by what they are, ids, dates and times by their spelling.

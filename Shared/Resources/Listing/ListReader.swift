@@ -49,7 +49,7 @@ struct ListReader: Sendable {
                     let values = try filter.field.values(item.value, filter.comparison)
                     request.conditions.append(
                         compiler.condition(
-                            Filter(field: filter.field, comparison: filter.comparison, values: values), of: context.tenant))
+                            Filter(field: filter.field, comparison: filter.comparison, values: values), as: context))
                 } else {
                     let name = Suggestion.shown(item.name)
                     unknown.add(.unknownParameter, at: "?\(name)", "There is no parameter '\(name)'.\(hint(for: item.name))")
@@ -70,7 +70,7 @@ struct ListReader: Sendable {
         if let first = faults.faults.first { throw Problem(.invalidParameter, first.detail, faults: faults.faults) }
         if let parent {
             let filter = Filter(field: FilterField(parent.field), comparison: .equal, values: [parent.id.sqlValue])
-            request.conditions.append(compiler.condition(filter, of: context.tenant))
+            request.conditions.append(compiler.condition(filter, as: context))
         }
         let isRestricted = context.scopes[view.shown.permissions] != .all
         let paging = Paging(

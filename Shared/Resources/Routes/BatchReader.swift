@@ -80,7 +80,7 @@ struct BatchReader: Sendable {
             try require(.create, context)
             guard context.scopes[definition.permissions] != .none else { throw .forbidden(Permission(definition.permissions, .create)) }
             let body = try reader.read(
-                object["body"] ?? .null, for: .create, caller: context.user, pointer: "\(pointer)/body", maximumFaults: maximumFaults)
+                object["body"] ?? .null, for: .create, as: context, pointer: "\(pointer)/body", maximumFaults: maximumFaults)
             members = body.members
             return .create(id: RecordID(), body.changes, at: instant)
         case "update":
@@ -89,7 +89,7 @@ struct BatchReader: Sendable {
             try require(.update, context)
             let target = try target(object, at: pointer)
             let body = try reader.read(
-                object["body"] ?? .null, for: .patch, caller: context.user, pointer: "\(pointer)/body", maximumFaults: maximumFaults)
+                object["body"] ?? .null, for: .patch, as: context, pointer: "\(pointer)/body", maximumFaults: maximumFaults)
             members = body.members
             return .update(target.record, body.changes, target.precondition)
         case "upsert":

@@ -8,7 +8,7 @@ extension Resource {
             let access = access(of: context)
             let json = try call.json()
             let key = try IdempotencyKey(call, body: json)
-            let body = try access.reader.read(json, for: .create, caller: context.user)
+            let body = try access.reader.read(json, for: .create, as: context)
             return try await access.answer(.create(id: RecordID(), body.changes), members: body.members, as: context, key: key)
         }
     }
@@ -28,7 +28,7 @@ extension Resource {
             let json = try call.json()
             let key = try IdempotencyKey(call, body: json)
             let precondition = try Precondition(call, tagsHashBody: !access.view.expansions.isEmpty)
-            let body = try access.reader.read(json, for: .patch, caller: context.user)
+            let body = try access.reader.read(json, for: .patch, as: context)
             return try await access.answer(.update(record, body.changes, precondition), members: body.members, as: context, key: key)
         }
     }

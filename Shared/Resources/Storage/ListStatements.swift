@@ -62,7 +62,7 @@ struct ListStatements: Sendable {
 
     /// Whether the records are named by their keys, so that they are looked up at once.
     func isKeyed(_ request: ListRequest) -> Bool {
-        request.conditions.contains { $0.index == .key || $0.index == .unique }
+        request.conditions.contains { $0.index == .key || $0.index == .few }
     }
 
     /// Whether an index serves all conditions in the list's order.
@@ -226,12 +226,13 @@ struct ListStatements: Sendable {
         guard !words.isEmpty else {
             // An index has either the live records or the deleted ones.
             let rows = states.map { state in
-                "select \(unescaped: columns) from \(unescaped: table)" + Self.where(tenant(context) + [state] + all.map(\.found))
+                "select \(unescaped: columns) from \(unescaped: table)"
+                    + Self.where(tenant(context) + [state] + all.map { $0.found(isLive: request.deleted == nil) })
             }
             return SQL.joined(rows, separator: " union all ")
         }
         let isRest = words.allSatisfy(\.isRest)
-        let others = all.filter { $0.words == nil || $0.isRest != isRest }.map(\.found)
+        let others = all.filter { $0.words == nil || $0.isRest != isRest }.map { $0.found(isLive: request.deleted == nil) }
         // Apart from the other conditions (`offset 0`), or an index of one of them might be read, and each of its rows compared with every
         // place that was found.
         let query = SQL.joined(words.compactMap(\.words), separator: " && ")
@@ -243,7 +244,7 @@ struct ListStatements: Sendable {
     /// The conditions by which rows are looked up together in the index on `search`. What holds for nearly all rows leads to them only where
     /// there is nothing else.
     private func lookedUp(_ conditions: [Condition]) -> [Condition] {
-        if conditions.contains(where: { $0.index == .key || $0.index == .unique }) { return [] }
+        if conditions.contains(where: { $0.index == .key || $0.index == .few }) { return [] }
         let found = conditions.filter { $0.words != nil && !$0.isRest }
         return found.isEmpty && conditions.allSatisfy(\.isRest) ? conditions.filter { $0.words != nil } : found
     }

@@ -48,7 +48,7 @@ struct ResourceStatements: Sendable {
         findText = find + "id = $2 and deleted_at is null"
         findExternalText = find + "external_id = $2 and deleted_at is null"
         insertText = "insert into \(table) (tenant_id, id, created_by, updated_by"
-        settableCount = definition.fields.count { !$0.isReadOnly }
+        settableCount = definition.fields.count(where: \.isSetByCreation)
     }
 
     /// Bytes of a value that an answer with many records has at most.

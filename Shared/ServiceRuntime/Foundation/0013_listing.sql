@@ -4,9 +4,11 @@
 --
 -- `owner` is the column that says whose record it is, where that is not whoever has made it; `orders` are the columns that lists are sorted
 -- by beside created_at and updated_at, `filters` those that are compared and neither sorted by nor texts: of these the values, and
--- what they begin with, are among the words of `search`. Another column is added by an index of its own that is made like these.
-create procedure listed(target regclass, owner text default null, orders text[] default '{}', filters text[] default '{}')
-language plpgsql as $$
+-- what they begin with, are among the words of `search`. `phones` are telephone numbers that are compared, each with its column
+-- <name>_e164. Another column is added by an index of its own that is made like these.
+create procedure listed(
+    target regclass, owner text default null, orders text[] default '{}', filters text[] default '{}', phones text[] default '{}'
+) language plpgsql as $$
 declare
     home text := current_schema();
     bare text := (select relname from pg_class where oid = target);
@@ -26,6 +28,13 @@ begin
     foreach name in array filters loop
         execute format(
             'create index %I on %I.%I (tenant_id, %I, created_at, id) where deleted_at is null', bare || '_' || name, home, bare, name);
+    end loop;
+    -- Each telephone number, however it is written: in E.164, or as given where it cannot be read. Of live and deleted records, as few
+    -- have the same.
+    foreach name in array phones loop
+        execute format(
+            'create index %1$I on %2$I.%3$I (tenant_id, (case when %5$I is null then %4$I else %5$I end)) where %4$I is not null',
+            bare || '_' || name, home, bare, name, name || '_e164');
     end loop;
     if owner is not null then
         -- Whose record it is: the owner's, or while it has none, whoever has made it. A case and no coalesce, which the server takes for

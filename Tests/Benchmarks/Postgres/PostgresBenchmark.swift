@@ -76,7 +76,7 @@ struct PostgresBenchmark {
                 as: context,
                 [
                     """
-                    select id, version, first_name, last_name, company, title, email, phone, website, source, status, score, owner_id, tags, \
+                    select id, version, first_name, last_name, company, title, email, phone, phone_e164, website, source, status, score, owner_id, tags, \
                     address, description, custom, external_id, created_at, updated_at, created_by, updated_by \
                     from lead where tenant_id = \(tenant) and id = \(id) and deleted_at is null
                     """

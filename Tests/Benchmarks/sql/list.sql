@@ -1,7 +1,7 @@
 -- What crm sends for GET /v1/leads?limit=50, in one pipeline.
 \startpipeline
 select set_config('app.tenant', :tenant, true), set_config('app.user', :user, true), set_config('app.request', :request, true);
-select lead.id, lead.version, lead.first_name, lead.last_name, lead.company, lead.title, lead.email, lead.phone, lead.website, lead.source,
+select lead.id, lead.version, lead.first_name, lead.last_name, lead.company, lead.title, lead.email, lead.phone, lead.phone_e164, lead.website, lead.source,
     lead.status, lead.score, lead.owner_id, lead.tags, lead.address, case when not is_large then wide.description end as description,
     case when not is_large then wide.custom end as custom, lead.external_id, lead.created_at, lead.updated_at, lead.created_by, lead.updated_by,
     lead.id as cursor_id, lead.created_at as cursor_value, is_large

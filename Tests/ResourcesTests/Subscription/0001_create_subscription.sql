@@ -27,22 +27,6 @@ create table subscription (
     constraint subscription_reason_required check (status <> 'ended' or reason is not null)
 );
 
-create index subscription_created_at on subscription (tenant_id, created_at, id) where deleted_at is null;
-create index subscription_updated_at on subscription (tenant_id, updated_at, id) where deleted_at is null;
-create index subscription_price_minor on subscription (tenant_id, price_minor, id) where deleted_at is null;
-create index subscription_ended_at on subscription (tenant_id, ended_at, id) where deleted_at is null;
-create index subscription_deleted_created_at on subscription (tenant_id, created_at, id) where deleted_at is not null;
-create index subscription_deleted_updated_at on subscription (tenant_id, updated_at, id) where deleted_at is not null;
-create index subscription_deleted_price_minor on subscription (tenant_id, price_minor, id) where deleted_at is not null;
-create index subscription_deleted_ended_at on subscription (tenant_id, ended_at, id) where deleted_at is not null;
-create index subscription_account_id on subscription (tenant_id, account_id, created_at, id) where deleted_at is null;
-create index subscription_contact_id on subscription (tenant_id, contact_id, created_at, id) where deleted_at is null;
-create index subscription_status on subscription (tenant_id, status, created_at, id) where deleted_at is null;
-create index subscription_owner_id on subscription (tenant_id, (case when owner_id is null then created_by else owner_id end), created_at, id) where deleted_at is null;
-create index subscription_no_owner_id on subscription (tenant_id, created_at, id) where deleted_at is null and owner_id is null;
-create unique index subscription_contract_unique on subscription (tenant_id, contract) where deleted_at is null;
-create unique index subscription_external_id_unique on subscription (tenant_id, external_id) where deleted_at is null and external_id is not null;
-
 -- A rule that sees the row as it was and as it will be.
 create function hold_subscription_price() returns trigger language plpgsql as $$
 begin
@@ -55,4 +39,8 @@ $$;
 create trigger hold_price before update of price_minor on subscription for each row execute function hold_subscription_price();
 
 call isolate('subscription');
+call listed(
+    'subscription', owner => 'owner_id', orders => '{price_minor, ended_at}', filters => '{account_id, contact_id, status}');
+create unique index subscription_contract_unique on subscription (tenant_id, contract) where deleted_at is null;
+create index subscription_deleted_contract on subscription (tenant_id, contract) where deleted_at is not null;
 call audited('subscription', 'subscription');

@@ -1,0 +1,12 @@
+import Core
+
+/// Where a tenant is: telephone numbers without a calling code are its country's.
+enum Country {
+    /// Two letters of ISO 3166-1, of a country with telephones.
+    static func isValid(_ code: String) -> Bool { PhoneNumber.countries.contains(code) }
+
+    /// What the tenant says, or else its locale, as `de-AT` does; `nil` when neither does.
+    static func of(_ country: String?, locale: String) -> String? {
+        country ?? locale.split(separator: "-").dropFirst().lazy.map { $0.uppercased() }.first(where: isValid)
+    }
+}
