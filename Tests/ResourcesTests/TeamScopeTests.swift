@@ -111,7 +111,7 @@ import Testing
 
     /// Goal: a list read to its end by cursor is the team's records in order, whatever the number of owners.
     /// Method: few owners, who are asked one after the other, and more than are asked so; records of others in between; both directions.
-    @Test(arguments: [3, 230])
+    @Test(arguments: [3, 20, 230])
     func aListOfATeamIsReadToItsEndInOrder(owners count: Int) async throws {
         try await ResourceAPI.leads { api in
             let users = (0..<count).map { _ in UserID() }
@@ -183,9 +183,54 @@ import Testing
                     plan.contains {
                         $0.contains("using lead_owner_id on lead") && $0.contains("rows=20 loops=1") || $0.contains("rows=10 loops=2")
                     }, "\(text)")
+                // To know by when there are enough, to find those, and to read them.
                 let walks = plan.filter { $0.contains("Scan") && $0.contains(" on lead") && !$0.contains("never executed") }
-                #expect(walks.count == 2, "\(text)")
+                #expect(walks.count == 3, "\(text)")
                 #expect(!text.contains("Seq Scan on lead"), "\(text)")
+            }
+        }
+    }
+
+    /// Of twenty owners with many records each, hardly more is read than the page has: not the newest fifty of each.
+    @Test func aTeamsListReadsHardlyMoreThanAPage() async throws {
+        try await ResourceAPI.leads { api in
+            let users = (0..<20).map { _ in UserID() }
+            try await team(api, of: users)
+            try await api.asSuperuser { client in
+                _ = try await client.batch(
+                    as: SystemContext(service: "test"),
+                    [
+                        "select set_config('search_path', \(api.database.schema + ", extensions"), true)",
+                        "set local session_replication_role = replica",
+                        """
+                        insert into lead (tenant_id, id, last_name, owner_id, created_at, created_by, updated_by) \
+                        select \(api.tenant)::uuid, gen_random_uuid(), 'n' || n, (\(users)::uuid[])[1 + n % 20], \
+                            timestamptz '2026-01-01T00:00:00Z' + n * interval '1 second', \(UserID())::uuid, \(UserID())::uuid \
+                        from generate_series(1, 4000) as n
+                        """,
+                        "analyze lead",
+                    ])
+            }
+            let caller = member(api, users[0])
+            let lists = ListStatements(ResourceView(api.resource.definition))
+            var request = ListRequest(
+                sort: SortOrder(column: "created_at", isDescending: true, isNullable: false), selection: api.resource.definition.columns)
+            for isDescending in [true, false] {
+                request.sort.isDescending = isDescending
+                let statement = "explain (analyze, costs off, timing off) " + lists.page(request, .inOrder, as: caller)
+                let plan = try await api.postgres.transaction(as: caller) { transaction in
+                    try await transaction.query(statement).map { try $0.decode(0, as: String.self) }
+                }
+                let read = plan.filter { $0.contains(" on lead") }.compactMap { line -> Int? in
+                    guard let match = line.firstMatch(of: /rows=(\d+) loops=(\d+)/), let rows = Int(match.1), let loops = Int(match.2)
+                    else {
+                        return nil
+                    }
+                    // A mean, rounded to a whole number.
+                    return (rows + 1) * loops
+                }
+                #expect(!read.isEmpty && read.reduce(0, +) <= 6 * 51, "\(plan.joined(separator: "\n"))")
+                #expect(!plan.contains { $0.contains("Removed by Filter") }, "\(plan.joined(separator: "\n"))")
             }
         }
     }

@@ -182,7 +182,7 @@ struct ListStatements: Sendable {
         if let owners = served.lazy.compactMap(\.owners).first {
             let conditions = tenant(context) + Self.states(request) + served.filter { $0.owners == nil }.map(\.sql)
             let rest = request.cursor.flatMap { behind($0, request.sort) }.map { [$0] } ?? []
-            return owners.rows(of: table, conditions + rest, order: order(request.sort), limit: limit)
+            return owners.rows(of: table, conditions + rest, isDescending: request.sort.isDescending, limit: limit)
         }
         // In the order of an index whose leading column is null in all rows, which the server has to be told.
         let order = order(request.sort, behind: served.lazy.compactMap(\.nullColumn).first)

@@ -68,22 +68,36 @@ struct Owners: Sendable {
 
     /// The first rows in the order of creation, under the other conditions.
     ///
-    /// The places of the rows are gathered and sorted, and the rows themselves read for those that are on the page: a row is wide, and most
-    /// of what is gathered falls away.
-    func rows(of table: String, _ conditions: [SQL], order: String, limit: Int) -> SQL {
-        let tail: SQL = " \(unescaped: order) limit \(unescaped: String(limit))"
-        func places(_ owner: SQL) -> SQL {
-            "select ctid as place, created_at, id from \(unescaped: table) where " + SQL.joined(conditions + [owner], separator: " and ")
-                + tail
+    /// A first look at a few rows of each owner tells by when enough for the page are found; the second has of each owner those up to then, for
+    /// twenty owners hardly more than the page. Their places are gathered and sorted, and the rows themselves read for those that are on the
+    /// page: a row is wide.
+    func rows(of table: String, _ conditions: [SQL], isDescending: Bool, limit: Int) -> SQL {
+        let direction = isDescending ? "desc" : "asc"
+        let order: SQL = " order by created_at \(unescaped: direction), id \(unescaped: direction) limit "
+        // Of one owner more than the page has, of several together about as many.
+        let each: SQL = "1 + \(unescaped: String(limit * 5 / 2)) / count(*)"
+        let before: SQL = "\(unescaped: String(limit - 1))"
+        let limit: SQL = "\(unescaped: String(limit))"
+        func find(_ columns: SQL, _ condition: SQL, limit: SQL) -> SQL {
+            "select " + columns + " from \(unescaped: table) where " + SQL.joined(conditions + [condition], separator: " and ") + order
+                + limit
         }
+        let own: SQL = "\(unescaped: key) = owners.owner"
+        let place: SQL = "ctid as place, created_at, id"
+        let isReached: SQL = " and created_at \(unescaped: isDescending ? ">=" : "<=") (select at from bound)"
         return """
             select * from \(unescaped: table) where ctid = any(array(\
-            with owners (owner) as materialized (\(query)), few as (select count(*) <= \(unescaped: String(Self.few)) as are from owners) \
+            with owners (owner) as materialized (\(query)), \
+            few as (select count(*) <= \(unescaped: String(Self.few)) as are, \(each) as each from owners), \
+            bound as materialized (select coalesce((\
+            select near.created_at from owners cross join lateral (\(find("created_at", own, limit: "(select each from few)"))) as near \
+            where (select are from few) order by near.created_at \(unescaped: direction) offset \(before) limit 1\
+            ), \(unescaped: isDescending ? "'-infinity'" : "'infinity'")) as at) \
             select place from (\
-            select near.* from owners cross join lateral (\(places("\(unescaped: key) = owners.owner"))) as near where (select are from few) \
+            select near.* from owners cross join lateral (\(find(place, own + isReached, limit: limit))) as near where (select are from few) \
             union all \
-            select * from (\(places("(select not are from few) and \(Self.isAmong("select owner from owners", key))"))) as walked\
-            ) as found\(tail)))
+            select * from (\(find(place, "(select not are from few) and \(Self.isAmong("select owner from owners", key))", limit: limit))) as walked\
+            ) as found\(order)\(limit)))
             """
     }
 }
