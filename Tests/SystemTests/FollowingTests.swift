@@ -124,12 +124,12 @@ extension SystemTests {
 /// Fault F11: whoever hands over and whoever follows dies, at any moment.
 @Suite(.serialized)
 struct FollowingDurabilityTests {
-    static let rounds = 10
-    static let members = 40
+    static let rounds = 50
+    static let steps = 8
 
     /// Goal: the copies equal the original after each death.
-    /// Method: members are made, changed and removed all the time; tenant, activity and crm are killed (-9) together in the middle of it,
-    /// ten times; then the copies are compared row by row.
+    /// Method: members are made, changed and removed all the time; tenant, activity and crm are killed (-9) together in the middle of it, a
+    /// step later in each round, fifty times; then the copies are compared row by row.
     @Test(.timeLimit(.minutes(10)))
     func copiesEqualTheOriginalWhateverDies() async throws {
         let redis = ProcessInfo.processInfo.environment["MARTLET_TEST_REDIS"] ?? "redis://127.0.0.1:6379"
@@ -172,34 +172,15 @@ struct FollowingDurabilityTests {
 
     private static func check(_ platform: Platform) async throws {
         let tenant = TenantID()
-        let write = "set search_path = tenant, extensions; select set_config('app.tenant', '\(tenant)', false);"
         try await platform.psql(
-            "\(write) insert into tenant (tenant_id, name, slug, created_by, updated_by) select '\(tenant)', 'Acme', 'acme-following', '\(UserID())', '\(UserID())'"
+            "set search_path = tenant, extensions",
+            "insert into tenant (tenant_id, name, slug, created_by, updated_by) values ('\(tenant)', 'Acme', 'acme-following', '\(tenant)', '\(tenant)')"
         )
         for round in 1...rounds {
+            let alive = (round - 1) % steps
+            for step in 0..<alive { try await Self.step(step, of: round, tenant, platform) }
             try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask {
-                    // Each statement is a transaction: members who are new in this round, then changes of all there are.
-                    for step in 0..<8 {
-                        try await platform.psql(
-                            """
-                            \(write) insert into member (tenant_id, user_id, email, name, role, created_by, updated_by)
-                            select '\(tenant)', md5('\(round) \(step) ' || n)::uuid, n || '@acme.test', 'Member ' || n, 'sales', '\(tenant)', '\(tenant)'
-                            from generate_series(1, \(members / 8)) as n
-                            """)
-                        try await platform.psql(
-                            """
-                            \(write) update member set version = version + 1, role = (array['sales', 'support', 'manager'])[1 + (\(step) + ascii(name)) % 3],
-                                teams = array[md5('\(step)')::uuid], status = case when ascii(substr(user_id::text, 1)) % 3 = \(step) % 3 then 'disabled' else 'active' end
-                            where deleted_at is null
-                            """)
-                        try await platform.psql(
-                            """
-                            \(write) update member set version = version + 1, teams = '{}', deleted_at = case when deleted_at is null then now() end
-                            where substr(user_id::text, 1, 1) = '\(String(step, radix: 16))'
-                            """)
-                    }
-                }
+                group.addTask { for step in alive..<steps { try await Self.step(step, of: round, tenant, platform) } }
                 group.addTask {
                     for name in ["tenant", "activity", "crm"] { try await platform.kill(name) }
                     for name in ["tenant", "activity", "crm"] { try await platform.ready(name) }
@@ -207,7 +188,7 @@ struct FollowingDurabilityTests {
                 try await group.waitForAll()
             }
             try await MemberCopies.areEqual(platform, within: .seconds(60))
-            #expect(try await platform.psql("select count(*) from crm.member_copy") == "\(round * members)\n")
+            #expect(try await platform.psql("select count(*) from crm.member_copy") == "\(round * steps)\n")
         }
         #expect(try await platform.psql("select count(*) from crm.followed_dead_letter") == "0\n")
         // The order over all tenants has no gap, and each of its events is one of the log.
@@ -219,5 +200,24 @@ struct FollowingDurabilityTests {
                 ) as run
             """)
         #expect(order == "t\n")
+    }
+
+    /// Three transactions: a new member, an eighth of all put into another team, and some who are removed or come back.
+    private static func step(_ step: Int, of round: Int, _ tenant: TenantID, _ platform: Platform) async throws {
+        try await platform.psql(
+            "set search_path = tenant, extensions", "select set_config('app.tenant', '\(tenant)', false)",
+            """
+            insert into member (tenant_id, user_id, email, name, role, created_by, updated_by)
+            values ('\(tenant)', md5('\(round) \(step)')::uuid, '\(step)@acme.test', 'Member \(round)', 'sales', '\(tenant)', '\(tenant)')
+            """,
+            """
+            update member set version = version + 1, role = (array['sales', 'support', 'manager'])[1 + (\(step) + ascii(email)) % 3],
+                teams = array[md5('\(round) \(step)')::uuid], status = case when ascii(substr(user_id::text, 1)) % 3 = \(round) % 3 then 'disabled' else 'active' end
+            where deleted_at is null and ascii(right(user_id::text, 1)) % \(steps) = \(step)
+            """,
+            """
+            update member set version = version + 1, teams = '{}', deleted_at = case when deleted_at is null then now() end
+            where substr(user_id::text, 1, 1) = '\(String((round + step) % 16, radix: 16))'
+            """)
     }
 }

@@ -156,12 +156,12 @@ public final class Platform: Sendable {
         try await ChildProcess.run("\(Self.executables)/martlet-\(service)", arguments, environment: settings, input: input)
     }
 
-    /// Runs SQL as a superuser in the platform's database.
+    /// Runs SQL as a superuser in the platform's database, each text in a transaction of its own, all in one session.
     ///
     /// - Returns: the rows, a line each, columns between bars.
     @discardableResult
-    public func psql(_ sql: String) async throws -> String {
-        try await ChildProcess.run("/usr/bin/psql", psql + ["-c", sql])
+    public func psql(_ sql: String...) async throws -> String {
+        try await ChildProcess.run("/usr/bin/psql", psql + sql.flatMap { ["-c", $0] })
     }
 
     public func stop() async {
