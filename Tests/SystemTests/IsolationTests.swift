@@ -11,17 +11,14 @@ extension SystemTests {
         /// for the request id.
         @Test func everyRouteAnswersAForeignIdLikeOneThatNeverWas() async throws {
             let world = try World.get()
-            let foreign = [
-                "/v1/leads": try await world.globex.create("/v1/leads", ["last_name": "Foreign"]),
-                "/v1/accounts": try await world.globex.create("/v1/accounts", ["name": "Foreign"]),
-                "/v1/contacts": try await world.globex.create("/v1/contacts", ["last_name": "Foreign"]),
-                "/v1/tickets": try await world.globex.create("/v1/tickets", ["subject": "Foreign"]),
+            var foreign = [
                 "/v1/members": try #require(await world.globex.admin.send(.get, "/v1/me").json["user"]?["id"]?.string),
                 "/v1/invitations": try await world.globex.create("/v1/invitations", ["email": "x@globex.test", "role": "sales"]),
                 "/v1/teams": try await world.globex.create("/v1/teams", ["name": "Foreign"]),
                 "/v1/roles": try await world.globex.create("/v1/roles", ["name": "foreign", "permissions": ["leads.read"]]),
                 "/v1/sessions": try #require(await world.globex.admin.send(.get, "/v1/sessions").json["data"]?[0]?["id"]?.string),
             ]
+            for sample in SampleRecord.all { foreign[sample.path] = try await world.globex.create(sample.path, sample.body) }
             var checked = 0
             for operation in try await DocumentedOperation.all(of: world)
             where operation.path.contains("{") && !operation.path.contains("{external_id}") && !operation.path.hasPrefix("/v1/platform") {
@@ -45,14 +42,9 @@ extension SystemTests {
         /// The same by the ids of another system: globex knows its records by them too, and acme makes its own.
         @Test func anExternalIDIsItsTenantsOwn() async throws {
             let world = try World.get()
-            let bodies: [String: JSON] = [
-                "/v1/leads": ["last_name": "Foreign"], "/v1/accounts": ["name": "Foreign"], "/v1/contacts": ["last_name": "Foreign"],
-                "/v1/tickets": ["subject": "Foreign"],
-            ]
             var checked = 0
             for operation in try await DocumentedOperation.all(of: world) where operation.path.contains("{external_id}") {
-                let whole = try #require(
-                    bodies.first { operation.path.hasPrefix($0.key + "/") }?.value, "no body for \(operation.path): add one")
+                let whole = try #require(operation.sample?.body, "no sample of \(operation.path): add one")
                 let id = "isolation/\(operation.method.rawValue.lowercased())".replacing("/", with: "%2F")
                 try await world.globex.admin.send(.put, operation.target(id: id), whole, expecting: 201)
                 let body: JSON? = operation.hasBody ? .some(whole) : .none

@@ -54,10 +54,16 @@ struct DocumentedOperation: CustomStringConvertible {
     var hasBody: Bool { document["requestBody"] != nil }
     /// The names of its parameters.
     var parameters: [String] { document["parameters"]?.array?.compactMap { $0["name"]?.string } ?? [] }
+    var queryParameters: [JSON] { document["parameters"]?.array?.filter { $0["in"] == "query" } ?? [] }
+    /// The schema of the answer 200.
+    var answerSchema: JSON? { document["responses"]?["200"]?["content"]?["application/json"]?["schema"] }
     /// `anybody`, `a member`, or the permission.
     var access: String {
         document["x-permission"]?.string ?? (document["security"]?.array?.isEmpty == true ? "anybody" : "a member")
     }
+
+    /// The record that a path with an id leads to; `nil` for what is no resource of the engine.
+    var sample: SampleRecord? { SampleRecord.all.first { path.hasPrefix($0.path + "/") || path == $0.path } }
 
     /// The path with an id, a name that is one, or that of another system in its place; one that never was, unless given.
     func target(id: String = RecordID().description) -> String { path.replacing(/\{[a-z_]+\}/) { _ in id } }
@@ -72,11 +78,40 @@ struct DocumentedOperation: CustomStringConvertible {
     }
 }
 
+/// A record of a resource with the least that it needs; a new resource needs one here.
+struct SampleRecord {
+    let path: String
+    let body: JSON
+    /// The member who says whose record it is.
+    let owner: String
+
+    static let all = [
+        SampleRecord(path: "/v1/leads", body: ["last_name": "Sample"], owner: "owner_id"),
+        SampleRecord(path: "/v1/accounts", body: ["name": "Sample"], owner: "owner_id"),
+        SampleRecord(path: "/v1/contacts", body: ["last_name": "Sample"], owner: "owner_id"),
+        SampleRecord(path: "/v1/tickets", body: ["subject": "Sample"], owner: "assignee_id"),
+    ]
+
+    func body(with members: [(String, JSON)]) -> JSON {
+        var body = self.body.object ?? JSONObject()
+        for (name, value) in members { body[name] = value }
+        return .object(body)
+    }
+}
+
 /// A tenant with its first administrator.
 struct Organization: Sendable {
     let id: String
     let slug: String
     let admin: APIClient
+
+    /// The tenant that a client is signed in to.
+    init(of admin: APIClient) async throws {
+        let tenant = try await admin.send(.get, "/v1/me", expecting: 200).json["tenant"]
+        id = try #require(tenant?["id"]?.string)
+        slug = try #require(tenant?["slug"]?.string)
+        self.admin = admin
+    }
 
     /// Registers the tenant, puts it on the plan, and signs in again, since a change of plan makes tokens stale.
     init(name: String, plan: String, platform: Platform, operatorClient: APIClient) async throws {
