@@ -1,6 +1,6 @@
 """The measurements of Tests/bench, which starts the parts and calls this with one step after another:
 
-    prepare, database, end_to_end, proxy, neighbours, teams, report
+    prepare, database, end_to_end, further, proxy, neighbours, teams, report
 
 What a step finds goes to a JSON file in BENCH_FOLDER; `report` puts them together. Measures, asserts nothing.
 """
@@ -166,16 +166,15 @@ def database():
     keep("database", {"ours": [r["per_second"] for r in ours], "theirs": theirs, "our_cpu_us": [r["cpu_us"] for r in ours]})
 
 
-def end_to_end():
-    """(c) through gateway and service, over pgbench running the same SQL with isolation."""
+def beside_pgbench(scripts):
+    """Requests through gateway and service, and pgbench running the same SQL with isolation: of each name a script for wrk, and what it is told."""
     facts = kept("facts")
-    results = {name: {"ours": [], "theirs": [], "refused": 0, "p99": []} for name in ("get", "list", "create", "patch")}
+    results = {name: {"ours": [], "theirs": [], "refused": 0, "p99": []} for name in scripts}
     for number in range(rounds):
         for name, result in results.items():
+            script, told = scripts[name]
             settle()
-            answer = wrk(
-                gateway, f"{name}.lua", CALLERS, TOKEN=token(), LEADS=" ".join(facts["leads"]), RUN=f"bench-{number}-{time.time_ns()}"
-            )
+            answer = wrk(gateway, script, CALLERS, TOKEN=token(), LEADS=" ".join(facts["leads"]), RUN=f"bench-{number}-{time.time_ns()}", **told)
             settle()
             theirs = pgbench(f"{name}.sql", "martlet_crm", setting("CRM_PASSWORD"), facts["leads"][number])
             result["ours"].append(answer["per_second"])
@@ -183,8 +182,28 @@ def end_to_end():
             result["refused"] += answer["refused"]
             result["p99"].append(answer["p99"])
             say(f"round {number + 1}: {name}: ours {answer['per_second']:,.0f}/s (99 % in {answer['p99']}), pgbench {theirs:,.0f}/s")
-    keep("end_to_end", results)
+    return results
+
+
+def end_to_end():
+    """(c) what most requests are."""
+    keep("end_to_end", beside_pgbench({name: (f"{name}.lua", {}) for name in ("get", "list", "create", "patch")}))
     keep("memory_loaded", {name: resident_megabytes(name) for name in PROCESSES})
+
+
+# (g) What else there is: of each name the method, the path and the body.
+FURTHER = {
+    "range": ("GET", "/v1/leads?limit=50&score[gte]=90&sort=score", ""),
+    "expand": ("GET", "/v1/contacts?limit=50&expand=account", ""),
+    "upsert": ("PUT", "/v1/leads/by-external-id/bench-@", '{"last_name":"Fischer","company":"Kestrel Freight","score":@}'),
+}
+
+
+def further():
+    facts = kept("facts")
+    say("filling crm.account and crm.contact")
+    as_superuser(file=here / "sql" / "fill_further.sql", tenant=facts["tenant"], user=facts["user"])
+    keep("further", beside_pgbench({name: ("any.lua", {"METHOD": m, "PATHTO": p, "BODY": b}) for name, (m, p, b) in FURTHER.items()}))
 
 
 def proxy():
@@ -314,32 +333,46 @@ def neighbours():
     keep("neighbours", {"quiet_p99_ms": quiet, "crm_mb": memory, "lists_ms": found, "rows": int(setting("LARGE"))})
 
 
+# (f) Of each name the script, who sends it, and the title.
+TEAMS = {
+    "get": ("get.lua", "seller@acme.test", "get one lead"),
+    "list": ("list.lua", "seller@acme.test", "list 50, a team of 20"),
+    "twelve": ("list.lua", "lonely@acme.test", "list, a team with 12 leads"),
+}
+
+
 def teams():
     """(f) Reads under the row scope team, by one of 10,000 members in 500 teams, over the same reads under the scope all."""
     admin = demo.API(gateway).registered("teams@acme.test", "Admin", organization={"name": "Teams", "slug": "bench-teams"})
     operator = demo.API(gateway).signed_in("operator@martlet.test")
     operator.call("PATCH", f"/v1/platform/tenants/{admin.tenant['id']}", {"plan": "enterprise", "overrides": {"requests_per_second": 1_000_000}})
     admin = demo.API(gateway).signed_in("teams@acme.test")
-    member = demo.API(gateway).registered("seller@acme.test", "Seller", invitation_token=demo.invite(admin, "seller@acme.test", "sales"))
+    sellers = {}
+    for name in ("seller", "lonely"):
+        email = f"{name}@acme.test"
+        sellers[name] = demo.API(gateway).registered(email, name, invitation_token=demo.invite(admin, email, "sales"))
+    member, lonely = sellers["seller"], sellers["lonely"].user["id"]
     tenant, large = admin.tenant["id"], int(setting("LARGE"))
     say(f"filling a tenant with {large:,} leads of 10,000 members")
     settle()
-    while as_superuser(f"select count(*) from crm.member_copy where user_id = '{member.user['id']}'") == "0":
+    while as_superuser(f"select count(*) from crm.member_copy where user_id = '{lonely}'") == "0":
         time.sleep(0.1)
     as_superuser(file=here / "sql" / "fill_leads.sql", tenant=tenant, user=member.user["id"], count=large, beside="true", owners=10000)
-    # Twelve leads of his own.
+    # Twelve leads of his own, and twelve of one whose team has no others.
     as_superuser(
-        f"set session_replication_role = replica; update crm.lead set owner_id = md5('1')::uuid where tenant_id = '{tenant}' and owner_id = '{member.user['id']}'"
-        f" and id not in (select id from crm.lead where tenant_id = '{tenant}' and owner_id = '{member.user['id']}' limit 12)")
-    as_superuser(file=here / "sql" / "fill_teams.sql", tenant=tenant, member=member.user["id"])
+        f"set session_replication_role = replica; update crm.lead set owner_id = case when n <= 12 then '{lonely}'::uuid else md5('1')::uuid end"
+        f" from (select id, row_number() over (order by id) - 12 as n from crm.lead where tenant_id = '{tenant}' and owner_id = '{member.user['id']}') as own"
+        f" where tenant_id = '{tenant}' and lead.id = own.id and n > 0")
+    as_superuser(file=here / "sql" / "fill_teams.sql", tenant=tenant, member=member.user["id"], lonely=lonely)
     as_superuser("vacuum analyze crm.lead")
     team = f"select user_id from crm.team_member_copy where tenant_id = '{tenant}' and team_id = md5('team 7')::uuid"
     leads = as_superuser(f"select id from crm.lead where tenant_id = '{tenant}' and owner_id in ({team}) order by md5(id::text) limit 64")
-    results = {name: {"ours": [], "theirs": []} for name in ("get", "list")}
+    results = {name: {"ours": [], "theirs": []} for name in TEAMS}
     for number in range(rounds):
         for name, result in results.items():
-            for caller, side in (("seller@acme.test", "ours"), ("teams@acme.test", "theirs")):
-                found = wrk(gateway, f"{name}.lua", CALLERS, TOKEN=demo.API(gateway).signed_in(caller).token, LEADS=" ".join(leads.split()))
+            script, seller, _ = TEAMS[name]
+            for caller, side in ((seller, "ours"), ("teams@acme.test", "theirs")):
+                found = wrk(gateway, script, CALLERS, TOKEN=demo.API(gateway).signed_in(caller).token, LEADS=" ".join(leads.split()))
                 result[side].append(found["per_second"])
             say(f"round {number + 1}: {name}: team {result['ours'][-1]:,.0f}/s, all {result['theirs'][-1]:,.0f}/s")
     keep("teams", results)
@@ -372,13 +405,17 @@ def report():
     ):
         if ends:
             rows.append(row(f"(c) {title}, end to end / pgbench, same SQL", ends[name]["ours"], ends[name]["theirs"], "1/s"))
+    others = kept("further")
+    for name, title in (("range", "50 leads of a range"), ("expand", "50 contacts with accounts"), ("upsert", "upsert that changes")):
+        if others:
+            rows.append(row(f"(g) {title}, end to end / pgbench, same SQL", others[name]["ours"], others[name]["theirs"], "1/s"))
     beside = kept("neighbours")
     if beside:
         quiet = beside["quiet_p99_ms"]
         for name in [name for name in quiet if name != "alone"]:
             rows.append(row(f"(d) p99 of a quiet tenant's read beside {name} / alone", quiet[name], quiet["alone"], "ms"))
     scoped = kept("teams")
-    for name, title in (("get", "get one lead"), ("list", "list 50 leads")):
+    for name, (_, _, title) in TEAMS.items():
         if scoped:
             rows.append(row(f"(f) {title}, row scope team / scope all", scoped[name]["ours"], scoped[name]["theirs"], "1/s"))
     about, ready = machine(), kept("ready")
@@ -402,10 +439,10 @@ def report():
     print(f"{'together':24}{total['idle']:>9.1f} MB" + (f"{total['loaded']:>9.1f} MB" if "loaded" in total else ""))
     result = {
         "machine": about, "ratios": rows, "ready_ms": ready, "memory_mb": memory, "memory_total_mb": total,
-        "rounds": {"database": database, "end_to_end": ends, "proxy": proxy, "neighbours": beside, "teams": scoped},
+        "rounds": {"database": database, "end_to_end": ends, "further": others, "proxy": proxy, "neighbours": beside, "teams": scoped},
     }
     pathlib.Path(setting("RESULT")).write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    {"prepare": prepare, "database": database, "end_to_end": end_to_end, "proxy": proxy, "neighbours": neighbours, "teams": teams, "report": report}[sys.argv[1]]()
+    {"prepare": prepare, "database": database, "end_to_end": end_to_end, "further": further, "proxy": proxy, "neighbours": neighbours, "teams": teams, "report": report}[sys.argv[1]]()
