@@ -65,6 +65,47 @@ import Testing
         }
     }
 
+    private final class Count: Sendable {
+        let left: Mutex<Int>
+        init(_ count: Int) { left = Mutex(count) }
+    }
+
+    /// Goal: no change is missed by the job that it asks for. Method: eight writers note a number and ask for a job under one key, again and
+    /// again, while jobs are done that note how many numbers they see.
+    @Test func aJobThatBeginsSeesAllThatAskedForIt() async throws {
+        try await JobBench.run { bench in
+            let anna = bench.member()
+            let seen = Mutex(0)
+            let runner = bench.runner([
+                JobBench.kind.job { _, context, run in
+                    let count = try await bench.postgres.batch(as: context, ["select count(*) from trace"])[0][0].decode(0, as: Int.self)
+                    seen.withLock { $0 = max($0, count) }
+                    return .done()
+                }
+            ])
+            let writers = Count(8)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<8 {
+                    group.addTask {
+                        for _ in 0..<25 {
+                            let ask = try JobBench.kind.enqueue(.init(), key: "all")
+                            _ = try await bench.postgres.batch(as: anna, [bench.trace("x", anna), ask])
+                        }
+                        writers.left.withLock { $0 -= 1 }
+                    }
+                }
+                group.addTask {
+                    while writers.left.withLock({ $0 > 0 }) { try await runner.runDue() }
+                    try await runner.runDue()
+                }
+                try await group.waitForAll()
+            }
+            #expect(seen.withLock { $0 } == 200)
+            #expect(try await bench.texts("select (count(*) between 2 and 200)::text from job") == ["true"])
+            #expect(Set(try await bench.statuses()) == ["succeeded"])
+        }
+    }
+
     // MARK: Time
 
     /// A thousand of one tenant become due at one moment, and one of another a moment later.

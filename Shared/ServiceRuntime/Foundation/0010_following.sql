@@ -47,7 +47,7 @@ do $do$ begin
         create function hold_lease(held text, holder bigint) returns void language plpgsql volatile as $$
         begin
             perform from %1$I.lease where name = held and fence = holder for share;
-            if not found then raise exception 'another process has taken the lease %%', held using errcode = 'MR002'; end if;
+            if not found then raise exception 'another process has taken the lease %%', held using errcode = 'MR003'; end if;
         end
         $$
     $f$, current_schema());

@@ -52,7 +52,8 @@ call open_to_system('job', 'select, insert, update, delete');
 do $do$ begin
     -- Asks for a job of the tenant's in the transaction that it is called in, be it by a trigger: the job is there when the change is. Due at
     -- once unless a time is given. With a key, a job of that kind and key that has not begun takes on this payload instead, and this
-    -- time if one is given; so a reminder is moved, and ten changes of a record ask for one job.
+    -- time if one is given; so a reminder is moved, and ten changes of a record ask for one job. Who asks for the same key waits until
+    -- the other has committed, as with two changes of one record.
     execute format($f$
         create function enqueue_job(job_kind text, job_payload jsonb, job_key text default null, due timestamptz default null, tenant uuid default null)
         returns uuid language plpgsql volatile as $$

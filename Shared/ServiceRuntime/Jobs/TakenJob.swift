@@ -34,8 +34,8 @@ struct TakenJob: Sendable {
     static let lease: SQL = "clock_timestamp() + interval '10 seconds'"
     /// Time between two signs of life: two may fail before the lease is over.
     static let renewal: Duration = .seconds(3)
-    /// The SQLSTATE of ``hold``.
-    static let lost = "MR003"
+    /// The SQLSTATE of ``hold``, the same as of a lease.
+    static let lost = Lease.lost
 
     static let columns = """
         tenant_id, id, kind, payload, fence, user_id, request_id, is_cancelled, attempt, state, done, total, counts

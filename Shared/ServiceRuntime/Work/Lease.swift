@@ -49,7 +49,7 @@ struct Lease: Sendable {
 
     /// The statement that fails its transaction when the lease is another's, with the SQLSTATE ``lost``.
     var hold: SQL { "select hold_lease(\(name.rawValue), \(fence))" }
-    static let lost = "MR002"
+    static let lost = "MR003"
 
     /// Another process has it now.
     struct Lost: Error, CustomStringConvertible {
