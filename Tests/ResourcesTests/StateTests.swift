@@ -105,10 +105,15 @@ import Testing
                 #expect(try refused.json["detail"] == "The ticket is closed and is changed no more.")
                 #expect(try refused.json["allowed"] == [] && refused.json["errors"] == nil)
             }
+            // What is refused is the change beside the state, as long as it is the one that the record has.
+            for (state, faults) in [("closed", []), ("open", ["/status not_allowed"])] {
+                let refused = try await api.send(.patch, path, #"{"status":"\#(state)","subject":"B"}"#, as: admin)
+                #expect(try refused.status == 409 && refused.faults == faults, "\(refused.text)")
+            }
             #expect(try await api.send(.patch, path, #"{"subject":"B"}"#, as: admin, headers: ["If-Match": "\"1\""]).status == 412)
             #expect(try await api.send(.patch, path, #"{"status":"open"}"#, as: admin, headers: ["If-Match": "\"1\""]).status == 412)
             #expect(try await api.send(.patch, path, #"{"subject":"B"}"#, as: api.member(tenant: TenantID())).status == 404)
-            // What changes nothing is no change: an object that was read can be sent back whole.
+            // What changes nothing is no change: what can be set can be sent back as it was read.
             let same = try await api.send(.patch, path, #"{"subject":"A","status":"closed","priority":"high"}"#, as: admin)
             #expect(same.status == 200 && same.body == closed.body)
             #expect(try await api.send(.delete, path, as: admin).status == 204)
@@ -159,6 +164,53 @@ import Testing
         }
     }
 
+    /// Why an atomic batch fails is what the refused operation meets in its turn, whatever comes before it and after it. Then nothing has happened.
+    @Test(arguments: ["id", "external", "upsert"])
+    func theReasonIsThatOfTheRefusedOperation(way: String) async throws {
+        try await ResourceAPI.tickets { api in
+            let admin = api.member()
+            for (number, (states, place, current)) in [
+                (["closed", "solved"], 0, "new"), (["closed", "open"], 0, "new"), (["closed", "deleted"], 0, "new"),
+                (["solved", "new", "open"], 1, "solved"), (["solved", "closed", "open", "solved", "deleted"], 2, "closed"),
+            ].enumerated() {
+                let made = try await api.create(#"{"subject":"A","external_id":"\#(number)"}"#, as: admin)
+                let record = way == "id" ? #""id":"\#(made.id)""# : #""external_id":"\#(number)""#
+                let operations = states.map { state in
+                    if state == "deleted" { return #"{"op":"delete",\#(record)}"# }
+                    return #"{"op":"\#(way == "upsert" ? "upsert" : "update")",\#(record),"body":{"status":"\#(state)"}}"#
+                }
+                let batch = #"{"atomic":true,"operations":[\#(operations.joined(separator: ","))]}"#
+                for headers in [[:], ["Idempotency-Key": "\(number)"]] {
+                    let reply = try await api.send(.post, "/v1/tickets/batch", batch, as: admin, headers: headers)
+                    let problem = try reply.json
+                    #expect(reply.status == 409 && problem["code"] == "conflict", "\(reply.text)")
+                    #expect(problem["operation"] == .number(place) && problem["current"]?.string == current, "\(reply.text)")
+                    #expect(try reply.faults == ["/operations/\(place)/body/status not_allowed"])
+                }
+                let after = try await api.send(.get, "/v1/tickets/\(made.id)", as: admin).json
+                #expect(after["status"] == "new" && after["version"] == 1)
+            }
+        }
+    }
+
+    /// An instant follows any field of few values, also one that can be null.
+    @Test(arguments: ["patch", "external", "put", "batch", "atomic"])
+    func anInstantEndsWhenTheFieldIsCleared(way: String) async throws {
+        let definition = ResourceDefinition(
+            "samples", singular: "sample", permissions: .leads, owner: "owner_id",
+            fields: Sample.definition.fields + [Field("red_at", .since("kind", in: ["red"]))])
+        try await ResourceAPI.run(definition, tables: Sample.table + ["alter table sample add column red_at timestamptz(3)"]) { api in
+            let admin = api.member()
+            let made = try await api.create(#"{"name":"A","external_id":"x","kind":"red"}"#, as: admin)
+            #expect(made["red_at"] == made["created_at"])
+            for (kind, isSet) in [("null", false), (#""red""#, true), (#""blue""#, false)] {
+                let answer = try await change(api, way, made.id, "x", #"{"kind":\#(kind)}"#, as: admin).body
+                #expect(answer["red_at"] == (isSet ? answer["updated_at"] : .null), "\(answer)")
+            }
+            #expect(try await api.create(#"{"name":"A"}"#, as: admin)["red_at"] == .null)
+        }
+    }
+
     /// Set by the change that solves it, kept when it is closed, gone when it is opened again; no other change touches it, and no body sets it.
     @Test(arguments: ["patch", "external", "put", "batch", "atomic"])
     func aTicketKnowsSinceWhenItIsSolved(way: String) async throws {
@@ -204,6 +256,15 @@ import Testing
                 #expect(try await api.send(.patch, path, body, as: admin).status == 409)
             }
             #expect(try await api.send(.patch, path, #"{"status":"converted"}"#, as: admin).status == 200)
+        }
+    }
+
+    @Test func theDocumentSaysWhatNoChangeBringsAbout() async throws {
+        try await ResourceAPI.leads { api in
+            let schemas = Dictionary(uniqueKeysWithValues: api.resource.schemas.map { ($0.name, $0.schema) })
+            let text = schemas["LeadPatch"]?["properties"]?["status"]?["description"]?.string ?? ""
+            #expect(
+                text.hasSuffix("converted is the end, after which a change is refused. Nothing becomes converted by a change."), "\(text)")
         }
     }
 

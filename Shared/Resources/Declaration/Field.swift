@@ -43,6 +43,7 @@ public struct Field: Sendable {
     public let example: JSON?
 
     /// - Parameter defaultValue: `.null` unless given; tags and custom fields start empty instead, states with the machine's first.
+    /// - Precondition: states have no other default, and a reference that must be there is not cleared.
     public init(
         _ name: String, _ kind: FieldKind, _ traits: Traits = [], default defaultValue: Default = .null, _ description: String = "",
         example: JSON? = nil
@@ -52,9 +53,15 @@ public struct Field: Sendable {
         type = kind.type
         self.traits = if case .since = kind { traits.union(.readOnly) } else { traits }
         if case .states(let machine) = kind {
+            precondition(defaultValue == .null, "\(name): the machine says what a record starts as")
             self.defaultValue = .value(.string(machine.start[0]))
         } else {
             self.defaultValue = defaultValue
+        }
+        switch kind {
+        case .reference(.resource(_, onDelete: .clear)), .reference(.parent(onDelete: .clear)):
+            precondition(!traits.contains(.required), "\(name): what is required cannot be cleared")
+        default: break
         }
         self.description = description
         self.example = example

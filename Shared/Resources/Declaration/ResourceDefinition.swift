@@ -15,14 +15,14 @@ public struct ResourceDefinition: Sendable {
     /// The limit of the plan that live records count against, such as `leads`; `nil` when there is none.
     public let planLimit: String?
     /// What the table holds its rows to beside their kinds, in words: by the end of the constraint's name, `lost_reason_required` for
-    /// `deal_lost_reason_required`. It begins with the field that a refusal points at. The table has a constraint of that name, or a trigger raises
-    /// `23514` (check_violation) with it.
+    /// `deal_lost_reason_required`. It begins with the field that a refusal points at, the longest name that fits. The table has a constraint of
+    /// that name, or a trigger after the change raises `23514` (check_violation) with it.
     public let rules: [String: String]
     /// Every column of the JSON object, in its order.
     let columns: [Column]
 
     /// - Parameter fields: its own; those of another definition may be among them.
-    /// - Precondition: names are not empty and no field is declared twice or under a name that every record has.
+    /// - Precondition: names are not empty and no field is declared twice or under a name that every record has; each rule begins with a field.
     public init(
         _ name: String, singular: String, permissions: PermissionResource, owner: String = "created_by", planLimit: String? = nil,
         rules: [String: String] = [:], fields: [Field]
@@ -46,6 +46,8 @@ public struct ResourceDefinition: Sendable {
             Set(names + Self.commonNames).count == names.count + Self.commonNames.count, "\(name): a field is declared twice")
         precondition(
             (names + Self.commonNames).contains(owner), "\(name): the owner field \(owner) is not declared")
+        precondition(
+            rules.keys.allSatisfy { rule in names.contains { rule.hasPrefix("\($0)_") } }, "\(name): a rule begins with no field")
     }
 
     public var table: String { singular }

@@ -37,9 +37,11 @@ extension StateMachine {
         let moves = states.map { state in
             let successors = successors(of: state)
             return successors.isEmpty
-                ? "\(state) is the end, after which nothing is changed" : "\(state) becomes \(Self.any(of: successors))"
+                ? "\(state) is the end, after which a change is refused" : "\(state) becomes \(Self.any(of: successors))"
         }
-        return "A record starts as \(Self.any(of: start)). By a change \(moves.joined(separator: "; "))."
+        let others = states.filter { !start.contains($0) && predecessors(of: $0).isEmpty }
+        let unreachable = others.isEmpty ? "" : " Nothing becomes \(Self.any(of: others)) by a change."
+        return "A record starts as \(Self.any(of: start)). By a change \(moves.joined(separator: "; ")).\(unreachable)"
     }
 
     /// `a, b or c`.

@@ -78,7 +78,7 @@ extension ResourceAccess {
         var headers = written.isReplayed ? [IdempotencyKey.replayed] : []
         guard let record = written.record else { return Reply(status: written.status, headers: headers) }
         headers.append(("etag", EntityTag.of(record.version)))
-        if written.status == 201 { headers.append(("location", "\(definition.path)/\(record.id)")) }
+        if written.status == 201, !written.isOutOfSight { headers.append(("location", "\(definition.path)/\(record.id)")) }
         return .json(record.body, status: written.status, headers: headers)
     }
 

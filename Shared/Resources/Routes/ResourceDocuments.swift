@@ -46,7 +46,8 @@ struct ResourceDocuments: Sendable {
             "type": "object", "required": ["id", "version"], "additionalProperties": false,
             "properties": ["id": ["type": "string", "format": "uuid"], "version": ["type": "integer", "minimum": 1]],
             "description": .string(
-                "Instead of a \(definition.singular) that is too large to be one of many, or that you have given to somebody whose \(definition.name) you do not see."
+                "Instead of a \(definition.singular) that is too large to be one of many"
+                    + (definition.isGivable ? ", or that you have given to somebody whose \(definition.name) you do not see." : ".")
             ),
         ]
     }
@@ -151,7 +152,7 @@ struct ResourceDocuments: Sendable {
     private var ruleTexts: [String] {
         let giving = """
             To give it to somebody whose \(definition.name) you do not see needs \(definition.permissions.rawValue).share, and is answered with \
-            id and version only.
+            id and version only, without a Location.
             """
         return [Self.takenText] + (definition.isGivable ? [giving] : []) + definition.rules.sorted { $0.key < $1.key }.map(\.value)
     }
@@ -254,7 +255,7 @@ struct ResourceDocuments: Sendable {
             id: "delete\(type)", summary: "Delete a \(definition.singular)",
             description: (["It leaves lists and search, and can be restored."] + referring).joined(separator: " "), tag: definition.name,
             parameters: [.ifMatch, .idempotencyKey], responses: [.init(204, "Deleted.")],
-            errors: catalogue.references(to: definition).contains { $0.onDelete != .keep } ? [.conflict] : [])
+            errors: catalogue.references(to: definition).contains { $0.onDelete != .keep } || !definition.rules.isEmpty ? [.conflict] : [])
     }
 
     /// What becomes of the records that refer to a deleted one, a sentence each.
@@ -277,13 +278,14 @@ struct ResourceDocuments: Sendable {
         "The id that another system knows the record by, percent-encoded.")
 
     private var upsertText: String {
-        """
-        Where no live record has the external id, one is made: with what the body says, the defaults for the rest (201). Where one has it, \
-        the body changes it as a merge patch (200); a body that says nothing new changes nothing. Making needs the permission \
-        \(definition.permissions.rawValue).create, changing \(definition.permissions.rawValue).update. If-None-Match: * only makes, \
-        If-Match: * or a version only changes; else the answer is version_mismatch. A deleted record counts for none. An external id that a \
-        record has which you may not see is refused with already_exists, without its id.
-        """
+        let givenAway = definition.isGivable ? "; also when it was you who gave the record away" : ""
+        return """
+            Where no live record has the external id, one is made: with what the body says, the defaults for the rest (201). Where one has it, \
+            the body changes it as a merge patch (200); a body that says nothing new changes nothing. Making needs the permission \
+            \(definition.permissions.rawValue).create, changing \(definition.permissions.rawValue).update. If-None-Match: * only makes, \
+            If-Match: * or a version only changes; else the answer is version_mismatch. A deleted record counts for none. An external id that a \
+            record has which you may not see is refused with already_exists, without its id\(givenAway).
+            """
     }
 
     var getByExternalID: Operation {
@@ -339,7 +341,7 @@ struct ResourceDocuments: Sendable {
     var batch: Operation {
         Operation(
             id: "batch\(plural)", summary: "Write up to \(BatchReader.maximumOperations) \(definition.name) at once",
-            description: Self.batchText,
+            description: text(Self.batchText),
             tag: definition.name, parameters: [Self.fields, .idempotencyKey], body: reference("Batch"), bodyExample: batchExample,
             responses: [.init(200, "The results in the order of the operations.", schema: reference("BatchResults"))],
             errors: limitErrors + [.notFound, .versionMismatch, .referenceNotFound, .alreadyExists, .conflict])

@@ -53,7 +53,7 @@ struct ReferenceStatements: Sendable {
             return changes.compactMap { change in
                 guard let (reference, id) = reference(madeBy: change) else { return nil }
                 var condition = condition(of: reference, to: "\(id)", as: context)
-                // What is named and stays as it is, as in an object that was read and sent back whole, is not looked at again.
+                // What is named and stays as it is, as in members that are sent back as they were read, is not looked at again.
                 condition.sql = "(\(unescaped: change.field.name) = \(id) or " + condition.sql + ")"
                 return condition
             }

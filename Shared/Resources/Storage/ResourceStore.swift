@@ -15,6 +15,8 @@ struct Written: Sendable {
     var record: Record?
     var status: Int
     var isReplayed = false
+    /// Whether the caller does not see the record from now on; then the answer shows its id and version only.
+    var isOutOfSight = false
 }
 
 /// One of several writes has failed, and with it all of them.
@@ -40,7 +42,8 @@ struct ResourceStore: Sendable {
         statements = ResourceStatements(view, among: catalogue)
         lists = ListStatements(view)
         renderer = RowRenderer(columns: view.shown.columns)
-        failures = WriteFailures(view: view)
+        failures = WriteFailures(
+            view: view, cleared: catalogue.references(to: view.definition).filter { $0.onDelete == .clear })
     }
 
     // MARK: Reading
@@ -233,13 +236,30 @@ struct ResourceStore: Sendable {
     private func problem(
         for write: Write, as context: RequestContext, mayRepeat: Bool, asking ask: ([SQL]) async throws -> [PostgresResult]
     ) async throws -> Problem? {
-        var questions = write.record.map { [statements.state(of: $0, as: context)] } ?? []
-        if case .upsert(let upsert) = write { questions.append(statements.isTaken(upsert.externalID, as: context)) }
+        var questions: [SQL] = []
+        /// Where its answer stands.
+        func place(_ question: SQL?) -> Int? {
+            guard let question else { return nil }
+            questions.append(question)
+            return questions.count - 1
+        }
+        /// Which of the conditions do not hold, for a record that is there or is not.
+        func conditions(isThere: Bool) -> SQL? {
+            effective(write, isThere: isThere).flatMap { statements.conditions.question(of: $0, as: context) }
+        }
+        let state = place(write.record.map { statements.state(of: $0, as: context) })
+        let whenThere = place(conditions(isThere: true))
+        var (whenNot, isTaken) = (whenThere, Int?.none)
+        if case .upsert(let upsert) = write {
+            whenNot = place(conditions(isThere: false))
+            isTaken = place(statements.isTaken(upsert.externalID, as: context))
+        }
         let answers = questions.isEmpty ? [] : try await ask(questions)
-        let version = try answers.first?.first?.decode(0, as: Int64.self)
-        let isDeleted = try answers.first?.first?.decode(1, as: Bool.self)
-        if case .upsert(let upsert) = write,
-            let problem = failures.problem(for: upsert, version: version, isTaken: try answers[1][0].decode(0))
+        let row = state.flatMap { answers[$0].first }
+        let version = try row?.decode(0, as: Int64.self)
+        let isDeleted = try row?.decode(1, as: Bool.self)
+        if case .upsert(let upsert) = write, let isTaken,
+            let problem = failures.problem(for: upsert, version: version, isTaken: try answers[isTaken][0].decode(0))
         {
             return problem
         }
@@ -247,9 +267,10 @@ struct ResourceStore: Sendable {
             guard let version, let isDeleted else { return .notFound }
             return failures.problem(for: write, version: version, isDeleted: isDeleted)
         }
-        if let question = statements.conditions.question(of: effect, as: context) {
-            let answer = try await ask([question])[0]
-            if let refusal = try statements.conditions.refusal(of: effect, answer: answer, as: context) { return refusal }
+        if let asked = version == nil ? whenNot : whenThere,
+            let refusal = try statements.conditions.refusal(of: effect, answer: answers[asked], as: context)
+        {
+            return refusal
         }
         return mayRepeat ? nil : WriteFailures.raced
     }
@@ -263,7 +284,7 @@ struct ResourceStore: Sendable {
     private func problem(for error: PostgresError, of write: Write, as context: RequestContext) async throws -> Problem {
         guard let field = failures.takenField(error), context.permissions.contains(Permission(view.definition.permissions, .read)),
             let question = statements.holder(of: field, wantedBy: write, as: context)
-        else { return failures.problem(for: error, as: context) }
+        else { return failures.problem(for: error, of: write, as: context) }
         let holder = try await answering { try await postgres.batch(as: context, [question])[0].first }
         return failures.taken(field, by: try holder?.decode(0), underlying: error)
     }
@@ -344,7 +365,7 @@ struct ResourceStore: Sendable {
         }
         let isNew = if case .upsert = write { try row.decode(place, as: Bool.self) } else { false }
         let status = write.status(isNew: isNew)
-        guard isInReach else { return Written(record: record(row, reference), status: status) }
+        guard isInReach else { return Written(record: record(row, reference), status: status, isOutOfSight: true) }
         guard case .bounded(let columns) = shape else { return Written(record: record(row, nil), status: status) }
         let isLeftOut = try row.decode(view.shown.columns.count, as: Bool.self) && columns.contains(where: \.isWide)
         return Written(record: record(row, isLeftOut ? reference : columns), status: status)
@@ -389,7 +410,7 @@ struct ResourceStore: Sendable {
             shown = shown.filter { column, _ in selection.contains { $0.name == column.name } }
         }
         RowRenderer(columns: shown.map(\.0)).append(cells: shown.map(\.1), to: &record.body)
-        return Written(record: record, status: stored.status, isReplayed: true)
+        return Written(record: record, status: stored.status, isReplayed: true, isOutOfSight: names == reference.map(\.name))
     }
 
     /// Gives a failure of the database its public meaning.

@@ -43,17 +43,23 @@ struct StateStatements: Sendable {
 
     /// The columns of a new record that its states give an instant; none for most.
     func instants(of changes: [Change]) -> [String] {
-        instants.filter { instant in Self.value(of: instant.field, after: changes).map(instant.values.contains) ?? false }.map(\.name)
+        instants.filter { isAmong($0, after: changes) == true }.map(\.name)
     }
 
     /// What a change of states changes beside them.
     func assignments(of changes: [Change]) -> [SQL] {
         instants.compactMap { instant in
-            guard let value = Self.value(of: instant.field, after: changes) else { return nil }
+            guard let isAmong = isAmong(instant, after: changes) else { return nil }
             let name: SQL = "\(unescaped: instant.name)"
-            guard instant.values.contains(value) else { return name + " = null" }
+            guard isAmong else { return name + " = null" }
             return name + " = case when \(unescaped: instant.field) = any(\(instant.values)::text[]) then " + name + " else now() end"
         }
+    }
+
+    /// Whether the changes give the field one of the instant's values; `nil` when they do not name it.
+    private func isAmong(_ instant: Instant, after changes: [Change]) -> Bool? {
+        guard changes.contains(where: { $0.field.name == instant.field }) else { return nil }
+        return Self.value(of: instant.field, after: changes).map(instant.values.contains) ?? false
     }
 
     // MARK: What a record may become
@@ -67,7 +73,7 @@ struct StateStatements: Sendable {
         }
     }
 
-    /// The value that the changes give to the field.
+    /// The value that the changes give to the field; `nil` also for null.
     private static func value(of field: String, after changes: [Change]) -> String? {
         for change in changes where change.field.name == field {
             if case .set(.text(let value)) = change.value { return value }
@@ -94,7 +100,8 @@ struct StateStatements: Sendable {
             if successors.isEmpty {
                 if !machine.isShown { return Problem(.conflict, "The \(singular) is changed no more.") }
                 let detail = "The \(singular) is \(current) and is changed no more."
-                return Problem(.conflict, detail, faults: wanted == nil ? [] : [fault(machine, detail)], members: members)
+                let isAsItIs = wanted == nil || wanted == current
+                return Problem(.conflict, detail, faults: isAsItIs ? [] : [fault(machine, detail)], members: members)
             }
             guard let wanted, wanted != current, !successors.contains(wanted) else { continue }
             let detail = "The \(singular) is \(current): it can become \(StateMachine.any(of: successors)), not \(wanted)."

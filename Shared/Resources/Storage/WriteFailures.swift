@@ -4,12 +4,14 @@ import Postgres
 /// What a failed write means to the caller.
 struct WriteFailures: Sendable {
     let view: ResourceView
+    /// What is taken from other records when one of these is deleted.
+    let cleared: [ResourceCatalogue.Reference]
 
     private var definition: ResourceDefinition { view.definition }
 
     /// Reads the constraint's name: `<table>_<field>_<kind>`, or `<field>_<kind>` of a domain that tables share. The server's own words reach
     /// nobody.
-    func problem(for error: PostgresError, as context: RequestContext) -> Problem {
+    func problem(for error: PostgresError, of write: Write, as context: RequestContext) -> Problem {
         switch error.sqlState {
         case "MR001":
             let limit = definition.planLimit.flatMap { name in context.limits[name].map { (name, $0) } }
@@ -29,6 +31,7 @@ struct WriteFailures: Sendable {
             problem.underlying = error
             return problem
         case "23514":
+            if case .delete = write { return refusal(ofDeletion: error) }
             let isMissing = error.constraint?.hasSuffix("_required") == true
             let detail =
                 words(for: error) ?? (isMissing ? ValueFault.currencyMissing.detail : "The record would break a rule of this member.")
@@ -61,19 +64,40 @@ struct WriteFailures: Sendable {
         field(of: error).map { [.init(pointer: "/\($0.name)", code: code, detail: detail)] } ?? []
     }
 
-    /// What the declaration says of the rule that is broken.
-    private func words(for error: PostgresError) -> String? { rule(of: error).flatMap { definition.rules[$0] } }
-
-    /// The field that the constraint is about.
-    private func field(of error: PostgresError) -> Field? {
-        rule(of: error).flatMap { definition.field($0.split(separator: "_").dropLast().joined(separator: "_")) }
+    /// A deletion broke a rule, of the record's own or of one that would lose its reference to it.
+    private func refusal(ofDeletion error: PostgresError) -> Problem {
+        guard let rule = rule(of: error), let words = rule.resource.rules[rule.name] else { return error.problem }
+        let others = cleared.map { ($0.source.name, $0.field.name) }.filter { $0.0 == rule.resource.name && $0.0 != definition.name }
+        let referring: [JSON] = others.map { ["resource": .string($0.0), "field": .string($0.1)] }
+        let names = rule.resource.name.replacing("_", with: " ")
+        return Problem(
+            .conflict, referring.isEmpty ? words : "One of the \(names) that refer to it would break a rule: \(words)",
+            members: referring.isEmpty ? [] : [("referring", .array(referring))], underlying: error)
     }
 
-    /// The constraint's name without its table's.
-    private func rule(of error: PostgresError) -> String? {
+    /// What the declaration says of the rule that is broken.
+    private func words(for error: PostgresError) -> String? { rule(of: error).flatMap { $0.resource.rules[$0.name] } }
+
+    /// The field that the constraint is about: the longest name that its own begins with.
+    private func field(of error: PostgresError) -> Field? {
+        guard let rule = rule(of: error), rule.resource.name == definition.name else { return nil }
+        return definition.fields.filter { rule.name.hasPrefix("\($0.name)_") }.max { $0.name.count < $1.name.count }
+    }
+
+    /// The constraint's name without its table's, and the resource that the table is of: this one, or one that a deletion changes too.
+    private func rule(of error: PostgresError) -> (resource: ResourceDefinition, name: String)? {
         guard let constraint = error.constraint else { return nil }
-        let prefix = definition.table + "_"
-        return String(constraint.hasPrefix(prefix) ? constraint.dropFirst(prefix.count) : constraint[...])
+        let known = [definition] + cleared.map(\.source)
+        let resource: ResourceDefinition?
+        if let table = error.table {
+            resource = known.first { $0.table == table }
+        } else {
+            // Of a domain, or named by a trigger. A table's name may begin with another's.
+            resource = known.filter { constraint.hasPrefix("\($0.table)_") }.max { $0.table.count < $1.table.count } ?? definition
+        }
+        guard let resource else { return nil }
+        let prefix = "\(resource.table)_"
+        return (resource, String(constraint.hasPrefix(prefix) ? constraint.dropFirst(prefix.count) : constraint[...]))
     }
 
     /// What a write is about came and went while it was tried.

@@ -27,16 +27,16 @@ create table subscription (
     constraint subscription_reason_required check (status <> 'ended' or reason is not null)
 );
 
--- A rule that sees the row as it was and as it will be.
+-- A rule that sees the row as it was and as it is now.
 create function hold_subscription_price() returns trigger language plpgsql as $$
 begin
     if new.price_minor < old.price_minor and old.status <> 'paused' then
-        raise exception 'the price was lowered' using errcode = 'check_violation', constraint = 'subscription_price_minor_lowered';
+        raise exception 'the price was lowered' using errcode = 'check_violation', constraint = 'subscription_price_minor_not_lowered';
     end if;
-    return new;
+    return null;
 end
 $$;
-create trigger hold_price before update of price_minor on subscription for each row execute function hold_subscription_price();
+create trigger hold_price after update of price_minor on subscription for each row execute function hold_subscription_price();
 
 call isolate('subscription');
 call listed(

@@ -10,7 +10,8 @@ enum Subscription {
     static let definition = ResourceDefinition(
         "subscriptions", singular: "subscription", permissions: .deals, owner: "owner_id",
         rules: [
-            "reason_required": "What has ended says why.", "price_minor_lowered": "It is lowered only while the subscription is paused.",
+            "reason_required": "What has ended says why.",
+            "price_minor_not_lowered": "It is lowered only while the subscription is paused.",
         ],
         fields: [
             Field("contract", .text(max: 40), [.required, .unique, .filterable], example: "K-2044"),

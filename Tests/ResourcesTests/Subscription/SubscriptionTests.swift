@@ -137,6 +137,50 @@ import Testing
         }
     }
 
+    /// A contact is not deleted when a subscription would lose what it must have: it is told as what refers to it, like one that is referred to.
+    @Test func aDeletionBreaksNoRuleOfWhatRefersToTheRecord() async throws {
+        let kept = "An active subscription has a contact."
+        let definition = ResourceDefinition(
+            "subscriptions", singular: "subscription", permissions: .deals, owner: "owner_id", rules: ["contact_id_kept": kept],
+            fields: Subscription.definition.fields)
+        try await ResourceAPI.run(Contact.definition, definition, Account.definition, migrations: Self.folder) { api in
+            try await api.database.asOwner([
+                "alter table subscription add constraint subscription_contact_id_kept check (status <> 'active' or contact_id is not null)"
+            ])
+            let admin = api.member()
+            let account = try await api.create(#"{"name":"Kestrel Freight"}"#, at: "/v1/accounts", as: admin).id
+            let contact = try await api.create(#"{"last_name":"Okafor"}"#, as: admin).id
+            let path = "/v1/subscriptions"
+            func body(_ contract: String) -> String {
+                #"{"contract":"\#(contract)","account_id":"\#(account)","contact_id":"\#(contact)"}"#
+            }
+            let one = try await api.create(body("K-1"), at: path, as: admin).id
+            _ = try await api.create(body("K-2"), at: path, as: admin)
+            #expect(try await api.send(.patch, "\(path)/\(one)", #"{"status":"active"}"#, as: admin).status == 200)
+            let silent = try await api.send(.patch, "\(path)/\(one)", #"{"contact_id":null}"#, as: admin)
+            #expect(
+                try silent.status == 422 && silent.faults == ["/contact_id not_allowed"] && silent.text.contains(kept), "\(silent.text)")
+
+            let delete = #"{"operations":[{"op":"delete","id":"\#(contact)"}],"atomic":"#
+            for headers in [[:], ["Idempotency-Key": "k"], ["Idempotency-Key": "k"]] {
+                let refused = try await api.send(.delete, "/v1/contacts/\(contact)", as: admin, headers: headers)
+                #expect(try refused.status == 409 && refused.code == "conflict", "\(refused.text)")
+                #expect(try refused.json["detail"]?.string == "One of the subscriptions that refer to it would break a rule: \(kept)")
+                #expect(try refused.json["referring"] == [["resource": "subscriptions", "field": "contact_id"]])
+            }
+            #expect(try await api.send(.post, "/v1/contacts/batch", delete + "true}", as: admin).json["operation"] == 0)
+            let results = try await api.send(.post, "/v1/contacts/batch", delete + "false}", as: admin).json["results"]
+            #expect(results?[0]?["status"] == 409 && results?[0]?["body"]?["referring"]?[0]?["resource"] == "subscriptions")
+            #expect(try await api.send(.get, "/v1/contacts/\(contact)", as: admin).json["version"] == 1)
+
+            // What has ended loses its reference as any other.
+            let end = try await api.send(.patch, "\(path)/\(one)", #"{"status":"ended","reason":"Moved"}"#, as: admin)
+            #expect(end.status == 200)
+            #expect(try await api.send(.delete, "/v1/contacts/\(contact)", as: admin).status == 204)
+            #expect(try await api.send(.get, path, as: admin).column("contact_id") == [.null, .null])
+        }
+    }
+
     @Test func itsDeclarationIsHeldAgainstItsTable() async throws {
         try await ResourceAPI.run(Subscription.definition, Account.definition, Contact.definition, migrations: Self.folder) { api in
             let others = [Account.definition, Contact.definition]
@@ -147,7 +191,9 @@ import Testing
                 "alter domain subscription_status add constraint subscription_status_check check (value in ('trial', 'active'))",
             ])
             let faults = try await SchemaCheck.faults(of: Subscription.definition, beside: others, on: api.postgres).joined(separator: "\n")
-            for part in ["rule subscription_price_minor_lowered", "rule subscription_reason_required", "subscription_status_check allows"] {
+            for part in [
+                "rule subscription_price_minor_not_lowered", "rule subscription_reason_required", "subscription_status_check allows",
+            ] {
                 #expect(faults.contains(part), "\(faults)")
             }
             let document = OpenAPI.document(routes: api.resources.flatMap(\.routes), schemas: api.resources.flatMap(\.schemas))
