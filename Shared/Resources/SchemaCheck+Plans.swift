@@ -72,9 +72,9 @@ extension SchemaCheck {
         of definition: ResourceDefinition, _ values: [String: String], as context: RequestContext
     ) throws -> [CheckedFilter] {
         let compiler = FilterCompiler(definition)
-        var filters = [
-            CheckedFilter(name: "q", condition: Condition(words: "search_query(\(context.tenant)::uuid, \("any"))"))
-        ]
+        var filters =
+            definition.isSearchable
+            ? [CheckedFilter(name: "q", condition: Condition(words: "search_query(\(context.tenant)::uuid, \("any"))"))] : []
         let custom = definition.customColumn.map { [FilterField.custom("custom.any", in: $0)] } ?? []
         for field in definition.filterFields + custom {
             for comparison in field.operators {
@@ -113,6 +113,7 @@ extension FilterField {
         case (_, "date-time"): return "2019-01-01T00:00:00.000Z"
         case (_, "date"): return "2019-01-01"
         case (_, "uuid"): return RecordID().description
+        case ("object", _): return "\(type.example?["type"]?.string ?? ""):\(RecordID())"
         case ("integer", _): return "\(schema["maximum"]?.integer ?? 1)"
         default: return type.example?.string ?? (value == "any" ? "other" : "any")
         }

@@ -37,8 +37,8 @@ public enum SchemaCheck {
                 from pg_proc where oid = to_regprocedure(\("\(table)_search(tsquery)"))
                 """,
                 """
-                select pg_get_expr(adbin, adrelid) from pg_attrdef \
-                join pg_attribute on attrelid = adrelid and attnum = adnum and attname = 'search' where adrelid = to_regclass(\(table))
+                select attname, pg_get_expr(adbin, adrelid) from pg_attrdef \
+                join pg_attribute on attrelid = adrelid and attnum = adnum and attgenerated = 's' where adrelid = to_regclass(\(table))
                 """,
             ])
         var check = TableCheck(definition: definition, others: others)
@@ -53,7 +53,7 @@ public enum SchemaCheck {
             try row.decode(0, as: String.self).split(whereSeparator: \.isWhitespace).joined(separator: " ")
         }
         check.search = try results[5].first.map { row in try (0..<3).map { try row.decode($0) } }
-        check.words = try results[6].first?.decode(0)
+        for row in results[6] { check.computations[try row.decode(0)] = try row.decode(1, as: String.self) }
         check.run()
         return check.faults + (try await unknownTexts(to: check, on: postgres))
     }
@@ -96,7 +96,7 @@ public enum SchemaCheck {
 /// A table as the server describes it, compared with a declaration.
 private struct TableCheck {
     let definition: ResourceDefinition
-    /// The tables of the resources that references may lead to, by their names.
+    /// The tables of the resources that references may lead to, by their names and by their singulars.
     let tables: [String: String]
     var columns: [String: (type: String, isRequired: Bool)] = [:]
     var constraints: [String: String] = [:]
@@ -105,13 +105,16 @@ private struct TableCheck {
     var indexes: [String] = []
     /// Security definer, may be called, owned by the search role; `nil` when there is no such function.
     var search: [Bool]?
+    /// What columns are computed by.
+    var computations: [String: String] = [:]
     /// What the column `search` is computed by.
-    var words: String?
+    var words: String? { computations["search"] }
     var faults: [String] = []
 
     init(definition: ResourceDefinition, others: [ResourceDefinition]) {
         self.definition = definition
-        tables = Dictionary((others + [definition]).map { ($0.name, $0.table) }, uniquingKeysWith: { $1 })
+        tables = Dictionary(
+            (others + [definition]).flatMap { [($0.name, $0.table), ($0.singular, $0.table)] }, uniquingKeysWith: { $1 })
     }
 
     mutating func run() {
@@ -123,7 +126,10 @@ private struct TableCheck {
         column("deleted_at", ["timestamp(3) with time zone"], isRequired: false)
         for field in definition.fields { self.field(field) }
         constraint("pkey", "PRIMARY KEY (tenant_id, id)")
-        let known = Set(definition.columns.map(\.name) + ["tenant_id", "deleted_at", "search"])
+        let keys = definition.fields.flatMap { field in
+            field.type.isRelated ? definition.targets(of: field).map { "\(field.name)_\($0.name)_id" } : []
+        }
+        let known = Set(definition.columns.map(\.name) + keys + ["tenant_id", "deleted_at", "search"])
         for name in columns.keys.sorted() where !known.contains(name) { faults.append("The column \(name) is not declared.") }
         for order in definition.sortable {
             let key = order.isText ? "\(order.column) COLLATE \(SortOrder.collation)" : order.column
@@ -159,7 +165,7 @@ private struct TableCheck {
         for field in definition.fields where field.givesOrder {
             // As the server writes it, but for its line ends.
             let isOwner = definition.owner == field.name && definition.ownerKey != field.name
-            let key = isOwner ? "( CASE WHEN (\(field.name) IS NULL) THEN created_by ELSE \(field.name) END)" : field.name
+            let key = isOwner ? "( CASE WHEN (\(field.name) IS NULL) THEN created_by ELSE \(field.name) END)" : Self.key(of: field)
             if !isIndexed("(tenant_id, \(key), created_at, id)", of: "(deleted_at IS NULL)") {
                 faults.append("No index on (tenant_id, \(key), created_at, id) where deleted_at is null serves the filter \(field.name).")
             }
@@ -226,25 +232,49 @@ private struct TableCheck {
         case .custom:
             let rule = "CHECK (((VALUE = '{}'::jsonb) OR (key_count(VALUE) <= \(FieldKind.maximumCustomKeys))))"
             constraint("\(field.name)_check", rule, isShared: true)
-        case .reference(.resource), .reference(.parent):
-            guard let (target, _) = definition.target(of: field) else { break }
-            constraint("\(field.name)_fkey", nil)
-            if !isIndexed("(tenant_id, \(field.name), created_at, id)", of: "(deleted_at IS NULL)"), !field.givesOrder {
-                faults.append(
-                    "No index on (tenant_id, \(field.name), created_at, id) where deleted_at is null serves the reference \(field.name).")
+        case .related(let types, _):
+            enumeration(field.name, types)
+            for type in types {
+                let column = "\(field.name)_\(type)_id"
+                self.column(column, ["uuid"], isRequired: false)
+                let (value, computed) = ("(\(field.name)).", computations[column] ?? "nothing")
+                let wanted = "CASE WHEN (\(value)type = '\(type)'::text) THEN \(value)id ELSE NULL::uuid END"
+                if computed.split(whereSeparator: \.isWhitespace).joined(separator: " ") != wanted {
+                    faults.append("The column \(column) is computed by \(computed), not \(wanted).")
+                }
+                foreignKey("\(field.name)_\(type)_fkey", column, to: type, of: field)
             }
+            referenceIndex(field)
+        case .reference(.resource), .reference(.parent):
+            guard let (target, _) = definition.targets(of: field).first else { break }
+            referenceIndex(field)
             if case .reference(.parent) = field.kind, !triggers.contains("\(definition.table)_nested") {
                 faults.append("No trigger keeps the tree of \(field.name): call nested.")
             }
-            guard let table = tables[target] else {
-                faults.append("The reference \(field.name) leads to \(target), which is not among the resources.")
-                break
-            }
-            let key = "FOREIGN KEY (tenant_id, \(field.name)) REFERENCES \(table)(tenant_id, id)"
-            let found = constraints["\(definition.table)_\(field.name)_fkey"] ?? key
-            if found != key, !found.hasPrefix(key + " ") { faults.append("The foreign key of \(field.name) says \(found), not \(key).") }
+            foreignKey("\(field.name)_fkey", field.name, to: target, of: field)
         default: break
         }
+    }
+
+    /// What the server calls the field's key in an index.
+    private static func key(of field: Field) -> String { field.type.isRelated ? "((\(field.name)).id)" : field.name }
+
+    private mutating func referenceIndex(_ field: Field) {
+        let key = "(tenant_id, \(Self.key(of: field)), created_at, id)"
+        if !isIndexed(key, of: "(deleted_at IS NULL)"), !field.givesOrder {
+            faults.append("No index on \(key) where deleted_at is null serves the reference \(field.name).")
+        }
+    }
+
+    private mutating func foreignKey(_ suffix: String, _ column: String, to target: String, of field: Field) {
+        constraint(suffix, nil)
+        guard let table = tables[target] else {
+            faults.append("The reference \(field.name) leads to \(target), which is not among the resources.")
+            return
+        }
+        let key = "FOREIGN KEY (tenant_id, \(column)) REFERENCES \(table)(tenant_id, id)"
+        let found = constraints["\(definition.table)_\(suffix)"] ?? key
+        if found != key, !found.hasPrefix(key + " ") { faults.append("The foreign key of \(field.name) says \(found), not \(key).") }
     }
 
     /// - Parameter isShared: whether it is one of a domain that tables share, whose name has no table.

@@ -20,7 +20,7 @@ enum Fleet {
     }
 
     /// The migration.
-    private static let tables: [SQL] = ["fleet", "ship"].flatMap { name -> [SQL] in
+    static let tables: [SQL] = ["fleet", "ship"].flatMap { name -> [SQL] in
         let links = name == "fleet" ? [] : ["fleet_id", "lent_to_id"]
         let keys = links.map { ", constraint ship_\($0)_fkey foreign key (tenant_id, \($0)) references fleet (tenant_id, id)" }
         let table: SQL = """

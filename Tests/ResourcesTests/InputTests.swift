@@ -276,7 +276,7 @@ import Testing
         ("status=lost", "invalid_parameter", "?status"), ("owner_id=me", "invalid_parameter", "?owner_id"),
         ("created_at[gt]=yesterday", "invalid_parameter", "?created_at[gt]"), ("after=abc", "invalid_cursor", "?after"),
         ("deleted=all", "invalid_parameter", "?deleted"), ("count=yes", "invalid_parameter", "?count"), ("q=", "invalid_parameter", "?q"),
-        ("expand=owner", "unknown_parameter", "?expand"), ("custom.Bad=1", "unknown_parameter", "?custom.Bad"),
+        ("expand=ownr", "invalid_parameter", "?expand"), ("custom.Bad=1", "unknown_parameter", "?custom.Bad"),
         ("status=new,,contacted", "invalid_parameter", "?status"), ("score=a", "invalid_parameter", "?score"),
     ])
     func aBadParameterIsRefusedByName(query: String, code: String, pointer: String) async throws {

@@ -99,6 +99,49 @@ extension SystemTests {
             try await MemberCopies.areEqual(world.platform)
         }
 
+        /// The owner stands beside the id by name, also once he has left; his address is for those who may read members.
+        @Test func whoseARecordIsIsShownByName() async throws {
+            let world = try World.get()
+            let (acme, admin) = (world.acme, world.acme.admin)
+            let email = "owner-\(UUID().uuidString.prefix(8).lowercased())@acme.test"
+            let owner = try await acme.invite(email, role: "sales")
+            let id = try #require(try await owner.send(.get, "/v1/me", expecting: 200).json["user"]?["id"]?.string)
+            let lead = try await acme.create("/v1/leads", ["last_name": "Theirs", "owner_id": .string(id)])
+            let ticket = try await acme.create("/v1/tickets", ["subject": "Theirs", "assignee_id": .string(id)])
+            func shown(_ target: String, as client: APIClient) async throws -> JSON? {
+                let json = try await client.send(.get, target, expecting: 200).json
+                let record = json["data"]?[0] ?? json
+                return record["owner"] ?? record["assignee"]
+            }
+            let places = [
+                "/v1/leads/\(lead)?expand=owner", "/v1/leads?id=\(lead)&expand=owner", "/v1/tickets/\(ticket)?expand=assignee",
+            ]
+            var expected: JSON = ["id": .string(id), "name": "Person", "email": .string(email), "status": "active"]
+            for place in places {
+                try await eventually("\(place) names the owner", within: .seconds(5)) { try await shown(place, as: admin) == expected }
+            }
+            let reader = try #require(world.people["read_only"])
+            for place in places { #expect(try await shown(place, as: reader)?["email"] == .null, "\(place)") }
+
+            // Who changes the name of his account has the new one everywhere.
+            try await owner.send(.patch, "/v1/me", ["name": "Anna Kowalska"], expecting: 200)
+            let renamed = ContinuousClock.now
+            expected = ["id": .string(id), "name": "Anna Kowalska", "email": .string(email), "status": "active"]
+            for place in places {
+                try await eventually("\(place) has the new name", within: .seconds(10)) { try await shown(place, as: admin) == expected }
+            }
+            print("a new name is shown by both services after \(ContinuousClock.now - renamed)")
+            #expect(try await admin.send(.get, "/v1/members/\(id)", expecting: 200).json["name"] == "Anna Kowalska")
+
+            try await admin.send(.delete, "/v1/members/\(id)", expecting: 204)
+            expected = ["id": .string(id), "name": "Anna Kowalska", "email": .string(email), "status": "removed"]
+            for place in places {
+                try await eventually("\(place) says that he has left", within: .seconds(5)) {
+                    try await shown(place, as: admin) == expected
+                }
+            }
+        }
+
         /// The same answer as for somebody who never was: who is a member elsewhere is no secret to be told.
         @Test func aMemberOfAnotherOrganisationIsNobodyHere() async throws {
             let world = try World.get()
@@ -111,7 +154,7 @@ extension SystemTests {
 
         @Test func theFollowerIsMeasured() async throws {
             let world = try World.get()
-            for service in ["crm", "support"] {
+            for service in ["crm", "support", "tenant"] {
                 let text = try await APIClient(url: world.platform.adminURLs[service] ?? "").send(.get, "/metrics", expecting: 200).text
                 #expect(text.contains("\nmartlet_follower_leader 1\n"), "\(service)")
                 #expect(text.contains("\nmartlet_follower_dead_total 0\n"), "\(service)")

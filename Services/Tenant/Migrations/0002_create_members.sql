@@ -6,7 +6,7 @@ create table member (
     tenant_id uuid not null,
     user_id uuid not null,
     id uuid not null generated always as (user_id) stored,
-    -- Copies of what identity holds, as of joining: a list of members is one query.
+    -- Copies of what identity holds: a list of members is one query. The name follows that of the account.
     email text not null,
     name text not null,
     role role_name not null,
@@ -35,3 +35,7 @@ call audited('member', 'member', 'user_id', 'epoch', 'epoch_changed_at');
 -- A disabled member keeps the seat, a removed one frees it.
 call limited('member', 'users');
 call open_to_system('member', 'select');
+do $$ begin
+    -- What follows the names of accounts; nothing else of a member is changed across tenants.
+    execute format('grant update (name, version, updated_at, updated_by) on member to %I', 'martlet_' || current_schema() || '_system');
+end $$;

@@ -11,6 +11,8 @@ struct FieldType: Sendable {
     var isText = false
     /// Whether a value may be larger than a few kilobytes.
     var isWide = false
+    /// Whether values are of the composite type `record_reference`.
+    var isRelated = false
     /// Whether a record without a value has an empty one and never null.
     var isCollection = false
     /// How a filter may compare the values.
@@ -153,8 +155,22 @@ extension FieldKind {
                     guard let id = RecordID(text) else { throw .format("an id (UUID)") }
                     return id.description
                 })
+        case .related(let types, let onDelete):
+            FieldType(
+                columnTypes: ["record_reference"], format: .related, isRelated: true, operators: [.equal, .null],
+                schema: { _, _ in RelatedRecord.schema(types) }, rule: onDelete.rule,
+                example: ["type": .string(types[0]), "id": "01a20922-d6ba-7e1d-b402-13919357caf0"],
+                checkedText: { text throws(ValueFault) in try RelatedRecord(filter: text, among: types).text })
         }
     }
+}
+
+extension FieldType {
+    /// What an index knows of the column.
+    func key(of column: String) -> String { isRelated ? "(\(column)).id" : column }
+
+    /// The value where a statement has it, with its type where the server would not infer it.
+    func placed(_ value: SQLValue) -> SQL { isRelated ? "\(value)::record_reference" : "\(value)" }
 }
 
 extension FieldKind.Target {

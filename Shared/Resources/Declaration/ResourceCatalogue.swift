@@ -3,12 +3,33 @@ import Postgres
 
 /// The resources of one service by their names, and which of them refer to which.
 public struct ResourceCatalogue: Sendable {
-    /// A field that holds the id of a record.
+    /// A field that leads to records of one resource. One of ``FieldKind/related(_:onDelete:)`` is such a reference for each of its types.
     struct Reference: Sendable {
         let source: ResourceDefinition
         let field: Field
         let target: ResourceDefinition
         let onDelete: FieldKind.OnDelete
+
+        /// Whether the record that a value leads to is one of the target's.
+        func leads(from value: SQLValue) -> RecordID? {
+            guard field.type.isRelated else { return if case .text(let id) = value { RecordID(id) } else { nil } }
+            return RelatedRecord(value).flatMap { $0.type == target.singular ? $0.id : nil }
+        }
+
+        /// The id that the row of the source's table has.
+        ///
+        /// - Parameter table: what its rows are called in the statement.
+        func id(in table: String) -> String { field.type.key(of: "\(table).\(field.name)") }
+
+        /// The condition that the row's id, where it has one, is of the target's records; `nil` where it is of no others.
+        func type(in table: String) -> String? {
+            field.type.isRelated ? "(\(table).\(field.name)).type = '\(target.singular)'" : nil
+        }
+
+        /// The condition that the row refers to the record.
+        func matches(_ id: SQL, in table: String) -> SQL {
+            "\(unescaped: self.id(in: table)) = " + id + (type(in: table).map { " and \(unescaped: $0)" } ?? "")
+        }
     }
 
     private let references: [Reference]
@@ -22,11 +43,13 @@ public struct ResourceCatalogue: Sendable {
         var references: [Reference] = []
         for source in definitions {
             for field in source.fields {
-                guard let (name, onDelete) = source.target(of: field) else { continue }
-                guard let target = byName[name] else {
-                    throw DeclarationFault("The field \(field.name) of \(source.name) refers to \(name), which is not among the resources.")
+                for (name, onDelete) in source.targets(of: field) {
+                    guard let target = field.type.isRelated ? definitions.first(where: { $0.singular == name }) : byName[name] else {
+                        throw DeclarationFault(
+                            "The field \(field.name) of \(source.name) refers to \(name), which is not among the resources.")
+                    }
+                    references.append(Reference(source: source, field: field, target: target, onDelete: onDelete))
                 }
-                references.append(Reference(source: source, field: field, target: target, onDelete: onDelete))
             }
         }
         self.references = references
@@ -47,12 +70,14 @@ public struct DeclarationFault: Error, CustomStringConvertible {
 }
 
 extension ResourceDefinition {
-    /// The resource whose records the field refers to; `nil` for any other field.
-    func target(of field: Field) -> (name: String, onDelete: FieldKind.OnDelete)? {
+    /// The resources whose records the field refers to, by their names, or by their singulars where it tells several apart; none for any
+    /// other field.
+    func targets(of field: Field) -> [(name: String, onDelete: FieldKind.OnDelete)] {
         switch field.kind {
-        case .reference(.resource(let name, let onDelete)): (name, onDelete)
-        case .reference(.parent(let onDelete)): (name, onDelete)
-        default: nil
+        case .reference(.resource(let name, let onDelete)): [(name, onDelete)]
+        case .reference(.parent(let onDelete)): [(name, onDelete)]
+        case .related(let types, let onDelete): types.map { ($0, onDelete) }
+        default: []
         }
     }
 

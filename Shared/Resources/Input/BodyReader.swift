@@ -92,6 +92,8 @@ private struct Reading {
             return .set(try tags(json, of: field.type, maximumCount: maximumCount, at: pointer).sqlValue)
         case (.object(let fields), _):
             return object(json, fields, at: pointer).map { whole($0, emptyIsNull: true) }
+        case (.related(let types, _), _):
+            return RelatedRecord(json, among: types, at: pointer, faults: &faults).map { .set(.text($0.text)) }
         case (.custom, _):
             return whole(try custom(json, at: pointer), emptyIsNull: false)
         case (.states(let machine), .string(let state))

@@ -31,6 +31,8 @@ struct FilterField: Sendable {
     let name: String
     let column: String
     let type: FieldType
+    /// What its index knows of the column.
+    var key: String { type.key(of: column) }
     let isNullable: Bool
     let operators: [FilterOperator]
     let index: Index

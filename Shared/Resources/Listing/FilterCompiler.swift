@@ -68,9 +68,12 @@ struct FilterCompiler: Sendable {
 
     private func any(_ field: FilterField, _ values: [SQLValue]) -> Condition {
         let isOne = values.count == 1
-        let conditions = columns(field).map { column -> SQL in
-            isOne ? "\(unescaped: column) = \(values[0])" : "\(unescaped: column) = any(\(values.sqlValue))"
-        }
+        let conditions =
+            field.type.isRelated
+            ? related(field, values)
+            : columns(field).map { column -> SQL in
+                isOne ? "\(unescaped: column) = \(values[0])" : "\(unescaped: column) = any(\(values.sqlValue))"
+            }
         let index: Condition.Index =
             switch field.index {
             case .key: .key
@@ -80,6 +83,14 @@ struct FilterCompiler: Sendable {
             case .order, .words: .value(of: field.column, inOrderOfCreation: false)
             }
         return Condition(SQL.joined(conditions, separator: " and "), index)
+    }
+
+    /// The index knows the ids; of what type each is, is looked at in the rows.
+    private func related(_ field: FilterField, _ values: [SQLValue]) -> [SQL] {
+        let ids = values.compactMap { RelatedRecord($0)?.id }
+        return values.count == 1
+            ? ["\(unescaped: field.key) = \(ids[0])", "\(unescaped: field.column) = \(values[0])::record_reference"]
+            : ["\(unescaped: field.key) = any(\(ids))", "\(unescaped: field.column) = any(\(values.sqlValue)::record_reference[])"]
     }
 
     /// All but the values, as something that an index knows: of a few choices the others, else what lies between the values.
@@ -125,7 +136,7 @@ struct FilterCompiler: Sendable {
     }
 
     private func null(_ field: FilterField, _ isNull: Bool, of tenant: TenantID) -> Condition {
-        let sql: SQL = "\(unescaped: field.column) is \(unescaped: isNull ? "" : "not ")null"
+        let sql: SQL = "\(unescaped: field.key) is \(unescaped: isNull ? "" : "not ")null"
         if field.index == .words {
             return isNull
                 ? Condition(sql, words: "missing_query(\(tenant)::uuid, \(field.name))")
@@ -135,7 +146,7 @@ struct FilterCompiler: Sendable {
         if field.index == .value {
             condition.index = isNull ? .value(of: field.column, inOrderOfCreation: true) : .values
             // What nobody owns has an index of its own.
-            if isNull, columns(field).count == 1 { condition.nullColumn = field.column }
+            if isNull, columns(field).count == 1 { condition.nullColumn = field.key }
         }
         condition.isRest = !isNull
         return condition

@@ -40,7 +40,10 @@ extension FilterField {
         }
     }
 
-    private var choices: String { type.choices.map { " The values: \($0.joined(separator: ", "))." } ?? "" }
+    private var choices: String {
+        if type.isRelated { return " A value is a type and an id, as in \(name)=\(example(.equal))." }
+        return type.choices.map { " The values: \($0.joined(separator: ", "))." } ?? ""
+    }
 
     /// A change is dated by its transaction's start, so one that committed late may lie before what a list has shown already.
     private var caution: String { name == "updated_at" ? " Not exact enough to keep a copy in step: the audit trail is." : "" }
@@ -56,6 +59,7 @@ extension FilterField {
             case (_, "date-time"): return "2026-01-31T09:30:00Z"
             case (_, "date"): return "2026-01-31"
             case (_, "uuid"): return "01a20922-d6ba-7e1d-b402-13919357caf0"
+            case ("object", _): return "\(type.example?["type"]?.string ?? ""):\(type.example?["id"]?.string ?? "")"
             case ("integer", _): return "\(schema["minimum"]?.integer ?? 1)"
             default: return "Kestrel"
             }

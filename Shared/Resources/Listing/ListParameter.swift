@@ -15,19 +15,16 @@ struct ListParameter: Sendable {
 
     /// The parameters of a resource's list, but for `limit` and `after` (``Paging``) and the filters.
     static func all(of view: ResourceView) -> [ListParameter] {
-        [sort(view.shown), fields] + (expand(view.expansions).map { [$0] } ?? []) + [count, deleted]
-            + (view.shown.isSearchable ? [search(view.shown)] : [])
+        [sort(view.shown), fields, expand(view.expansions), count, deleted] + (view.shown.isSearchable ? [search(view.shown)] : [])
     }
 
-    /// `nil` where there is nothing to expand.
-    static func expand(_ expansions: [Expansion]) -> ListParameter? {
+    static func expand(_ expansions: [Expansion]) -> ListParameter {
         let names = expansions.map(\.name)
-        if names.isEmpty { return nil }
         return ListParameter(
-            "expand", ["type": "string", "examples": [.string(names[0])]],
+            "expand", ["type": "string", "examples": [.string(names.prefix(2).joined(separator: ","))]],
             """
-            The records that references lead to, beside them, joined by commas: \(names.joined(separator: ", ")). Null when it is deleted or \
-            not the caller's to read.
+            The records and members that are referred to, beside the references, joined by commas: \(names.joined(separator: ", ")). Null when \
+            it is deleted or not the caller's to read.
             """
         ) { value, request throws(ValueFault) in
             request.expansions = try expanded(value, among: expansions)

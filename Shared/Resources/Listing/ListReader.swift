@@ -90,7 +90,7 @@ struct ListReader: Sendable {
 
     /// The columns and expansions of a single record's answer.
     func shape(of query: Query) throws(Problem) -> (selection: [Column], expansions: [Expansion]) {
-        try query.allowOnly(view.expansions.isEmpty ? ["fields"] : ["fields", "expand"])
+        try query.allowOnly(["fields", "expand"])
         let selection = try selected(query)
         guard let text = query["expand"] else { return (selection, []) }
         do throws(ValueFault) {

@@ -30,7 +30,7 @@ struct ListRequest: Sendable {
     var deleted: Deleted?
 
     /// Of the rows found, the place of what tells that large values were left out: behind what is shown, and what a cursor is made of.
-    var lastColumn: Int { selection.count + expansions.reduce(2) { $0 + $1.columns.count } }
+    var lastColumn: Int { selection.count + expansions.cellCount + 2 }
 }
 
 /// The order of a list: a column, then the id, both in one direction. Null comes last going up and first going down, which is

@@ -16,6 +16,7 @@ enum CellWriter {
         // `t` in a result, `true` in an answer that was stored as text.
         case .boolean: append(bytes.first == UInt8(ascii: "t") ? "true" : "false", to: &output)
         case .textArray: textArray(bytes, to: &output)
+        case .related: related(bytes, to: &output)
         }
     }
 
@@ -39,6 +40,16 @@ enum CellWriter {
         for _ in min(max(fraction - 1, 0), 3)..<3 { output.append(UInt8(ascii: "0")) }
         output.append(UInt8(ascii: "Z"))
         output.append(quote)
+    }
+
+    /// `(lead,01a2…)`; neither part has anything that would be quoted.
+    private static func related(_ bytes: UnsafeBufferPointer<UInt8>, to output: inout [UInt8]) {
+        let comma = bytes.firstIndex(of: UInt8(ascii: ",")) ?? bytes.count - 1
+        append(#"{"type":""#, to: &output)
+        output.append(contentsOf: UnsafeBufferPointer(rebasing: bytes[1..<comma]))
+        append(#"","id":""#, to: &output)
+        output.append(contentsOf: UnsafeBufferPointer(rebasing: bytes[comma + 1..<bytes.count - 1]))
+        append(#""}"#, to: &output)
     }
 
     /// `{a,"b c","say \"hi\""}`: elements are quoted when they hold anything special, and then a backslash hides the next byte.

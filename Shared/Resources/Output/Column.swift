@@ -9,6 +9,8 @@ enum CellFormat: Sendable {
     case timestamp
     case boolean
     case textArray
+    /// `(lead,01a2…)`, a `record_reference`.
+    case related
 }
 
 /// A column that is written as a member of the JSON object.

@@ -1,33 +1,113 @@
 import Core
 import Postgres
 
-/// What `?expand=` puts beside a reference: the record that it leads to, or null where that is deleted or none of the caller's to read.
+/// What `?expand=` puts beside a field that leads somewhere: the record or the member that it leads to, or null where there is none, or none that
+/// is the caller's to read.
 struct Expansion: Sendable {
-    /// The member beside the field, and the name in the parameter: the field's without `_id`.
+    /// What the parameter calls it: the field's name without `_id`.
     let name: String
-    let field: Field
-    let table: String
-    /// The members of the expanded object; the first is its id, which is never null.
-    let columns: [Column]
-    /// The object's type in the public document.
-    let schemaName: String
-    /// Which of the table's rows the caller may see, beside being in the tenant.
-    let conditions: @Sendable (RequestContext) -> [SQL]
+    /// The member of the answer: the same, or with more behind it where the field itself has that name already.
+    let member: String
+    /// The column that leads to it, and which it stands behind.
+    let column: String
+    /// What it can lead to, of which a record has one at most.
+    let targets: [Target]
+
+    struct Target: Sendable {
+        /// The name of its rows in the statement.
+        let alias: String
+        /// The members of the expanded object; the first is its id, which is never null.
+        let columns: [Column]
+        /// The object's type in the public document.
+        let schemaName: String
+        /// Selects the columns of what the row of the table leads to, if the caller may see it.
+        let row: @Sendable (_ table: String, _ context: RequestContext) -> SQL
+    }
+
+    /// - Parameter kind: what it leads to: behind the name where the field has that already.
+    fileprivate init(_ column: String, to kind: String, _ targets: (_ member: String) -> [Target]) {
+        name = column.hasSuffix("_id") ? String(column.dropLast(3)) : column
+        member = name == column ? "\(name)_\(kind)" : name
+        self.column = column
+        self.targets = targets(member)
+    }
+}
+
+extension [Expansion] {
+    /// The cells of all that they can lead to.
+    var cellCount: Int { reduce(0) { $1.targets.reduce($0) { $0 + $1.columns.count } } }
 }
 
 extension ResourceCatalogue {
-    /// What can be expanded in the resource's records.
+    /// What can be expanded in the resource's records, in the order of the columns that lead there.
     func expansions(of definition: ResourceDefinition) -> [Expansion] {
-        references(of: definition).map { reference in
-            let target = reference.target
-            return Expansion(
-                name: reference.field.name.hasSuffix("_id") ? String(reference.field.name.dropLast(3)) : reference.field.name,
-                field: reference.field, table: target.table, columns: target.columns, schemaName: target.schemaName
-            ) { context in
-                ["deleted_at is null"] + (target.readable(by: context).map { [$0] } ?? [])
+        definition.fields.compactMap { field -> Expansion? in
+            if case .reference(.member) = field.kind { return .member(field.name) }
+            let references = references(of: definition).filter { $0.field.name == field.name }
+            return references.isEmpty ? nil : .records(field.name, references)
+        } + ["created_by", "updated_by"].map { .member($0) }
+    }
+}
+
+extension Expansion {
+    fileprivate static func records(_ column: String, _ references: [ResourceCatalogue.Reference]) -> Expansion {
+        Expansion(column, to: "record") { member in
+            references.map { reference in
+                let target = reference.target
+                let names = target.columns.map(\.name).joined(separator: ", ")
+                let alias = references.count > 1 ? "expanded_\(member)_\(target.singular)" : "expanded_\(member)"
+                return Target(alias: alias, columns: target.columns, schemaName: target.schemaName) { table, context in
+                    let rows: SQL = """
+                        select \(unescaped: names) from \(unescaped: target.table) as expanded where expanded.tenant_id = \(context.tenant) \
+                        and \(reference.matches("expanded.id", in: table)) and deleted_at is null
+                        """
+                    return rows + (target.readable(by: context).map { " and " + $0 } ?? "")
+                }
             }
         }
     }
+
+    /// A member, from the service's own copy. Whoever reads a record reads the names of those who stand in it, also of one who has left; their
+    /// addresses are for those who may read members.
+    fileprivate static func member(_ column: String) -> Expansion {
+        Expansion(column, to: "member") { member in
+            [
+                Target(alias: "expanded_\(member)", columns: MemberSummary.columns, schemaName: MemberSummary.schemaName) {
+                    table, context in
+                    let isShown = context.permissions.contains(Permission(.members, .read))
+                    return """
+                        select user_id as id, name, \(unescaped: isShown ? "email" : "null::text as email"), \
+                        case when is_removed then 'removed' else status end as status \
+                        from member_copy as expanded where expanded.tenant_id = \(context.tenant) \
+                        and expanded.user_id = \(unescaped: table).\(unescaped: column)
+                        """
+                }
+            ]
+        }
+    }
+}
+
+/// What is shown of a member beside a record.
+enum MemberSummary {
+    static let schemaName = "MemberSummary"
+
+    static let columns = [
+        Column(name: "id", format: .plain), Column(name: "name", format: .text), Column(name: "email", format: .text),
+        Column(name: "status", format: .plain),
+    ]
+
+    static let schema: JSON = [
+        "type": "object", "required": .array(columns.map { .string($0.name) }),
+        "properties": [
+            "id": ["type": "string", "format": "uuid"], "name": ["type": "string", "examples": ["Anna Kowalska"]],
+            "email": [
+                "type": ["string", "null"], "description": "Null for who may not read members.", "examples": ["anna@kestrel.example"],
+            ],
+            "status": [
+                "type": "string", "enum": ["active", "disabled", "removed"], "description": "Whoever was removed keeps the name here.",
+            ],
+        ],
+    ]
 }
 
 /// The cells of an answer's object in their order: columns of the record's own, and beside references those of what they lead to.
@@ -48,9 +128,9 @@ struct Projection: Sendable {
         let further = selection.filter { own in !columns.contains { $0.name == own.name } }
         parts = (columns + further).flatMap { column -> [Part] in
             let own = selection.contains { $0.name == column.name } ? [Part.column(column)] : []
-            return own + expansions.filter { $0.field.name == column.name }.map { .expansion($0) }
+            return own + expansions.filter { $0.column == column.name }.map { .expansion($0) }
         }
-        cellCount = selection.count + expansions.reduce(0) { $0 + $1.columns.count }
+        cellCount = selection.count + expansions.cellCount
     }
 
     /// One column as a statement selects it.
@@ -67,10 +147,11 @@ struct Projection: Sendable {
             switch part {
             case .column(let column): [Cell(source: "\(table).\(column.name)", name: column.name, isWide: column.isWide)]
             case .expansion(let expansion):
-                expansion.columns.map { column in
-                    Cell(
-                        source: "\(Self.alias(expansion)).\(column.name)", name: "\"\(expansion.name).\(column.name)\"",
-                        isWide: column.isWide)
+                expansion.targets.flatMap { target in
+                    target.columns.map { column in
+                        Cell(
+                            source: "\(target.alias).\(column.name)", name: "\"\(target.alias).\(column.name)\"", isWide: column.isWide)
+                    }
                 }
             }
         }
@@ -79,16 +160,8 @@ struct Projection: Sendable {
     /// The joins of what is expanded to the rows of the table: each by its key, for the rows of the page only (`offset 0`).
     func joins(to table: String, as context: RequestContext) -> SQL {
         SQL.joined(
-            expansions.map { expansion -> SQL in
-                let names = expansion.columns.map(\.name).joined(separator: ", ")
-                let rows: SQL = """
-                    select \(unescaped: names) from \(unescaped: expansion.table) as expanded where expanded.tenant_id = \(context.tenant) \
-                    and expanded.id = \(unescaped: table).\(unescaped: expansion.field.name) and
-                    """
-                return " left join lateral (" + rows + " " + SQL.joined(expansion.conditions(context), separator: " and ")
-                    + " offset 0) as \(unescaped: Self.alias(expansion)) on true"
+            expansions.flatMap(\.targets).map { target in
+                " left join lateral (" + target.row(table, context) + " offset 0) as \(unescaped: target.alias) on true"
             }, separator: "")
     }
-
-    private static func alias(_ expansion: Expansion) -> String { "expanded_\(expansion.name)" }
 }

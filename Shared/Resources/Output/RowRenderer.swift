@@ -13,7 +13,8 @@ struct RowRenderer: Sendable {
     /// Where a cell stands in an expanded object: its first, which is null when there is no object, and its last.
     private enum Place: Sendable {
         case own
-        case first(name: [UInt8])
+        /// Of several objects, of which there is one at most, the first begins the member, and behind the last there is none.
+        case first(name: [UInt8]?, isLastObject: Bool)
         case inside, last
     }
 
@@ -33,10 +34,13 @@ struct RowRenderer: Sendable {
             switch part {
             case .column(let column): add(column, isFirst: isFirst)
             case .expansion(let expansion):
-                for (index, column) in expansion.columns.enumerated() {
-                    let isLast = index == expansion.columns.count - 1
-                    let name = Array("\(isFirst ? "{" : ",")\"\(expansion.name)\":".utf8)
-                    add(column, isFirst: index == 0, at: index == 0 ? .first(name: name) : isLast ? .last : .inside)
+                let name = Array("\(isFirst ? "{" : ",")\"\(expansion.member)\":".utf8)
+                for (place, target) in expansion.targets.enumerated() {
+                    let first = Place.first(name: place == 0 ? name : nil, isLastObject: place == expansion.targets.count - 1)
+                    for (index, column) in target.columns.enumerated() {
+                        let isLast = index == target.columns.count - 1
+                        add(column, isFirst: index == 0, at: index == 0 ? first : isLast ? .last : .inside)
+                    }
                 }
             }
         }
@@ -64,14 +68,19 @@ struct RowRenderer: Sendable {
 
     private func appendExpanded(_ row: PostgresRow, to output: inout [UInt8]) {
         var isAbsent = false
+        var isFound = false
         row.withEachBytes(first: members.count) { index, bytes in
             let member = members[index]
             switch member.place {
             case .own: isAbsent = false
-            case .first(let name):
+            case .first(let name, let isLastObject):
+                if let name {
+                    output.append(contentsOf: name)
+                    isFound = false
+                }
                 isAbsent = bytes == nil
-                output.append(contentsOf: name)
-                if isAbsent { CellWriter.append(nil, as: member.format, to: &output) }
+                if !isAbsent { isFound = true }
+                if isLastObject, !isFound { CellWriter.append(nil, as: member.format, to: &output) }
             case .inside, .last: break
             }
             if isAbsent { return }

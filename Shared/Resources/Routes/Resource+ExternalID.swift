@@ -30,7 +30,7 @@ extension Resource {
             try call.query.allowOnly([])
             let access = access(of: context)
             let key = try IdempotencyKey(call)
-            let occasion = try occasion(call, access)
+            let occasion = try occasion(call)
             let json = try call.json()
             let id: String
             do throws(ValueFault) {
@@ -46,8 +46,8 @@ extension Resource {
     /// When it does something at all.
     ///
     /// - Throws: ``Problem`` `invalid_parameter`.
-    private func occasion(_ call: Call, _ access: ResourceAccess) throws(Problem) -> UpsertOccasion {
-        let precondition = try Precondition(call, tagsHashBody: !access.view.expansions.isEmpty)
+    private func occasion(_ call: Call) throws(Problem) -> UpsertOccasion {
+        let precondition = try Precondition(call, tagsHashBody: true)
         let changes = call.header("if-match") != nil
         guard let header = call.header("if-none-match") else { return changes ? .onlyChanges(precondition) : .always }
         guard header == "*", !changes else {

@@ -14,7 +14,8 @@ extension Resource {
     ///
     /// - Precondition: `name` is a field that refers to the parent's records.
     public func list(of parent: Resource, by name: String) -> Route {
-        guard let field = definition.field(name), definition.target(of: field)?.name == parent.definition.name else {
+        guard let field = definition.field(name), !field.type.isRelated, definition.targets(of: field).first?.name == parent.definition.name
+        else {
             preconditionFailure("\(definition.name): the field \(name) does not refer to \(parent.definition.name)")
         }
         let operation = documents.list(of: parent.definition, by: field, parameters: whole.lists)

@@ -27,7 +27,7 @@ extension Resource {
             let record = try record(call, access)
             let json = try call.json()
             let key = try IdempotencyKey(call, body: json)
-            let precondition = try Precondition(call, tagsHashBody: !access.view.expansions.isEmpty)
+            let precondition = try Precondition(call, tagsHashBody: true)
             let body = try access.reader.read(json, for: .patch, as: context)
             return try await access.answer(.update(record, body.changes, precondition), members: body.members, as: context, key: key)
         }
@@ -43,7 +43,7 @@ extension Resource {
             try call.query.allowOnly([])
             try call.refuseBody()
             let access = access(of: context)
-            let precondition = try Precondition(call, tagsHashBody: !access.view.expansions.isEmpty)
+            let precondition = try Precondition(call, tagsHashBody: true)
             return try await access.answer(.delete(try record(call, access), precondition), as: context, key: try IdempotencyKey(call))
         }
     }
@@ -55,7 +55,7 @@ extension Resource {
             let id: RecordID = try call.id()
             try refuseMembers(call)
             let access = access(of: context)
-            let precondition = try Precondition(call, tagsHashBody: !access.view.expansions.isEmpty)
+            let precondition = try Precondition(call, tagsHashBody: true)
             return try await access.answer(.restore(id: id, precondition), as: context, key: try IdempotencyKey(call))
         }
     }

@@ -14,6 +14,7 @@ struct ResourceDocuments: Sendable {
         [
             (type, record), ("\(type)Create", input(.create)), ("\(type)Patch", input(.patch)), ("\(type)Page", page),
             ("\(type)Reference", stub), ("\(type)Batch", batchInput), ("\(type)BatchResults", batchOutput),
+            (MemberSummary.schemaName, MemberSummary.schema),
         ]
     }
 
@@ -32,10 +33,11 @@ struct ResourceDocuments: Sendable {
         properties["updated_by"] = id
         let required = properties.names.map { JSON.string($0) }
         for expansion in catalogue.expansions(of: definition) {
-            properties[expansion.name] = [
-                "anyOf": [["$ref": .string("#/components/schemas/\(expansion.schemaName)")], ["type": "null"]], "readOnly": true,
+            let types = expansion.targets.map { target -> JSON in ["$ref": .string("#/components/schemas/\(target.schemaName)")] }
+            properties[expansion.member] = [
+                "anyOf": .array(types + [["type": "null"]]), "readOnly": true,
                 "description": .string(
-                    "Only with expand=\(expansion.name): what \(expansion.field.name) leads to; null when there is none to be seen."),
+                    "Only with expand=\(expansion.name): what \(expansion.column) leads to; null when there is none to be seen."),
             ]
         }
         return ["type": "object", "properties": .object(properties), "required": .array(required)]
@@ -137,7 +139,7 @@ struct ResourceDocuments: Sendable {
 
     private static let fields = ListParameter.fields.document
 
-    private var expand: Operation.Parameter? { ListParameter.expand(catalogue.expansions(of: definition))?.document }
+    private var expand: Operation.Parameter { ListParameter.expand(catalogue.expansions(of: definition)).document }
 
     private static let pagingText = """
         Read on with after= until page.next is null; there is no end to how far. A filter takes several values with commas, and operators \
@@ -228,7 +230,7 @@ struct ResourceDocuments: Sendable {
     var get: Operation {
         Operation(
             id: "get\(type)", summary: "Read a \(definition.singular)", tag: definition.name,
-            parameters: [Self.fields] + (expand.map { [$0] } ?? []) + [.ifNoneMatch],
+            parameters: [Self.fields, expand, .ifNoneMatch],
             responses: [.init(200, "The \(definition.singular).", schema: reference())])
     }
 

@@ -13,16 +13,18 @@ struct ReferenceStatements: Sendable {
     /// How far those are counted that a deletion is refused for.
     static let maximumCounted = 10_000
 
-    private let table: String
+    private let definition: ResourceDefinition
     private let outgoing: [ResourceCatalogue.Reference]
     /// Those that say something about the deletion of what they refer to.
     private let incoming: [ResourceCatalogue.Reference]
 
     init(_ definition: ResourceDefinition, among catalogue: ResourceCatalogue) {
-        table = definition.table
+        self.definition = definition
         outgoing = catalogue.references(of: definition)
         incoming = catalogue.references(to: definition).filter { $0.onDelete != .keep }
     }
+
+    private var table: String { definition.table }
 
     /// Whether the record is to be locked by a statement before the write's own.
     func isLockedFirst(_ write: Write) -> Bool {
@@ -33,9 +35,14 @@ struct ReferenceStatements: Sendable {
     // MARK: What a record refers to
 
     private struct Condition {
-        var field: Field
+        var reference: ResourceCatalogue.Reference
         var sql: SQL
-        var detail: String
+
+        var fault: Problem.Fault {
+            .init(
+                pointer: "/\(reference.field.name)\(reference.field.type.isRelated ? "/id" : "")", code: .referenceNotFound,
+                detail: "There is no such \(reference.target.singular).")
+        }
     }
 
     /// The conditions of a write, all of which must hold; none for most.
@@ -48,21 +55,22 @@ struct ReferenceStatements: Sendable {
         guard !outgoing.isEmpty else { return [] }
         switch write {
         case .create(_, let changes, _):
-            return changes.compactMap { change in reference(madeBy: change).map { condition(of: $0, to: "\($1)", as: context) } }
+            return changes.compactMap { change in
+                reference(madeBy: change).map { Condition(reference: $0, sql: exists($0, "\($1)", as: context)) }
+            }
         case .update(_, let changes, _):
             return changes.compactMap { change in
                 guard let (reference, id) = reference(madeBy: change) else { return nil }
-                var condition = condition(of: reference, to: "\(id)", as: context)
                 // What is named and stays as it is, as in members that are sent back as they were read, is not looked at again.
-                condition.sql = "(\(unescaped: change.field.name) = \(id) or " + condition.sql + ")"
-                return condition
+                let isThere = reference.matches("\(id)", in: table)
+                return Condition(reference: reference, sql: "(" + isThere + " or " + exists(reference, "\(id)", as: context) + ")")
             }
         case .restore:
             return outgoing.filter { $0.onDelete == .refuse }.map { reference in
-                let name = "\(table).\(reference.field.name)"
-                var condition = condition(of: reference, to: "\(unescaped: name)", as: nil)
-                condition.sql = "(\(unescaped: name) is null or " + condition.sql + ")"
-                return condition
+                let leadsElsewhere = reference.type(in: table).map { "(\($0)) is not true" } ?? "\(reference.id(in: table)) is null"
+                return Condition(
+                    reference: reference,
+                    sql: "(\(unescaped: leadsElsewhere) or " + exists(reference, "\(unescaped: reference.id(in: table))", as: nil) + ")")
             }
         // An upsert is held to what its parts are held to.
         case .delete, .upsert: return []
@@ -82,19 +90,14 @@ struct ReferenceStatements: Sendable {
         }
     }
 
-    private func reference(madeBy change: Change) -> (ResourceCatalogue.Reference, SQLValue)? {
-        guard case .set(let id) = change.value, id != .null,
-            let reference = outgoing.first(where: { $0.field.name == change.field.name })
-        else { return nil }
-        return (reference, id)
+    private func reference(madeBy change: Change) -> (ResourceCatalogue.Reference, RecordID)? {
+        guard case .set(let value) = change.value, value != .null else { return nil }
+        return outgoing.lazy.filter { $0.field.name == change.field.name }.compactMap { reference in
+            reference.leads(from: value).map { (reference, $0) }
+        }.first
     }
 
     /// - Parameter context: `nil` when whose record it is does not matter, since the reference is there already.
-    private func condition(of reference: ResourceCatalogue.Reference, to id: SQL, as context: RequestContext?) -> Condition {
-        Condition(
-            field: reference.field, sql: exists(reference, id, as: context), detail: "There is no such \(reference.target.singular).")
-    }
-
     private func exists(_ reference: ResourceCatalogue.Reference, _ id: SQL, as context: RequestContext?) -> SQL {
         let tenant: SQL = context.map { "\($0.tenant)" } ?? "\(unescaped: table).tenant_id"
         var sql: SQL =
@@ -107,9 +110,16 @@ struct ReferenceStatements: Sendable {
     /// What a restored record gets: references to what was deleted in the meantime are cleared where deletion clears them.
     func assignments(of write: Write) -> [SQL] {
         guard case .restore = write else { return [] }
-        return outgoing.filter { $0.onDelete == .clear }.map { reference in
-            let name: SQL = "\(unescaped: "\(table).\(reference.field.name)")"
-            return "\(unescaped: reference.field.name) = case when " + exists(reference, name, as: nil) + " then " + name + " end"
+        let clearing = outgoing.filter { $0.onDelete == .clear }
+        return definition.fields.map(\.name).compactMap { name in
+            let references = clearing.filter { $0.field.name == name }
+            if references.isEmpty { return nil }
+            let conditions = references.map { reference -> SQL in
+                let isThere = exists(reference, "\(unescaped: reference.id(in: table))", as: nil)
+                return reference.type(in: table).map { "\(unescaped: $0) and " + isThere } ?? isThere
+            }
+            return "\(unescaped: name) = case when " + SQL.joined(conditions, separator: " or ")
+                + " then \(unescaped: "\(table).\(name)") end"
         }
     }
 
@@ -127,7 +137,7 @@ struct ReferenceStatements: Sendable {
     private func referring(_ reference: ResourceCatalogue.Reference, to id: SQL, as context: RequestContext) -> SQL {
         """
         select from \(unescaped: reference.source.table) as referring where referring.tenant_id = \(context.tenant) \
-        and referring.\(unescaped: reference.field.name) = \(id) and referring.deleted_at is null
+        and \(reference.matches(id, in: "referring")) and referring.deleted_at is null
         """
     }
 
@@ -147,7 +157,7 @@ struct ReferenceStatements: Sendable {
             return """
                 cleared_\(unescaped: "\(table)_\(field)") as (update \(unescaped: table) \
                 set version = version + 1, updated_at = now(), updated_by = \(context.user), \(unescaped: field) = null \
-                where tenant_id = \(context.tenant) and \(unescaped: field) = (select id from written) and deleted_at is null)
+                where tenant_id = \(context.tenant) and \(reference.matches("(select id from written)", in: table)) and deleted_at is null)
                 """
         }
     }
@@ -175,7 +185,7 @@ struct ReferenceStatements: Sendable {
         var faults: [Problem.Fault] = []
         for (index, condition) in leads(of: write, as: context).enumerated() {
             if try row.decode(first + index, as: Bool.self) { continue }
-            faults.append(.init(pointer: "/\(condition.field.name)", code: .referenceNotFound, detail: condition.detail))
+            faults.append(condition.fault)
         }
         return faults.first.map { Problem(.referenceNotFound, $0.detail, faults: faults) }
     }

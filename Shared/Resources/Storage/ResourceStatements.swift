@@ -220,7 +220,7 @@ struct ResourceStatements: Sendable {
             "\(unescaped: insertText)\(unescaped: names)) \(unescaped: source)\(context.tenant), \(id), \(context.user), \(context.user)"
         for change in changes {
             guard case .set(let value) = change.value else { continue }
-            sql += ", \(value)"
+            sql += ", " + change.field.type.placed(value)
         }
         for _ in instants { sql += instant.map { ", \($0)" } ?? ", now()" }
         if let instant { sql += ", \(instant), \(instant)" }
@@ -274,7 +274,7 @@ struct ResourceStatements: Sendable {
     private func newValue(_ change: Change) -> SQL {
         let name = change.field.name
         switch change.value {
-        case .set(let value): return "\(value)"
+        case .set(let value): return change.field.type.placed(value)
         case .merge(let members):
             let merged: SQL = "jsonb_strip_nulls(coalesce(\(unescaped: name), '{}') || \(members)::jsonb)"
             return change.field.isNullable ? "nullif(" + merged + ", '{}')" : merged

@@ -15,6 +15,10 @@ create function rfc3339(instant timestamptz) returns text language sql stable st
     select to_char(instant at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
 $$;
 
+-- A record of one of several kinds, as the API names it: {"type":"lead","id":…}. A column of it has a domain, whose check lists the kinds, and
+-- for each of them a generated column with a foreign key, so that it leads to a record of the tenant or to none.
+create type record_reference as (type text, id uuid);
+
 -- The number of members of an object. Made by PL/pgSQL, which keeps its plan: one in SQL is parsed and planned for each row.
 create function key_count(object jsonb) returns bigint language plpgsql immutable strict parallel safe as $$
 begin
