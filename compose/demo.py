@@ -156,6 +156,15 @@ def contact(number, accounts, owners):
     }
 
 
+def note(number, leads, accounts):
+    kind, ids = [("lead", leads), ("account", accounts)][number % 2]
+    person = FIRST[number * 7 % len(FIRST)]
+    return {
+        "body": f"## Call with {person}\n\n* asked for **{(number + 1) * 5} seats**\n* decides by the end of the month",
+        "related": {"type": kind, "id": ids[number * 3 % len(ids)]}, "pinned": number % 6 == 0,
+    }
+
+
 def ticket(number):
     subject = SUBJECTS[number % len(SUBJECTS)]
     return {
@@ -217,13 +226,14 @@ def load(url):
 
     for slug, name, _, leads, tickets, contacts in TENANTS:
         of_tenant = owners if slug == "acme" else []
-        create_all(admins[slug], "leads", slug, [lead(name, number, of_tenant) for number in range(leads)])
+        people = create_all(admins[slug], "leads", slug, [lead(name, number, of_tenant) for number in range(leads)])
         accounts = create_all(admins[slug], "accounts", slug, [account(number, of_tenant) for number in range(len(COMPANIES))])
         for below, above in SUBSIDIARIES.items():
             admins[slug].call("PATCH", f"/v1/accounts/{accounts[below]}", {"parent_id": accounts[above]})
         create_all(admins[slug], "contacts", slug, [contact(number, accounts, of_tenant) for number in range(contacts)])
+        create_all(admins[slug], "notes", slug, [note(number, people, accounts) for number in range(contacts // 2)])
         create_all(admins[slug], "tickets", slug, [ticket(number) for number in range(tickets)])
-        say(f"{slug}: {leads} leads, {len(accounts)} accounts, {contacts} contacts, {tickets} tickets")
+        say(f"{slug}: {leads} leads, {len(accounts)} accounts, {contacts} contacts, {contacts // 2} notes, {tickets} tickets")
 
 
 if __name__ == "__main__":

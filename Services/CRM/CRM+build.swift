@@ -11,7 +11,7 @@ public enum CRM {
         // The folder is a resource of this module, so it is always there.
         migrations: Bundle.module.resourceURL!.appendingPathComponent("Migrations")
     ) { dependencies in
-        let resources = try dependencies.resources(Lead.definition, Account.definition, Contact.definition)
+        let resources = try dependencies.resources(Lead.definition, Account.definition, Contact.definition, Note.definition)
         let (accounts, contacts) = (resources[1], resources[2])
         return ServiceParts(resources, routes: [contacts.list(of: accounts, by: "account_id")])
     }

@@ -63,6 +63,17 @@ extension SystemTests {
             DELETE /v1/members/{id} members.delete
             GET /v1/members/{id} members.read
             PATCH /v1/members/{id} members.update
+            GET /v1/notes notes.read
+            POST /v1/notes notes.create
+            POST /v1/notes/batch notes.read
+            DELETE /v1/notes/by-external-id/{external_id} notes.delete
+            GET /v1/notes/by-external-id/{external_id} notes.read
+            PATCH /v1/notes/by-external-id/{external_id} notes.update
+            PUT /v1/notes/by-external-id/{external_id} notes.read
+            DELETE /v1/notes/{id} notes.delete
+            GET /v1/notes/{id} notes.read
+            PATCH /v1/notes/{id} notes.update
+            POST /v1/notes/{id}/restore notes.delete
             GET /v1/permissions a member
             GET /v1/plan a member
             GET /v1/plans anybody

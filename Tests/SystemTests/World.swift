@@ -89,6 +89,7 @@ struct SampleRecord {
         SampleRecord(path: "/v1/leads", body: ["last_name": "Sample"], owner: "owner_id"),
         SampleRecord(path: "/v1/accounts", body: ["name": "Sample"], owner: "owner_id"),
         SampleRecord(path: "/v1/contacts", body: ["last_name": "Sample"], owner: "owner_id"),
+        SampleRecord(path: "/v1/notes", body: ["body": "Sample"], owner: "owner_id"),
         SampleRecord(path: "/v1/tickets", body: ["subject": "Sample"], owner: "assignee_id"),
     ]
 

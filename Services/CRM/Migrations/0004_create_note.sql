@@ -1,0 +1,49 @@
+-- Notes: what somebody wrote down about a lead, a contact or an account.
+
+create domain note_related as record_reference constraint note_related_check
+    check (value is not distinct from null or ((value).type in ('lead', 'contact', 'account')) is true and (value).id is not null);
+
+create table note (
+    tenant_id uuid not null,
+    id uuid not null,
+    version bigint not null default 1,
+    body text not null,
+    related note_related,
+    -- What it is about, once more for each kind, so that the table itself has no note about nothing or about another tenant's.
+    related_lead_id uuid generated always as (case when (related).type = 'lead' then (related).id end) stored,
+    related_contact_id uuid generated always as (case when (related).type = 'contact' then (related).id end) stored,
+    related_account_id uuid generated always as (case when (related).type = 'account' then (related).id end) stored,
+    pinned boolean not null default false,
+    external_id text,
+    created_at timestamptz(3) not null default now(),
+    updated_at timestamptz(3) not null default now(),
+    created_by uuid not null,
+    updated_by uuid not null,
+    deleted_at timestamptz(3),
+    search tsvector not null generated always as (search_words(tenant_id, body)) stored,
+    constraint note_pkey primary key (tenant_id, id),
+    constraint note_related_lead_fkey foreign key (tenant_id, related_lead_id) references lead (tenant_id, id),
+    constraint note_related_contact_fkey foreign key (tenant_id, related_contact_id) references contact (tenant_id, id),
+    constraint note_related_account_fkey foreign key (tenant_id, related_account_id) references account (tenant_id, id)
+)
+-- By default a fifth of a table's rows are dead before they are cleared away, which is a long way for a large one.
+with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
+
+-- One index for each order of a list, of live and of deleted records, and one for each filter by one value, in the order of creation.
+create index note_created_at on note (tenant_id, created_at, id) where deleted_at is null;
+create index note_updated_at on note (tenant_id, updated_at, id) where deleted_at is null;
+create index note_related on note (tenant_id, ((related).id), created_at, id) where deleted_at is null;
+create index note_pinned on note (tenant_id, pinned, created_at, id) where deleted_at is null;
+-- Whose note it is: the writer's.
+create index note_created_by on note (tenant_id, created_by, created_at, id) where deleted_at is null;
+-- Another system's id is one live record's; of a deleted one it is free again.
+create unique index note_external_id_unique on note (tenant_id, external_id) where deleted_at is null and external_id is not null;
+create index note_deleted_created_at on note (tenant_id, created_at, id) where deleted_at is not null;
+create index note_deleted_updated_at on note (tenant_id, updated_at, id) where deleted_at is not null;
+
+-- New words wait in a list that is everybody's and that each search reads, so it is kept short: 256 kB.
+create index note_search on note using gin (search) with (gin_pending_list_limit = 256);
+
+call isolate('note');
+call audited('note', 'note', 'related_lead_id', 'related_contact_id', 'related_account_id');
+call searchable('note');

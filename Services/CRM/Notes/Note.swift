@@ -1,0 +1,15 @@
+import Core
+import Resources
+
+/// What somebody wrote down about a lead, a contact or an account.
+public enum Note {
+    public static let definition = ResourceDefinition(
+        "notes", singular: "note", permissions: .notes,
+        fields: [
+            Field(
+                "body", .longText(max: 50_000), [.required, .searchable, .importable], "Markdown, kept as it is given.",
+                example: "Asked for a quote for **40 seats**."),
+            Field("related", .related(["lead", "contact", "account"], onDelete: .keep), [.filterable, .importable], "What it is about."),
+            Field("pinned", .boolean, [.filterable, .importable], default: .value(false), "Whether it is shown before others."),
+        ])
+}
