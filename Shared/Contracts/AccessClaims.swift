@@ -26,6 +26,8 @@ public struct AccessClaims: Codable, Sendable, Equatable {
     public var permissions: String
     /// ``RowScopes/encoded``.
     public var scopes: String
+    /// ``FieldRules/encoded``; absent when there are none.
+    public var fields: String?
     public var plan: String
     /// What the plan limits, by name; what is absent is unlimited.
     public var limits: [String: Int]
@@ -50,6 +52,7 @@ public struct AccessClaims: Codable, Sendable, Equatable {
         role = membership.role
         permissions = membership.permissions.encoded
         scopes = membership.scopes.encoded
+        fields = membership.fields.isEmpty ? nil : membership.fields.encoded
         plan = membership.tenant.plan
         limits = membership.limits
         rate = membership.rate

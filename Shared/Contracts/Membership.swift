@@ -49,6 +49,7 @@ public struct Membership: Hashable, Sendable {
     public var role: String
     public var permissions: PermissionSet
     public var scopes: RowScopes
+    public var fields: FieldRules
     /// By name.
     public var teams: [Team]
     /// What the plan limits, by name (`leads`, `users`); what is absent is unlimited.
@@ -60,13 +61,15 @@ public struct Membership: Hashable, Sendable {
     public var roleEpoch: Int64?
 
     public init(
-        tenant: Tenant, role: String, permissions: PermissionSet, scopes: RowScopes, teams: [Team] = [], limits: [String: Int],
+        tenant: Tenant, role: String, permissions: PermissionSet, scopes: RowScopes, fields: FieldRules = .none, teams: [Team] = [],
+        limits: [String: Int],
         rate: RateLimits, epoch: Int64, roleEpoch: Int64? = nil
     ) {
         self.tenant = tenant
         self.role = role
         self.permissions = permissions
         self.scopes = scopes
+        self.fields = fields
         self.teams = teams
         self.limits = limits
         self.rate = rate
@@ -87,6 +90,7 @@ extension Membership {
                 "country": tenant.country.map(JSON.string) ?? .null, "epoch": .number(tenant.epoch),
             ],
             "role": .string(role), "permissions": .string(permissions.encoded), "scopes": .string(scopes.encoded),
+            "fields": .string(fields.encoded),
             "teams": .array(teams.map(\.json)), "limits": .object(numbers), "rate": rate.json, "epoch": .number(epoch),
             "role_epoch": roleEpoch.map { .number($0) } ?? .null,
         ]
@@ -98,7 +102,8 @@ extension Membership {
             let name = tenant["name"]?.string, let status = tenant["status"]?.string, let plan = tenant["plan"]?.string,
             let tenantEpoch = tenant["epoch"]?.integer, let role = json["role"]?.string,
             let permissions = json["permissions"]?.string.flatMap({ PermissionSet(encoded: $0) }),
-            let scopes = json["scopes"]?.string.flatMap({ RowScopes(encoded: $0) }), let limits = json["limits"]?.object,
+            let scopes = json["scopes"]?.string.flatMap({ RowScopes(encoded: $0) }),
+            let fields = (json["fields"] ?? "").string.flatMap({ FieldRules(encoded: $0) }), let limits = json["limits"]?.object,
             let rate = RateLimits(json: json["rate"]), let epoch = json["epoch"]?.integer
         else { return nil }
         var numbers: [String: Int] = [:]
@@ -109,7 +114,7 @@ extension Membership {
         self.init(
             tenant: Tenant(
                 id: id, slug: slug, name: name, isActive: status == "active", plan: plan, country: tenant["country"]?.string,
-                epoch: tenantEpoch), role: role, permissions: permissions, scopes: scopes,
+                epoch: tenantEpoch), role: role, permissions: permissions, scopes: scopes, fields: fields,
             teams: (json["teams"]?.array ?? []).compactMap(Team.init), limits: numbers,
             rate: rate, epoch: epoch, roleEpoch: json["role_epoch"]?.integer)
     }

@@ -12,6 +12,7 @@ public struct Resource: Sendable {
     public let definition: ResourceDefinition
     /// That of a caller who sees everything.
     let whole: ResourceAccess
+    private let accesses: AccessCache
     let documents: ResourceDocuments
 
     public init(
@@ -19,8 +20,13 @@ public struct Resource: Sendable {
         cursors: CursorSigner
     ) {
         self.definition = definition
-        let view = ResourceView(definition, expansions: catalogue.expansions(of: definition))
-        whole = ResourceAccess(view, among: catalogue, postgres: postgres, references: references, cursors: cursors)
+        @Sendable func access(under rules: FieldRules) -> ResourceAccess {
+            let expansions = catalogue.expansions(of: definition, under: rules)
+            let view = ResourceView(definition, expansions: expansions, under: rules)
+            return ResourceAccess(view, among: catalogue, postgres: postgres, references: references, cursors: cursors)
+        }
+        whole = access(under: .none)
+        accesses = AccessCache(make: access)
         documents = ResourceDocuments(definition: definition, catalogue: catalogue)
     }
 
@@ -32,7 +38,9 @@ public struct Resource: Sendable {
     public var schemas: [(name: String, schema: JSON)] { documents.schemas }
 
     /// What the caller's requests are read and answered by.
-    func access(of context: RequestContext) -> ResourceAccess { whole }
+    func access(of context: RequestContext) -> ResourceAccess {
+        context.fields.isEmpty ? whole : accesses.access(under: context.fields)
+    }
 
     func permission(_ action: PermissionAction) -> Permission { Permission(definition.permissions, action) }
 }

@@ -1,5 +1,6 @@
 import Core
 import Postgres
+import Synchronization
 
 /// A resource at work for all callers who see it alike: what reads their requests, and what reads and writes its records. Routes have it of
 /// ``Resource/access(of:)`` alone.
@@ -21,5 +22,26 @@ final class ResourceAccess: Sendable {
         store = ResourceStore(view, among: catalogue, postgres: postgres)
         reader = BodyReader(view: view)
         lists = ListReader(view, cursors: cursors)
+    }
+}
+
+/// What was made for callers under rules, so many at most.
+final class AccessCache: Sendable {
+    private static let capacity = 100
+
+    private let make: @Sendable (FieldRules) -> ResourceAccess
+    private let known = Mutex<[FieldRules: ResourceAccess]>([:])
+
+    init(make: @escaping @Sendable (FieldRules) -> ResourceAccess) { self.make = make }
+
+    func access(under rules: FieldRules) -> ResourceAccess {
+        if let known = known.withLock({ $0[rules] }) { return known }
+        // Outside of the lock: two may make the same at once.
+        let access = make(rules)
+        known.withLock { known in
+            if known.count >= Self.capacity { known.removeAll(keepingCapacity: true) }
+            known[rules] = access
+        }
+        return access
     }
 }

@@ -44,6 +44,53 @@ import Testing
         return answer.body.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).dropLast().map(Array.init)
     }
 
+    /// Of a record the trail shows what its reader may read of all such records.
+    @Test func whatARoleHidesIsNotInTheTrail() async throws {
+        try await TestDatabase.run([Activity.definition]) { database in
+            try await RunningService.run(Activity.definition, on: database) { service in
+                let tenant = TenantID()
+                func event(_ aggregate: String, _ payload: String) -> Event {
+                    Event(
+                        id: EventID(), tenant: tenant, source: "crm", aggregate: aggregate, aggregateID: "r", kind: "\(aggregate).updated",
+                        actor: UserID().description, requestID: "r", occurredAt: .now, payload: payload)
+                }
+                try await deliver(
+                    [
+                        event("lead", #"{"before":{"score":1,"title":"a"},"after":{"score":2,"title":"b"}}"#),
+                        event("lead", #"{"before":{"score":3},"after":null}"#),
+                        event("contact", #"{"before":{"score":4},"after":{"score":5}}"#),
+                        event("lead", #"{"score":6,"note":7}"#),
+                    ], to: service)
+                func trail(_ change: (inout RequestContext) -> Void) async throws -> [JSON] {
+                    guard case .member(var context) = member(of: tenant) else { return [] }
+                    change(&context)
+                    let answer = try await service.send(.get, "/v1/audit?sort=sequence", as: .member(context), expecting: 200)
+                    return (answer.json["data"]?.array ?? []).map { [$0["before"] ?? "-", $0["after"] ?? "-", $0["details"] ?? "-"] }
+                }
+                let whole = try await trail { _ in }
+                #expect(whole[0] == [["score": 1, "title": "a"], ["score": 2, "title": "b"], nil])
+                let hidden = try await trail { $0.fields = FieldRules(["leads": ["score": .hidden, "title": .readOnly]]) }
+                #expect(hidden[0] == [["title": "a"], ["title": "b"], nil] && hidden[1] == [[:], nil, nil])
+                #expect(hidden[2] == whole[2] && hidden[3] == [nil, nil, ["note": 7]])
+                let changes: [(inout RequestContext) -> Void] = [
+                    { $0.scopes[.leads] = .own }, { $0.scopes[.leads] = .team },
+                    { $0.permissions = PermissionSet([Permission(.audit, .read), Permission(.contacts, .read)]) },
+                ]
+                for change in changes {
+                    let seen = try await trail(change)
+                    for place in [0, 1, 3] { #expect(seen[place] == [nil, nil, nil]) }
+                    #expect(seen[2] == whole[2])
+                }
+                guard case .member(var context) = member(of: tenant) else { return }
+                context.fields = FieldRules(["contacts": ["email": .hidden]])
+                let refused = try await service.send(.get, "/v1/audit/export", as: .member(context), expecting: 403)
+                #expect(refused.code == "forbidden")
+                context.fields = FieldRules(["contacts": ["email": .readOnly]])
+                try await service.send(.get, "/v1/audit/export", as: .member(context), expecting: 200)
+            }
+        }
+    }
+
     /// Fault F8: ten deliveries of the same events, each in another order and cut in other places, at once.
     @Test func repeatedAndReorderedDeliveriesLeaveEachEventOnce() async throws {
         try await TestDatabase.run([Activity.definition]) { database in

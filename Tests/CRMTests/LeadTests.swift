@@ -16,7 +16,7 @@ import Testing
                 var claims = ContextSigner.claims(of: context).split(separator: ",").map(String.init)
                 claims[5] += "ff"
                 claims[6] += "3"
-                claims.append("newer")
+                claims += ["", "newer"]
                 let header = RunningService.signer.sign(
                     claims: claims.joined(separator: ","), edge: edge, method: "POST", target: "/v1/leads")
                 try await APIClient(url: service.url).send(

@@ -43,7 +43,7 @@ import Testing
             let mac = Array("\(value)GET /v1/leads".utf8).withUnsafeBytes { signer.authenticationCode(of: $0) }
             return value + Base64URL.encode(mac)
         }
-        let claims = (fields + ["newer", ""]).joined(separator: ",")
+        let claims = (fields + ["", "newer", ""]).joined(separator: ",")
         for value in [signed(claims), signed(claims, more: "cell-7;;")] {
             let caller = try signer.verify(value, method: "GET", target: "/v1/leads")
             #expect(caller.tenant == member.tenant)

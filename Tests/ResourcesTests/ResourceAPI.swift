@@ -105,11 +105,12 @@ struct ResourceAPI: Sendable {
     // MARK: Callers
 
     func member(
-        _ role: BuiltInRole = .tenantAdmin, tenant: TenantID? = nil, user: UserID = UserID(), limits: [String: Int] = [:]
+        _ role: BuiltInRole = .tenantAdmin, tenant: TenantID? = nil, user: UserID = UserID(), limits: [String: Int] = [:],
+        fields: [String: [String: FieldRule]] = [:]
     ) -> RequestContext {
         RequestContext(
             tenant: tenant ?? self.tenant, user: user, role: role.rawValue, permissions: role.permissions, scopes: role.scopes,
-            plan: "free", limits: limits,
+            fields: FieldRules(fields), plan: "free", limits: limits,
             edge: EdgeContext(requestID: "test", deadline: Timestamp.now.advanced(by: .seconds(30))))
     }
 

@@ -21,7 +21,7 @@ extension SystemTests {
             Body(method: .post, path: "/v1/teams", base: ["name": "Inside"], leaving: ["member_ids"]),
             Body(
                 method: .post, path: "/v1/roles", base: ["name": "scout", "description": "Looks", "permissions": ["leads.read"]],
-                leaving: ["scopes"]),
+                leaving: ["scopes", "fields"]),
         ]
 
         @Test(arguments: bodies)

@@ -118,7 +118,8 @@ struct TestMember: Sendable {
         .member(
             RequestContext(
                 tenant: membership.tenant.id, user: person.id, session: SessionID(), role: membership.role,
-                permissions: membership.permissions, scopes: membership.scopes, plan: membership.tenant.plan, limits: membership.limits,
+                permissions: membership.permissions, scopes: membership.scopes, fields: membership.fields,
+                plan: membership.tenant.plan, limits: membership.limits,
                 edge: .test()))
     }
 }

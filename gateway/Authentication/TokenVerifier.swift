@@ -74,6 +74,7 @@ struct TokenVerifier: Sendable {
             let role = payload["role"]?.string, Self.isName(role), let plan = payload["plan"]?.string, Self.isName(plan),
             let permissions = payload["permissions"]?.string.flatMap({ PermissionSet(encoded: $0) }),
             let scopes = payload["scopes"]?.string.flatMap({ RowScopes(encoded: $0) }),
+            let fields = (payload["fields"] ?? "").string.flatMap({ FieldRules(encoded: $0) }),
             let epoch = payload["epoch"]?.array, epoch.count >= 2, let tenantEpoch = epoch[0].integer, let memberEpoch = epoch[1].integer,
             let limitMembers = payload["limits"]?.object?.members, let rate = payload["rate"]?.object
         else { throw .invalid }
@@ -86,8 +87,9 @@ struct TokenVerifier: Sendable {
         // Last, so that only one who holds a token of ours learns that it has expired.
         if expires <= seconds { throw .expired }
         let context = RequestContext(
-            tenant: tenant, user: user, session: session, role: role, permissions: permissions, scopes: scopes, plan: plan, limits: limits,
-            country: payload["country"]?.string.flatMap { Self.isName($0) ? $0 : nil }, edge: EdgeContext(requestID: "", deadline: now))
+            tenant: tenant, user: user, session: session, role: role, permissions: permissions, scopes: scopes, fields: fields, plan: plan,
+            limits: limits, country: payload["country"]?.string.flatMap { Self.isName($0) ? $0 : nil },
+            edge: EdgeContext(requestID: "", deadline: now))
         return TokenClaims(
             keyID: keyID, tenant: tenant, user: user, session: session, slug: slug, tenantEpoch: tenantEpoch, memberEpoch: memberEpoch,
             role: role, roleEpoch: epoch.count > 2 ? epoch[2].integer : nil, expiresAt: expires * 1000, tenantRate: tenantRate,

@@ -57,7 +57,8 @@ struct AuditRoutes: Sendable {
                     description: """
                         Every change of every record, with who made it, by which request, and the changed members before and after. Entries \
                         are numbered without gaps, and each has the hash of the one before. An event that could not be taken in has an entry \
-                        audit.gap in its place.
+                        audit.gap in its place. What an entry says of a record (before, after, details) is shown to who may read all records of the \
+                        kind, without the fields that the role hides.
                         """,
                     tag: "audit",
                     parameters: Self.listParameters + Paging.parameters,
@@ -108,7 +109,7 @@ struct AuditRoutes: Sendable {
         try writer.object { object in
             try object.member("data") { writer in
                 try writer.array { array in
-                    for row in rows { try array.element { try Self.write(row, to: &$0) } }
+                    for row in rows { try array.element { try Self.write(row, as: context, to: &$0) } }
                 }
             }
             object.member("page", .object(paging.page(next: end.map { .number($0) })))
@@ -117,32 +118,44 @@ struct AuditRoutes: Sendable {
     }
 
     /// An entry with ``AuditStore/Content/change`` as JSON.
-    private static func write(_ row: PostgresRow, to writer: inout JSONWriter) throws {
+    private static func write(_ row: PostgresRow, as context: RequestContext, to writer: inout JSONWriter) throws {
         try writer.object { object in
             object.member("sequence", try row.decode("sequence", as: Int64.self))
             object.member("id", try row.decode("id", as: String.self))
             object.member("occurred_at", try row.decode("occurred_at", as: Timestamp.self).description)
             object.member("source", try row.decode("source", as: String.self))
             object.member("action", try row.decode("kind", as: String.self))
-            object.member("resource", try row.decode("aggregate", as: String.self))
+            let aggregate = try row.decode("aggregate", as: String.self)
+            object.member("resource", aggregate)
             object.member("resource_id", try row.decode("aggregate_id", as: String.self))
             object.member("actor", try row.decode("actor", as: String.self))
             object.member("request_id", try row.decode("request_id", as: String.self))
-            let before = try row.decode("before", as: String?.self)
-            let after = try row.decode("after", as: String?.self)
-            object.member("before") { $0.raw((before ?? "null").utf8) }
-            object.member("after") { $0.raw((after ?? "null").utf8) }
-            let details = try row.decode("details", as: String?.self)
-            object.member("details") { $0.raw((details ?? "null").utf8) }
+            let hidden = context.hidden(inEventsOf: aggregate)
+            for name in ["before", "after", "details"] {
+                let text = try row.decode(name, as: String?.self)
+                let shown = try hidden == [] ? text : text.flatMap { try Self.without(hidden, $0) }
+                object.member(name) { $0.raw((shown ?? "null").utf8) }
+            }
             object.member("erased", JSON.bool(try row.decode("erased")))
             object.member("previous_hash", try row.decode("previous_hash", as: String.self))
             object.member("hash", try row.decode("hash", as: String.self))
         }
     }
 
+    /// The members of a record but for those that are hidden from the reader; `nil` where all are.
+    private static func without(_ hidden: Set<String>?, _ text: String) throws -> String? {
+        guard let hidden, var object = try JSONParser.parse(text).object else { return nil }
+        for name in hidden { object[name] = nil }
+        return JSON.object(object).description
+    }
+
     /// Streams the trail page by page, so memory stays the same for any length and for entries of any size.
     private func export(_ call: Call, _ context: RequestContext) async throws -> Reply {
         try call.query.allowOnly(["after_sequence"])
+        // The chain holds for whole entries only.
+        guard !context.fields.hideAny else {
+            throw Problem(.forbidden, "The export has the whole trail, and your role hides fields of it.")
+        }
         let start = try await start(call.query["after_sequence"], context)
         var reply = Reply(
             status: 200,

@@ -16,7 +16,7 @@ struct Me: Sendable {
             Operation(
                 id: "getMe", summary: "The user who asks, with tenant, role, teams and permissions",
                 description: """
-                    permissions are those of your role in the tenant of the token, teams those that you are in there; memberships are \
+                    permissions and fields are those of your role in the tenant of the token, teams those that you are in there; memberships are \
                     all tenants that you can switch to.
                     """,
                 tag: "me", parameters: [.ifNoneMatch],
@@ -85,12 +85,13 @@ struct Me: Sendable {
             "role": .string(member.role),
             "teams": .array((present?.teams ?? []).map(\.json)),
             "permissions": .array(member.permissions.permissions.map { .string($0.description) }),
+            "fields": member.fields.json,
             "memberships": .array(memberships.map { ["tenant": $0.tenantJSON, "role": .string($0.role)] }),
         ]
     }
 
     static let schema: JSON = [
-        "type": "object", "required": ["user", "tenant", "role", "teams", "permissions", "memberships"],
+        "type": "object", "required": ["user", "tenant", "role", "teams", "permissions", "fields", "memberships"],
         "properties": [
             "user": ["$ref": "#/components/schemas/User"], "tenant": ["$ref": "#/components/schemas/TenantSummary"],
             "role": ["type": "string"],
@@ -102,6 +103,11 @@ struct Me: Sendable {
                 ],
             ],
             "permissions": ["type": "array", "items": ["type": "string"]],
+            "fields": [
+                "type": "object",
+                "additionalProperties": ["type": "object", "additionalProperties": ["enum": ["hidden", "read_only"]]],
+                "description": "For each resource, the fields that the role hides or lets only be read.",
+            ],
             "memberships": [
                 "type": "array",
                 "items": [

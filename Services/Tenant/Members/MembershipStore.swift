@@ -17,7 +17,7 @@ struct MembershipStore: Sendable {
                 select tenant.id, tenant.slug, tenant.name, tenant.status, tenant.plan, tenant.overrides, tenant.country, tenant.locale,
                        tenant.epoch as tenant_epoch,
                        member.role, member.epoch as member_epoch, custom_role.permissions, custom_role.scopes,
-                       custom_role.epoch as role_epoch,
+                       custom_role.fields, custom_role.epoch as role_epoch,
                        array(select team.id from team where team.tenant_id = member.tenant_id and team.id = any (member.teams)
                              order by team.name, team.id) as team_ids,
                        array(select team.name from team where team.tenant_id = member.tenant_id and team.id = any (member.teams)
@@ -51,7 +51,7 @@ struct MembershipStore: Sendable {
                 id: try row.decode("id"), slug: try row.decode("slug"), name: try row.decode("name"),
                 isActive: try row.decode("status", as: String.self) == "active", plan: planName,
                 country: Country.of(try row.decode("country"), locale: try row.decode("locale")), epoch: try row.decode("tenant_epoch")),
-            role: roleName, permissions: rights.permissions, scopes: rights.scopes,
+            role: roleName, permissions: rights.permissions, scopes: rights.scopes, fields: rights.fields,
             teams: zip(try row.decode("team_ids", as: [RecordID].self), try row.decode("team_names", as: [String].self)).map {
                 Membership.Team(id: $0, name: $1)
             },
@@ -61,11 +61,12 @@ struct MembershipStore: Sendable {
 
     private static func rights(of role: String, _ row: PostgresRow) throws -> (Rights, epoch: Int64?) {
         if let role = BuiltInRole(rawValue: role) { return (role.rights, nil) }
-        guard let permissions = try row.decode("permissions", as: [String]?.self), let scopes = try row.decode("scopes", as: JSON?.self)
+        guard let permissions = try row.decode("permissions", as: [String]?.self), let scopes = try row.decode("scopes", as: JSON?.self),
+            let fields = try row.decode("fields", as: JSON?.self)
         else {
             // A role that only a newer release knows gives no rights here, and refuses nobody.
             return (Rights(), nil)
         }
-        return (Rights(permissionNames: permissions, scopes: scopes), try row.decode("role_epoch"))
+        return (Rights(permissionNames: permissions, scopes: scopes, fields: fields), try row.decode("role_epoch"))
     }
 }

@@ -9,6 +9,8 @@ create table custom_role (
     permissions text[] not null,
     -- For each resource that a permission is for: own, team or all.
     scopes jsonb not null,
+    -- For a resource and a field of it: hidden or read_only.
+    fields jsonb not null default '{}',
     -- Raised with each change of what it allows: tokens made before must not be used any longer. It goes on where it was when a role
     -- of the same name is made again.
     epoch bigint not null default 1,

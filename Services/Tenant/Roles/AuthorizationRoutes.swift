@@ -43,17 +43,18 @@ struct AuthorizationRoutes: Sendable {
                 id: "explainAuthorization", summary: "Whether you may do something, and the rule that says so",
                 description: """
                     What your role says about a permission, and on whose records: all of the tenant's; team, those whose owner is you or \
-                    shares a team with you; or own, those whose owner you are.
+                    shares a team with you; or own, those whose owner you are. With field, whether that reaches a field of the records too.
                     """,
                 tag: "roles",
                 parameters: [.idempotencyKey],
                 body: [
                     "type": "object", "required": ["permission"], "additionalProperties": false,
                     "properties": [
-                        "permission": ["type": "string", "description": "Such as leads.update."]
+                        "permission": ["type": "string", "description": "Such as leads.update."],
+                        "field": ["type": "string", "description": "A field of the permission's resource, such as score."],
                     ],
                 ],
-                bodyExample: ["permission": "leads.update"],
+                bodyExample: ["permission": "leads.update", "field": "score"],
                 responses: [
                     .init(
                         200, "The decision.",
@@ -63,19 +64,26 @@ struct AuthorizationRoutes: Sendable {
                                 "permission": ["type": "string"], "allowed": ["type": "boolean"], "role": ["type": "string"],
                                 "built_in": ["type": "boolean", "description": "Whether every tenant has the role."],
                                 "scope": ["enum": ["none", "own", "team", "all"]], "reason": ["type": "string"],
+                                "field": ["type": "string", "description": "Only when it was asked for."],
+                                "field_access": [
+                                    "enum": ["full", "read_only", "hidden"],
+                                    "description": "Only with field: what the role leaves of it.",
+                                ],
                             ],
                         ])
                 ])
         ) { call, member in
             try call.query.allowOnly([String]())
-            let body = BodyReader(try call.json(), members: ["permission"])
+            let body = BodyReader(try call.json(), members: ["permission", "field"])
             let name = body.string("permission")
             let permission = name.flatMap { Permission($0) }
             if let name, permission == nil {
                 let hint = Suggestion.hint(for: name, among: Permission.catalogue.map(\.description))
                 body.fault("permission", .notAllowed, "There is no such permission.\(hint)")
             }
-            let explanation = Self.explanation(of: try body.require(permission), for: member).bytes
+            let field = body.string("field", isRequired: false)
+            if let field, let permission { Self.check(field, of: permission.resource, in: body) }
+            let explanation = Self.explanation(of: try body.require(permission), field, for: member).bytes
             // It changes nothing, but a POST takes a key, and a repeat with it gets the answer of then.
             let key = try IdempotencyKey(call)
             return try await IdempotencyKey.guarding(key, as: member, on: postgres) {
@@ -85,7 +93,14 @@ struct AuthorizationRoutes: Sendable {
         }
     }
 
-    private static func explanation(of permission: Permission, for member: RequestContext) -> JSON {
+    private static func check(_ field: String, of resource: PermissionResource, in body: BodyReader) {
+        let known = FieldCatalogue.find(resource.rawValue)?.fields ?? []
+        guard !known.contains(field) else { return }
+        let hint = Suggestion.hint(for: field, among: known)
+        body.fault("field", .notAllowed, "\(resource.rawValue) have no field of this name that a role could take away.\(hint)")
+    }
+
+    private static func explanation(of permission: Permission, _ field: String?, for member: RequestContext) -> JSON {
         let missing = member.missing(for: permission)
         let isAllowed = missing == nil
         let scope = isAllowed ? member.scopes[permission.resource] : .none
@@ -101,9 +116,30 @@ struct AuthorizationRoutes: Sendable {
             case (nil, .own): "\(role) has \(permission) on your own records."
             case (nil, .none): "\(role) has \(permission), but on no record."
             }
-        return [
+        let decision: JSON = [
             "permission": .string(permission.description), "allowed": .bool(isAllowed), "role": .string(member.role),
             "built_in": .bool(isBuiltIn), "scope": .string(scope.name), "reason": .string(reason),
         ]
+        guard let field, var explanation = decision.object else { return decision }
+        let rule = member.fields[permission.resource.rawValue][field]
+        explanation["field"] = .string(field)
+        explanation["field_access"] = .string(rule?.name ?? "full")
+        guard isAllowed, let rule, rule.forbids(permission.action) else { return .object(explanation) }
+        explanation["allowed"] = false
+        explanation["reason"] = .string(
+            rule == .hidden
+                ? "\(role) has \(permission), but \(field) is hidden from it." : "\(role) has \(permission), but can only read \(field).")
+        return .object(explanation)
+    }
+}
+
+extension FieldRule {
+    /// Whether it keeps an action from the field that the role may do to the record.
+    fileprivate func forbids(_ action: PermissionAction) -> Bool {
+        switch action {
+        case .read, .export: self == .hidden
+        case .create, .update, .import: true
+        case .delete, .share, .admin: false
+        }
     }
 }

@@ -29,14 +29,15 @@ struct CustomRole: Sendable {
     }
 
     static let columns: SQL = """
-        custom_role.name, custom_role.description, custom_role.permissions, custom_role.scopes, custom_role.epoch, custom_role.version,
+        custom_role.name, custom_role.description, custom_role.permissions, custom_role.scopes, custom_role.fields, custom_role.epoch, custom_role.version,
         custom_role.created_at, custom_role.created_by, custom_role.updated_at, custom_role.updated_by
         """
 
     init(row: PostgresRow) throws {
         name = try row.decode("name")
         description = try row.decode("description")
-        rights = Rights(permissionNames: try row.decode("permissions"), scopes: try row.decode("scopes"))
+        rights = Rights(
+            permissionNames: try row.decode("permissions"), scopes: try row.decode("scopes"), fields: try row.decode("fields"))
         epoch = try row.decode("epoch")
         version = try row.decode("version")
         createdAt = try row.decode("created_at")
@@ -47,9 +48,9 @@ struct CustomRole: Sendable {
 }
 
 extension Rights {
-    /// As they are kept: a permission or a scope that only a newer release knows gives nothing here.
-    init(permissionNames: [String], scopes json: JSON) {
-        self.init(permissions: PermissionSet(permissionNames.lazy.compactMap { Permission($0) }))
+    /// As they are kept: a permission or a scope that only a newer release knows gives nothing here, such a rule for a field takes it away.
+    init(permissionNames: [String], scopes json: JSON, fields: JSON) {
+        self.init(permissions: PermissionSet(permissionNames.lazy.compactMap { Permission($0) }), fields: FieldRules(json: fields))
         for resource in PermissionResource.allCases where permissions.concerns(resource) {
             let name = json[resource.rawValue]?.string
             scopes[resource] = RowScope.grantable.first { $0.name == name } ?? .none
@@ -71,6 +72,7 @@ extension Rights {
     func firstBeyond(_ other: Rights) -> String? {
         if let permission = other.permissions.permissions.first(where: { !permissions.contains($0) }) { return permission.description }
         let wider = PermissionResource.allCases.first { other.permissions.concerns($0) && other.scopes[$0] > scopes[$0] }
-        return wider.map { "\($0.rawValue) of scope \(other.scopes[$0].name)" }
+        if let wider { return "\(wider.rawValue) of scope \(other.scopes[wider].name)" }
+        return firstField(beyond: other).map { "the field \($0)" }
     }
 }

@@ -27,6 +27,7 @@ enum Role: Sendable {
         object["description"] = .null
         object["permissions"] = .array(rights.permissionNames.map { .string($0) })
         object["scopes"] = rights.scopesJSON
+        object["fields"] = rights.fields.json
         if case .custom(let role) = self {
             object["built_in"] = false
             object["description"] = role.description.map { .string($0) } ?? .null
@@ -40,7 +41,7 @@ enum Role: Sendable {
     }
 
     static let schema: JSON = [
-        "type": "object", "required": ["id", "name", "built_in", "description", "permissions", "scopes"],
+        "type": "object", "required": ["id", "name", "built_in", "description", "permissions", "scopes", "fields"],
         "properties": [
             "id": ["type": "string", "description": "The name: it never changes, and members and invitations refer to it."],
             "name": ["type": "string"],
@@ -51,6 +52,11 @@ enum Role: Sendable {
             "scopes": [
                 "type": "object", "additionalProperties": ["enum": ["own", "team", "all"]],
                 "description": "For each resource that there is a permission for: whose records.",
+            ],
+            "fields": [
+                "type": "object",
+                "additionalProperties": ["type": "object", "additionalProperties": ["enum": ["hidden", "read_only"]]],
+                "description": "For each resource, the fields that are hidden or can only be read; the others are as the permissions say.",
             ],
             "version": ["type": "integer"], "created_at": ["type": "string", "format": "date-time"],
             "updated_at": ["type": "string", "format": "date-time"], "created_by": ["type": "string", "format": "uuid"],

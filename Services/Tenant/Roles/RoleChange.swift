@@ -1,16 +1,18 @@
 import Contracts
 import Core
 
-/// What a body says of a role: a merge patch of its description, permissions and scopes.
+/// What a body says of a role: a merge patch of its description, permissions, scopes and rules for fields.
 struct RoleChange: Sendable {
     var description: BodyReader.Clearable?
     var permissions: PermissionSet?
     /// `nil` for one that falls back to all.
     var scopes: [(resource: PermissionResource, scope: RowScope?)] = []
+    /// `nil` for one that there is no rule for any longer.
+    var fields: [(resource: FieldCatalogue, name: String, rule: FieldRule?)] = []
 
-    var isEmpty: Bool { description == nil && permissions == nil && scopes.isEmpty }
+    var isEmpty: Bool { description == nil && permissions == nil && scopes.isEmpty && fields.isEmpty }
 
-    static let members = ["description", "permissions", "scopes"]
+    static let members = ["description", "permissions", "scopes", "fields"]
 
     /// Notes the faults in the body.
     init(_ body: BodyReader, isNew: Bool) {
@@ -24,6 +26,11 @@ struct RoleChange: Sendable {
             return permission
         }
         permissions = listed.map { PermissionSet($0) }
+        readScopes(body)
+        readFields(body)
+    }
+
+    private mutating func readScopes(_ body: BodyReader) {
         guard let given = body.object("scopes", members: PermissionResource.allCases.map(\.rawValue), isRequired: false) else { return }
         for resource in PermissionResource.allCases where given.has(resource.rawValue) {
             // What nobody owns is seen by all who may see any of it.
@@ -42,14 +49,37 @@ struct RoleChange: Sendable {
         }
     }
 
+    private mutating func readFields(_ body: BodyReader) {
+        let names = FieldCatalogue.all.map(\.resource)
+        guard let given = body.object("fields", members: names, isRequired: false) else { return }
+        for resource in FieldCatalogue.all where given.has(resource.resource) {
+            if given.isNull(resource.resource) {
+                fields += resource.fields.map { (resource, $0, nil) }
+                continue
+            }
+            guard let rules = given.object(resource.resource, members: resource.fields) else { continue }
+            for field in resource.fields where rules.has(field) {
+                if rules.isNull(field) {
+                    fields.append((resource, field, nil))
+                } else if let name = rules.choice(field, of: Self.rules.map(\.name)) {
+                    fields.append((resource, field, Self.rules.first { $0.name == name }))
+                }
+            }
+        }
+    }
+
+    /// In the order in which they are proposed.
+    static let rules: [FieldRule] = [.hidden, .readOnly]
+
     private static func withoutPermission(_ resource: PermissionResource) -> ValueFault {
         ValueFault(.notAllowed, "The role has no permission for \(resource.rawValue) that this could be the scope of.")
     }
 
     /// The rights that come of it. A resource that there is now a permission for has scope all unless one is given; one that there is no
-    /// permission for any longer loses its scope.
+    /// permission for any longer loses its scope and its rules for fields.
     ///
-    /// - Throws: ``Problem`` `validation_failed` for a scope without a permission.
+    /// - Throws: ``Problem`` `validation_failed` for a scope or a rule without a permission, or a rule that cannot go with what else the role
+    ///   allows.
     func applied(to rights: Rights) throws(Problem) -> Rights {
         var changed = Rights(permissions: permissions ?? rights.permissions)
         for resource in PermissionResource.allCases where changed.permissions.concerns(resource) {
@@ -63,7 +93,45 @@ struct RoleChange: Sendable {
                 faults.add(Self.withoutPermission(resource), at: "/scopes/\(resource.rawValue)")
             }
         }
+        changed.fields = fields(of: changed, before: rights.fields, &faults)
         try faults.finish()
         return changed
+    }
+
+    private func fields(of rights: Rights, before: FieldRules, _ faults: inout FaultList) -> FieldRules {
+        var rules = before.rules
+        for (resource, name, rule) in fields {
+            rules[resource.resource, default: [:]][name] = rule
+            if rule != nil, !rights.reach(resource.resource) {
+                faults.add(
+                    .notAllowed, at: "/fields/\(resource.resource)/\(name)",
+                    "The role has no permission for \(resource.resource) that this could take away from.")
+            }
+        }
+        let changed = FieldRules(rules.filter { rights.reach($0.key) })
+        for resource in FieldCatalogue.all {
+            guard let permission = resource.makers.first(where: rights.permissions.contains) else { continue }
+            let known = changed[resource.resource]
+            for field in resource.required where known[field] != nil {
+                faults.add(
+                    .notAllowed, at: "/fields/\(resource.resource)/\(field)",
+                    "A role with \(permission) must be able to give \(field), which is required.")
+            }
+        }
+        let export = Permission(.audit, .export)
+        if changed.hideAny, rights.permissions.contains(export) {
+            faults.add(.notAllowed, at: "/fields", "A role with \(export) sees the whole trail, so no field can be hidden from it.")
+        }
+        if changed.count > FieldRules.maximumCount {
+            faults.add(.tooMany, at: "/fields", "Expected rules for at most \(FieldRules.maximumCount) fields.")
+        }
+        return changed
+    }
+}
+
+extension FieldCatalogue {
+    /// With one of these a record can be made.
+    fileprivate var makers: [Permission] {
+        PermissionResource(rawValue: resource).map { [Permission($0, .create), Permission($0, .import)] } ?? []
     }
 }

@@ -13,9 +13,12 @@ struct RoleRoutes: Sendable {
         "name", in: .path, schema: ["type": "string", "pattern": "^[a-z0-9_]{1,64}$"], "The role's name.")
 
     private static let rules = """
-        Nobody can make a role that allows more than their own, or change one that does: neither in permissions nor in whose records they \
-        reach. permissions are those of /v1/permissions; scopes say, for each resource that there is a permission for, whose records: own, \
-        team (own and those of everybody who shares a team with you) or all, which it is unless given.
+        Nobody can make a role that allows more than their own, or change one that does: neither in permissions, nor in whose records they \
+        reach, nor in fields. permissions are those of /v1/permissions; scopes say, for each resource that there is a permission for, whose records: own, \
+        team (own and those of everybody who shares a team with you) or all, which it is unless given. fields takes single fields away: what is \
+        hidden does not exist for the role (no answer shows it, nothing is found, filtered or sorted by it, no body may name it, the trail leaves \
+        it out); what is read_only cannot be given. A role that may create or import needs the required fields, and one that exports the trail \
+        sees all of it.
         """
 
     private var list: Route {
@@ -41,6 +44,7 @@ struct RoleRoutes: Sendable {
                 bodyExample: [
                     "name": "field_sales", "description": "Who visits customers",
                     "permissions": ["leads.read", "leads.update", "contacts.read"], "scopes": ["leads": "own"],
+                    "fields": ["leads": ["score": "hidden", "phone": "read_only"]],
                 ],
                 responses: [
                     .init(201, "The role.", schema: ["$ref": "#/components/schemas/Role"], headers: [.location, .tag])
@@ -183,6 +187,16 @@ struct RoleRoutes: Sendable {
         properties["scopes"] = [
             "type": "object", "additionalProperties": false, "properties": .object(scopes),
             "description": "Only for resources that the role has a permission for.",
+        ]
+        var resources = JSONObject()
+        for resource in FieldCatalogue.all {
+            var rules = JSONObject()
+            for field in resource.fields { rules[field] = ["enum": ["hidden", "read_only", .null]] }
+            resources[resource.resource] = ["type": ["object", "null"], "additionalProperties": false, "properties": .object(rules)]
+        }
+        properties["fields"] = [
+            "type": "object", "additionalProperties": false, "properties": .object(resources),
+            "description": "Only for resources that the role has a permission for; null takes a rule, or all of a resource, back.",
         ]
         var schema = JSONObject()
         schema["type"] = "object"

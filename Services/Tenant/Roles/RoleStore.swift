@@ -38,11 +38,12 @@ struct RoleStore: Sendable {
             }
             let rows = try await transaction.query(
                 """
-                insert into custom_role (tenant_id, name, description, permissions, scopes, created_by, updated_by)
-                values (\(context.tenant), \(name), \(description.sqlValue), \(rights.permissionNames), \(rights.scopesJSON), \(context.user),
-                        \(context.user))
+                insert into custom_role (tenant_id, name, description, permissions, scopes, fields, created_by, updated_by)
+                values (\(context.tenant), \(name), \(description.sqlValue), \(rights.permissionNames), \(rights.scopesJSON), \(rights.fields.json),
+                        \(context.user), \(context.user))
                 on conflict on constraint custom_role_pkey do update
                 set description = excluded.description, permissions = excluded.permissions, scopes = excluded.scopes,
+                    fields = excluded.fields,
                     epoch = custom_role.epoch + 1, epoch_changed_at = now(), version = custom_role.version + 1, deleted_at = null,
                     created_at = now(), created_by = excluded.created_by, updated_at = now(), updated_by = excluded.updated_by
                 returning \(CustomRole.columns)
@@ -89,7 +90,7 @@ struct RoleStore: Sendable {
             try await transaction.query(
                 """
                 update custom_role set description = \(description.sqlValue), permissions = \(rights.permissionNames), scopes = \(rights.scopesJSON),
-                       \(epoch) version = version + 1, updated_at = now(), updated_by = \(context.user)
+                       fields = \(rights.fields.json), \(epoch) version = version + 1, updated_at = now(), updated_by = \(context.user)
                 where tenant_id = \(context.tenant) and name = \(role.name) returning \(CustomRole.columns)
                 """))
     }

@@ -4,7 +4,8 @@ import Synchronization
 /// Signs and verifies the header `Martlet-Context`, by which the gateway tells a service who calls, and services tell each other.
 ///
 /// The value is `v1;<key id>;<claims>;<request id>;<deadline>;<address>;<mac>`. The claims are `-` (nobody), `s,<service>`, or
-/// `u,<tenant>,<user>,<session>,<role>,<permissions>,<scopes>,<plan>,<limits>,<country>`, which stay the same for a token and can be kept.
+/// `u,<tenant>,<user>,<session>,<role>,<permissions>,<scopes>,<plan>,<limits>,<country>[,<fields>]`, which stay the same for a token and can be
+/// kept.
 /// The MAC is HMAC-SHA256 (RFC 2104) over all before it and the request line's method and target, so a value serves one
 /// request only, and only until its deadline.
 ///
@@ -77,7 +78,7 @@ public struct ContextSigner: Sendable {
             "u", context.tenant.description, context.user.description, context.session?.description ?? "-", context.role,
             context.permissions.encoded, context.scopes.encoded, context.plan, limits.isEmpty ? "-" : limits,
             context.country ?? "-",
-        ].joined(separator: ",")
+        ].joined(separator: ",") + (context.fields.isEmpty ? "" : ",\(context.fields.encoded)")
     }
 
     public static let anonymousClaims = "-"
@@ -192,7 +193,8 @@ public struct ContextSigner: Sendable {
             return .service(SystemContext(service: String(fields[1]), edge: edge))
         }
         guard fields.count >= 9, fields[0] == "u", let tenant = TenantID(fields[1]), let user = UserID(fields[2]),
-            let permissions = PermissionSet(encoded: fields[5]), let scopes = RowScopes(encoded: fields[6])
+            let permissions = PermissionSet(encoded: fields[5]), let scopes = RowScopes(encoded: fields[6]),
+            let rules = fields.count > 10 ? FieldRules(encoded: fields[10]) : FieldRules.none
         else { return nil }
         var limits: [String: Int] = [:]
         if fields[8] != "-" {
@@ -204,7 +206,7 @@ public struct ContextSigner: Sendable {
         return .member(
             RequestContext(
                 tenant: tenant, user: user, session: SessionID(fields[3]), role: String(fields[4]), permissions: permissions,
-                scopes: scopes, plan: String(fields[7]), limits: limits,
+                scopes: scopes, fields: rules, plan: String(fields[7]), limits: limits,
                 country: fields.count > 9 ? Self.country(fields[9]) : nil, edge: edge))
     }
 }

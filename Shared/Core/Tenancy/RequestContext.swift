@@ -26,6 +26,8 @@ public struct RequestContext: Sendable, Hashable {
     public var role: String
     public var permissions: PermissionSet
     public var scopes: RowScopes
+    /// What the role takes away of single fields.
+    public var fields: FieldRules
     /// The plan's name: `free`, `pro`, `enterprise` by default.
     public var plan: String
     /// What the plan limits, by name (`leads`, `users`); what is absent is unlimited.
@@ -36,7 +38,7 @@ public struct RequestContext: Sendable, Hashable {
 
     public init(
         tenant: TenantID, user: UserID, session: SessionID? = nil, role: String, permissions: PermissionSet, scopes: RowScopes,
-        plan: String, limits: [String: Int] = [:], country: String? = nil, edge: EdgeContext
+        fields: FieldRules = .none, plan: String, limits: [String: Int] = [:], country: String? = nil, edge: EdgeContext
     ) {
         self.tenant = tenant
         self.user = user
@@ -44,6 +46,7 @@ public struct RequestContext: Sendable, Hashable {
         self.role = role
         self.permissions = permissions
         self.scopes = scopes
+        self.fields = fields
         self.plan = plan
         self.limits = limits
         self.country = country

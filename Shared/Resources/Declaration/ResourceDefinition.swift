@@ -27,10 +27,24 @@ public struct ResourceDefinition: Sendable {
         _ name: String, singular: String, permissions: PermissionResource, owner: String = "created_by", planLimit: String? = nil,
         rules: [String: String] = [:], fields: [Field]
     ) {
+        let fields = fields.filter { !$0.isAdded }.flatMap { [$0] + ($0.e164.map { [$0] } ?? []) } + [Self.externalID]
+        let names = fields.map(\.name)
+        precondition(
+            Set(names + Self.commonNames).count == names.count + Self.commonNames.count, "\(name): a field is declared twice")
+        precondition(
+            (names + Self.commonNames).contains(owner), "\(name): the owner field \(owner) is not declared")
+        precondition(
+            rules.keys.allSatisfy { rule in names.contains { rule.hasPrefix("\($0)_") } }, "\(name): a rule begins with no field")
+        self.init(name, singular, permissions, owner, planLimit, rules, fields)
+    }
+
+    private init(
+        _ name: String, _ singular: String, _ permissions: PermissionResource, _ owner: String, _ planLimit: String?,
+        _ rules: [String: String], _ fields: [Field]
+    ) {
         self.name = name
         self.singular = singular
         self.permissions = permissions
-        let fields = fields.filter { !$0.isAdded }.flatMap { [$0] + ($0.e164.map { [$0] } ?? []) } + [Self.externalID]
         self.fields = fields
         self.owner = owner
         self.planLimit = planLimit
@@ -41,13 +55,11 @@ public struct ResourceDefinition: Sendable {
                 Column(name: "created_at", format: .timestamp), Column(name: "updated_at", format: .timestamp),
                 Column(name: "created_by", format: .plain), Column(name: "updated_by", format: .plain),
             ]
-        let names = fields.map(\.name)
-        precondition(
-            Set(names + Self.commonNames).count == names.count + Self.commonNames.count, "\(name): a field is declared twice")
-        precondition(
-            (names + Self.commonNames).contains(owner), "\(name): the owner field \(owner) is not declared")
-        precondition(
-            rules.keys.allSatisfy { rule in names.contains { rule.hasPrefix("\($0)_") } }, "\(name): a rule begins with no field")
+    }
+
+    /// The same without some of its fields. Whose record it is, is still told by ``owner``, be that among them.
+    func without(_ names: Set<String>) -> ResourceDefinition {
+        ResourceDefinition(name, singular, permissions, owner, planLimit, rules, fields.filter { !names.contains($0.name) })
     }
 
     public var table: String { singular }

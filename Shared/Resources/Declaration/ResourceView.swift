@@ -1,3 +1,6 @@
+import Core
+import Postgres
+
 /// A resource as a caller sees it: the declaration, and what of it there is for him. What reads his requests and makes his answers takes a
 /// view and no declaration, so that no way in or out can forget the difference.
 struct ResourceView: Sendable {
@@ -7,11 +10,54 @@ struct ResourceView: Sendable {
     let shown: ResourceDefinition
     /// What can be expanded in its records.
     let expansions: [Expansion]
+    /// What the caller's role takes away, of other resources too.
+    let rules: FieldRules
+    /// The members that a body may have.
+    let givable: [String]
+    /// Those that a body may not have although the caller knows them.
+    let notGivable: [String]
+    /// Where fields that are searched are hidden: the words of those that are not.
+    let visibleWords: SQL?
 
-    /// The view of a caller who sees everything.
-    init(_ definition: ResourceDefinition, expansions: [Expansion] = []) {
+    /// The view of a caller who sees everything, unless there are rules.
+    init(_ definition: ResourceDefinition, expansions: [Expansion] = [], under rules: FieldRules = .none) {
+        let hidden = rules.hidden(in: definition.name)
         self.definition = definition
-        shown = definition
-        self.expansions = expansions
+        self.rules = rules
+        self.expansions = expansions.filter { !hidden.contains($0.column) }
+        shown = hidden.isEmpty ? definition : definition.without(hidden)
+        let own = rules[definition.name]
+        givable = shown.fields.lazy.filter { !$0.isReadOnly && own[$0.name] == nil }.map(\.name)
+        notGivable = shown.fields.lazy.filter { $0.isReadOnly || own[$0.name] != nil }.map(\.name) + ResourceDefinition.commonNames
+        let isSearchedForAll = definition.fields.allSatisfy { !hidden.contains($0.name) || !$0.traits.contains(.searchable) }
+        visibleWords = isSearchedForAll ? nil : shown.words
+    }
+
+    /// Whether an answer shows less than the record.
+    var hidesFields: Bool { shown.fields.count < definition.fields.count }
+
+    func isHidden(_ field: Field) -> Bool { hidesFields && shown.field(field.name) == nil }
+
+    /// Whether the caller may give the field, where anybody may.
+    func isGivable(_ field: Field) -> Bool { rules.isEmpty || givable.contains(field.name) }
+}
+
+extension ResourceDefinition {
+    /// The words of all its fields that are searched, as the column `search` has them.
+    fileprivate var words: SQL {
+        let texts = fields.filter { $0.traits.contains(.searchable) }.flatMap { $0.searchedTexts }
+        return "search_words(tenant_id, variadic array[\(unescaped: texts.joined(separator: ", "))]::text[])"
+    }
+}
+
+extension Field {
+    /// The texts that are searched, in SQL.
+    fileprivate var searchedTexts: [String] {
+        switch kind {
+        case .object(let members): members.map { "\(name) ->> '\($0.name)'" }
+        // How every address begins is nothing to be found by.
+        case .url: ["substring(\(name) from '^[^/]*//(?:www[.])?(.*)$')"]
+        default: ["\(name)::text"]
+        }
     }
 }

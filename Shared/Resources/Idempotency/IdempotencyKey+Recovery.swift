@@ -34,7 +34,7 @@ extension IdempotencyKey {
         try await earlierAnswer(as: context, on: postgres)?.reply
     }
 
-    private func earlierAnswer(as context: RequestContext, on postgres: PostgresClient) async throws -> StoredAnswer? {
+    func earlierAnswer(as context: RequestContext, on postgres: PostgresClient) async throws -> StoredAnswer? {
         try stored(in: try await postgres.batch(as: context, [lookup(as: context)])[0])
     }
 

@@ -19,15 +19,17 @@ struct BodyReader: Sendable {
         var reading = Reading(
             purpose: purpose, caller: context.user, country: context.country, externalID: externalID,
             faults: FaultList(maximum: maximumFaults))
-        if let object = reading.members(of: json, among: view.shown.fields, alsoReadOnly: ResourceDefinition.commonNames, at: pointer) {
+        if let object = reading.faults.members(of: json, at: pointer, known: view.givable, readOnly: view.notGivable) {
             for field in view.definition.fields {
                 if case .e164(of: let name) = field.kind {
                     reading.number(field, of: name)
                 } else if !field.isReadOnly {
-                    reading.field(field, object[field.name], at: pointer + JSONPointer.segment(field.name))
+                    // What the caller cannot give is on create as if he had not given it.
+                    let value = view.isGivable(field) ? object[field.name] : nil
+                    reading.field(field, value, at: pointer + JSONPointer.segment(field.name))
                 }
             }
-            reading.requireCurrencies(at: pointer)
+            reading.requireCurrencies(of: view, at: pointer)
         }
         try reading.faults.finish()
         return CheckedBody(changes: reading.changes, members: reading.references)
@@ -43,14 +45,6 @@ private struct Reading {
     var faults: FaultList
     var changes: [Change] = []
     var references: [MemberReference] = []
-
-    mutating func members(
-        of json: JSON, among fields: [Field], alsoReadOnly common: [String] = [], at pointer: String
-    ) -> JSONObject? {
-        faults.members(
-            of: json, at: pointer, known: fields.filter { !$0.isReadOnly }.map(\.name),
-            readOnly: fields.filter(\.isReadOnly).map(\.name) + common)
-    }
 
     mutating func field(_ field: Field, _ json: JSON?, at pointer: String) {
         do throws(ValueFault) {
@@ -111,12 +105,13 @@ private struct Reading {
     }
 
     /// An amount without a currency says nothing. Where a patch names one of them only, the table's constraint decides.
-    mutating func requireCurrencies(at pointer: String) {
+    mutating func requireCurrencies(of view: ResourceView, at pointer: String) {
         for change in changes where change.value != .set(.null) {
             guard case .amount(let currency) = change.field.kind,
                 changes.contains(where: { $0.field.name == currency && $0.value == .set(.null) })
             else { continue }
-            faults.add(.currencyMissing, at: pointer + JSONPointer.segment(currency))
+            let isShown = view.shown.field(currency) != nil
+            faults.add(.currencyMissing, at: pointer + JSONPointer.segment(isShown ? currency : change.field.name))
         }
     }
 
@@ -170,7 +165,7 @@ private struct Reading {
     }
 
     private mutating func object(_ json: JSON, _ fields: [Field], at pointer: String) -> JSONObject? {
-        guard let given = members(of: json, among: fields, at: pointer) else { return nil }
+        guard let given = faults.members(of: json, at: pointer, known: fields.map(\.name)) else { return nil }
         var object = JSONObject()
         for field in fields {
             guard let value = given[field.name] else { continue }

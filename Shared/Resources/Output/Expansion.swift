@@ -39,24 +39,25 @@ extension [Expansion] {
 }
 
 extension ResourceCatalogue {
-    /// What can be expanded in the resource's records, in the order of the columns that lead there.
-    func expansions(of definition: ResourceDefinition) -> [Expansion] {
+    /// What can be expanded in the resource's records, in the order of the columns that lead there, with the fields that the rules leave.
+    func expansions(of definition: ResourceDefinition, under rules: FieldRules = .none) -> [Expansion] {
         definition.fields.compactMap { field -> Expansion? in
             if case .reference(.member) = field.kind { return .member(field.name) }
             let references = references(of: definition).filter { $0.field.name == field.name }
-            return references.isEmpty ? nil : .records(field.name, references)
+            return references.isEmpty ? nil : .records(field.name, references, under: rules)
         } + ["created_by", "updated_by"].map { .member($0) }
     }
 }
 
 extension Expansion {
-    fileprivate static func records(_ column: String, _ references: [ResourceCatalogue.Reference]) -> Expansion {
+    fileprivate static func records(_ column: String, _ references: [ResourceCatalogue.Reference], under rules: FieldRules) -> Expansion {
         Expansion(column, to: "record") { member in
             references.map { reference in
                 let target = reference.target
-                let names = target.columns.map(\.name).joined(separator: ", ")
+                let columns = ResourceView(target, under: rules).shown.columns
+                let names = columns.map(\.name).joined(separator: ", ")
                 let alias = references.count > 1 ? "expanded_\(member)_\(target.singular)" : "expanded_\(member)"
-                return Target(alias: alias, columns: target.columns, schemaName: target.schemaName) { table, context in
+                return Target(alias: alias, columns: columns, schemaName: target.schemaName) { table, context in
                     let rows: SQL = """
                         select \(unescaped: names) from \(unescaped: target.table) as expanded where expanded.tenant_id = \(context.tenant) \
                         and \(reference.matches("expanded.id", in: table)) and deleted_at is null

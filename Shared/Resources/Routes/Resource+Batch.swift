@@ -39,7 +39,7 @@ extension ResourceAccess {
         _ operations: [BatchReader.Operation], as context: RequestContext, key: IdempotencyKey?, _ columns: [Column]
     ) async throws -> Reply {
         let writes = try writes(of: operations)
-        return try await guarding(key, as: context, replay: \.reply) {
+        return try await guarding(key, as: context, replay: replay) {
             try await references.confirm(operations.flatMap(\.members), as: context)
             do {
                 let body = try await store.postgres.transaction(as: context) { transaction in
@@ -98,7 +98,7 @@ extension ResourceAccess {
         let mayImprove = results.hasServerFault
         let body = results.finish()
         guard let key, !mayImprove else { return .json(body) }
-        return try await guarding(key, as: context, replay: \.reply) {
+        return try await guarding(key, as: context, replay: replay) {
             _ = try await store.postgres.batch(as: context, [key.insertion(as: context, status: 200, body: body)])
             return .json(body)
         }
@@ -210,9 +210,48 @@ extension ResourceAccess {
         }
     }
 
+    /// The answer of then, without what the role hides since.
+    private func replay(_ stored: StoredAnswer) -> Reply {
+        guard view.hidesFields else { return stored.reply }
+        let body = stored.cells.first.flatMap(\.self) ?? []
+        guard let answer = try? JSONParser.parse(body, limits: .init(values: .max)), let results = answer["results"]?.array else {
+            return Reply(status: stored.status, headers: [IdempotencyKey.replayed])
+        }
+        let shown = results.map { result -> JSON in
+            guard var object = result.object, let body = result["body"]?.object else { return result }
+            object["body"] = .object((result["status"]?.integer ?? 0) < 400 ? visible(body) : visible(problem: body))
+            return .object(object)
+        }
+        let told: JSON = ["results": .array(shown)]
+        return .json(told.bytes, status: stored.status, headers: [IdempotencyKey.replayed])
+    }
+
+    private func visible(_ record: JSONObject) -> JSONObject {
+        var shown = JSONObject()
+        for member in record.members where view.definition.field(member.name).map(view.isHidden) != true {
+            shown[member.name] = member.value
+        }
+        return shown
+    }
+
+    /// A problem that names a hidden field tells no more than that there was one.
+    private func visible(problem: JSONObject) -> JSONObject {
+        let faults = problem["errors"]?.array ?? []
+        let told = faults.filter { fault in
+            let segments = (fault["pointer"]?.string ?? "").split(separator: "/")
+            return !segments.contains { view.definition.field(String($0)).map(view.isHidden) ?? false }
+        }
+        guard told.count < faults.count else { return problem }
+        var problem = problem
+        problem["errors"] = .array(told)
+        problem["detail"] = problem["title"]
+        problem["id"] = nil
+        return problem
+    }
+
     private func earlierReply(to key: IdempotencyKey?, as context: RequestContext) async throws -> Reply? {
         do {
-            return try await key?.earlierReply(as: context, on: store.postgres)
+            return try await key?.earlierAnswer(as: context, on: store.postgres).map(replay)
         } catch let error as PostgresError {
             throw error.problem
         }

@@ -23,6 +23,7 @@ extension Resource {
             try context.require(parent.permission(.read))
             let id: RecordID = try call.id()
             let access = access(of: context)
+            if access.view.isHidden(field) { throw Problem.notFound }
             let (request, paging) = try access.lists.read(call.query, of: (field, id), as: context)
             _ = try await parent.access(of: context).store.get(.id(id), as: context)
             return .json(try await access.store.list(request, paging, as: context))
@@ -40,18 +41,16 @@ extension Resource {
         .permitted(permission(.read), .get, "\(definition.path)/\(place)", operation) { call, context in
             let access = access(of: context)
             let key = try record(call, access)
-            guard !call.query.items.isEmpty else { return answer(call, try await access.store.get(key, as: context)) }
+            guard !call.query.items.isEmpty else { return access.answer(call, try await access.store.get(key, as: context)) }
             let (selection, expansions) = try access.lists.shape(of: call.query)
-            if expansions.isEmpty { return answer(call, try await access.store.get(key, as: context, selection: selection)) }
+            if expansions.isEmpty { return access.answer(call, try await access.store.get(key, as: context, selection: selection)) }
             let record = try await access.store.get(key, as: context, selection: selection, expanding: expansions)
             // Changes when what is expanded changes.
             return EntityTag.reply(to: call, record.body, tag: EntityTag.of(Int64(record.version) ?? 0, body: record.body))
         }
     }
+}
 
-    private func answer(_ call: Call, _ record: Record) -> Reply {
-        let tag = (name: "etag", value: EntityTag.of(record.version))
-        if EntityTag.ifNoneMatch(call, names: record.version) { return Reply(status: 304, headers: [tag]) }
-        return .json(record.body, headers: [tag])
-    }
+extension ResourceAccess {
+    fileprivate func answer(_ call: Call, _ record: Record) -> Reply { EntityTag.reply(to: call, record.body, tag: tag(of: record)) }
 }

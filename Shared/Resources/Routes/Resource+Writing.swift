@@ -77,7 +77,7 @@ extension ResourceAccess {
         let written = try await perform(write, members: members, as: context, key: key)
         var headers = written.isReplayed ? [IdempotencyKey.replayed] : []
         guard let record = written.record else { return Reply(status: written.status, headers: headers) }
-        headers.append(("etag", EntityTag.of(record.version)))
+        headers.append(("etag", tag(of: record)))
         if written.status == 201, !written.isOutOfSight { headers.append(("location", "\(definition.path)/\(record.id)")) }
         return .json(record.body, status: written.status, headers: headers)
     }
@@ -106,6 +106,12 @@ extension ResourceAccess {
     }
 
     /// Reading and changing fall to nothing without a row scope; creating needs it said.
+    /// The entity tag of an answer without anything expanded.
+    func tag(of record: Record) -> String {
+        // What the role hides may change without the record.
+        view.hidesFields ? EntityTag.of(Int64(record.version) ?? 0, body: record.body) : EntityTag.of(record.version)
+    }
+
     private func requireScope(_ context: RequestContext, _ action: PermissionAction) throws(Problem) {
         guard context.scopes[definition.permissions] != .none else { throw .forbidden(Permission(definition.permissions, action)) }
     }

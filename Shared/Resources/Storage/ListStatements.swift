@@ -19,12 +19,12 @@ struct ListStatements: Sendable {
         case all
     }
 
-    private let shown: ResourceDefinition
+    private let view: ResourceView
     private let table: String
 
     init(_ view: ResourceView) {
-        shown = view.shown
-        table = shown.table
+        self.view = view
+        table = view.definition.table
     }
 
     // MARK: Which way
@@ -38,7 +38,7 @@ struct ListStatements: Sendable {
     private func conditions(of request: ListRequest, as context: RequestContext) -> Conditions {
         var conditions = Conditions()
         let sorted = request.sort.column
-        for condition in request.conditions(of: shown, as: context) {
+        for condition in request.conditions(of: view, as: context) {
             switch condition.index {
             case .range(sorted), .value(of: sorted, _): conditions.served.append(condition)
             default: conditions.others.append(condition)
@@ -77,7 +77,7 @@ struct ListStatements: Sendable {
     /// the row has values that are too large to be here: those are null, and ``boundedPage(_:_:as:)`` is to be asked.
     func page(_ request: ListRequest, _ reading: Reading, as context: RequestContext) -> SQL {
         let query = selected(request, reading, as: context)
-        return reading == .all ? planned(query, request.conditions(of: shown, as: context)) : query
+        return reading == .all ? planned(query, request.conditions(of: view, as: context)) : query
     }
 
     private func selected(_ request: ListRequest, _ reading: Reading, as context: RequestContext) -> SQL {
@@ -127,7 +127,7 @@ struct ListStatements: Sendable {
     }
 
     private func projection(_ request: ListRequest) -> Projection {
-        Projection(request.selection, expanding: request.expansions, in: shown.columns)
+        Projection(request.selection, expanding: request.expansions, in: view.shown.columns)
     }
 
     /// As ``page(_:_:as:)``, but whole rows, as many as ``BoundedPage`` has room for; the last column tells whether another follows. It
@@ -142,7 +142,7 @@ struct ListStatements: Sendable {
             + projection.joins(to: table, as: context)
         let query = BoundedPage.query(
             "\(names), cursor_id, cursor_value", from: rows, order: cursorOrder(request.sort), limit: request.limit)
-        return reading == .all ? planned(query, request.conditions(of: shown, as: context)) : query
+        return reading == .all ? planned(query, request.conditions(of: view, as: context)) : query
     }
 
     /// As ``page(_:_:as:)`` among so many rows, with a last column that tells how many there were to be looked at: if fewer, the list has ended
@@ -220,7 +220,7 @@ struct ListStatements: Sendable {
 
     /// All rows that the list's conditions hold for.
     private func matches(_ request: ListRequest, as context: RequestContext, columns: String = "*") -> SQL {
-        let all = request.conditions(of: shown, as: context)
+        let all = request.conditions(of: view, as: context)
         let words = lookedUp(all)
         let states = Self.states(request)
         guard !words.isEmpty else {
@@ -256,7 +256,7 @@ struct ListStatements: Sendable {
 
     /// Counts the rows of the whole list, at most up to the bound.
     func count(_ request: ListRequest, as context: RequestContext, bound: Int?) -> SQL {
-        let conditions = request.conditions(of: shown, as: context)
+        let conditions = request.conditions(of: view, as: context)
         let isWhole = bound == nil && Self.states(request).count == 1
         let rows = matches(request, as: context, columns: isWhole ? "count(*)" : "")
         if isWhole { return planned(rows, conditions) }
@@ -299,11 +299,20 @@ struct ListStatements: Sendable {
 
 extension ListRequest {
     /// Every condition of the list, with whose rows it shows and what is searched for.
-    func conditions(of definition: ResourceDefinition, as context: RequestContext) -> [Condition] {
+    func conditions(of view: ResourceView, as context: RequestContext) -> [Condition] {
         var all = conditions
-        if let scope = definition.scope(of: context) { all.append(scope) }
-        if let search { all.append(Condition(words: "search_query(\(context.tenant)::uuid, \(search))")) }
-        if let number, isWithoutNumber, let field = definition.number {
+        if let scope = view.definition.scope(of: context) { all.append(scope) }
+        if let search {
+            let query: SQL = "search_query(\(context.tenant)::uuid, \(search))"
+            if let words = view.visibleWords {
+                // The index knows the words of hidden fields too: it gives no fewer records than there are, and what can be read decides.
+                all.append(Condition(words: "loose_query(" + query + ")"))
+                all.append(Condition(words + " @@ (select " + query + ")", .values))
+            } else {
+                all.append(Condition(words: query))
+            }
+        }
+        if let number, isWithoutNumber, let field = view.shown.number {
             all.append(Condition("\(unescaped: field.name) <> \(number)", .values))
         }
         return all

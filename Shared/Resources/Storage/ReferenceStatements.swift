@@ -13,17 +13,18 @@ struct ReferenceStatements: Sendable {
     /// How far those are counted that a deletion is refused for.
     static let maximumCounted = 10_000
 
-    private let definition: ResourceDefinition
+    private let view: ResourceView
     private let outgoing: [ResourceCatalogue.Reference]
     /// Those that say something about the deletion of what they refer to.
     private let incoming: [ResourceCatalogue.Reference]
 
-    init(_ definition: ResourceDefinition, among catalogue: ResourceCatalogue) {
-        self.definition = definition
-        outgoing = catalogue.references(of: definition)
-        incoming = catalogue.references(to: definition).filter { $0.onDelete != .keep }
+    init(_ view: ResourceView, among catalogue: ResourceCatalogue) {
+        self.view = view
+        outgoing = catalogue.references(of: view.definition)
+        incoming = catalogue.references(to: view.definition).filter { $0.onDelete != .keep }
     }
 
+    private var definition: ResourceDefinition { view.definition }
     private var table: String { definition.table }
 
     /// Whether the record is to be locked by a statement before the write's own.
@@ -185,7 +186,11 @@ struct ReferenceStatements: Sendable {
         var faults: [Problem.Fault] = []
         for (index, condition) in leads(of: write, as: context).enumerated() {
             if try row.decode(first + index, as: Bool.self) { continue }
-            faults.append(condition.fault)
+            guard view.isHidden(condition.reference.field) else {
+                faults.append(condition.fault)
+                continue
+            }
+            faults.append(.init(pointer: "", code: .referenceNotFound, detail: "A record that it refers to is not there."))
         }
         return faults.first.map { Problem(.referenceNotFound, $0.detail, faults: faults) }
     }
@@ -200,13 +205,17 @@ struct ReferenceStatements: Sendable {
             let count = try counts.decode(first + 2 * index + 1, as: Int.self)
             guard all > (reference.onDelete == .refuse ? 0 : Self.maximumCleared) else { continue }
             let shown = count > Self.maximumCounted ? "more than \(Self.maximumCounted)" : String(count)
-            let names = count == 1 ? reference.source.singular : reference.source.name
-            let others = all > count ? " and others that you may not see" : ""
-            reasons.append("\(shown) \(names) by \(reference.field.name)\(others)")
-            members.append([
-                "resource": .string(reference.source.name), "field": .string(reference.field.name),
-                "count": .number(min(count, Self.maximumCounted)), "others": .bool(all > count),
-            ])
+            var reason = "\(shown) \(count == 1 ? reference.source.singular : reference.source.name)"
+            var member = JSONObject()
+            member["resource"] = .string(reference.source.name)
+            if view.rules[reference.source.name][reference.field.name] != .hidden {
+                reason += " by \(reference.field.name)"
+                member["field"] = .string(reference.field.name)
+            }
+            member["count"] = .number(min(count, Self.maximumCounted))
+            member["others"] = .bool(all > count)
+            reasons.append(reason + (all > count ? " and others that you may not see" : ""))
+            members.append(.object(member))
         }
         if reasons.isEmpty { return nil }
         return Problem(.conflict, "It is still referred to: \(reasons.joined(separator: ", ")).", members: [("referring", .array(members))])

@@ -27,7 +27,7 @@ struct ResourceStatements: Sendable {
     init(_ view: ResourceView, among catalogue: ResourceCatalogue) {
         self.view = view
         let (definition, columns) = (view.definition, view.shown.columns)
-        references = ReferenceStatements(definition, among: catalogue)
+        references = ReferenceStatements(view, among: catalogue)
         conditions = WriteConditions(view, references)
         let names = columns.map(\.name)
         table = definition.table

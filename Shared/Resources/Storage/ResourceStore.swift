@@ -394,7 +394,7 @@ struct ResourceStore: Sendable {
     func replay(_ stored: StoredAnswer, _ shape: Shape) -> Written {
         guard let head = stored.cells.first, let head else { return Written(record: nil, status: stored.status, isReplayed: true) }
         let names = String(decoding: head, as: UTF8.self).split(separator: ",").map(String.init)
-        let known = Dictionary(uniqueKeysWithValues: view.shown.columns.map { ($0.name, $0) })
+        let known = Dictionary(uniqueKeysWithValues: view.definition.columns.map { ($0.name, $0) })
         let columns = names.map { known[$0] ?? Column(name: $0, format: .text) }
         let cells = stored.cells.dropFirst()
         func text(_ name: String) -> String {
@@ -403,6 +403,8 @@ struct ResourceStore: Sendable {
         }
         var record = Record(id: text("id"), version: text("version"), body: [])
         var shown = zip(columns, cells).map { ($0, $1) }
+        // What the role hides since then is hidden in the answer of then.
+        if view.hidesFields { shown = shown.filter { column, _ in view.definition.field(column.name).map(view.isHidden) != true } }
         if case .bounded(let selection) = shape {
             // Of a large record the large members were not kept.
             let isLeftOut = selection.contains { $0.isWide && !names.contains($0.name) } || names == reference.map(\.name)

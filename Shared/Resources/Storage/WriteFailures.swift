@@ -19,7 +19,7 @@ struct WriteFailures: Sendable {
                 .planLimitReached, "The plan \(context.plan) allows no more \(definition.name).",
                 members: limit.map { [("limit", .string($0.0)), ("maximum", .number($0.1))] } ?? [], underlying: error)
         case "23505":
-            return taken(field(of: error), by: nil, underlying: error)
+            return taken(takenField(error), by: nil, underlying: error)
         case "23503":
             let detail = "There is no such record."
             return Problem(.referenceNotFound, detail, faults: faults(of: error, .referenceNotFound, detail), underlying: error)
@@ -45,8 +45,10 @@ struct WriteFailures: Sendable {
         }
     }
 
-    /// The unique field whose value another record has, if the failure is that.
-    func takenField(_ error: PostgresError) -> Field? { error.sqlState == "23505" ? field(of: error) : nil }
+    /// The unique field whose value another record has, if the failure is that and the caller may know the field.
+    func takenField(_ error: PostgresError) -> Field? {
+        error.sqlState == "23505" ? field(of: error).flatMap { view.isHidden($0) ? nil : $0 } : nil
+    }
 
     /// - Parameter holder: the record that has the value; not told to those who may not see it. It is live and so never one that could be
     ///   restored instead.
@@ -61,14 +63,23 @@ struct WriteFailures: Sendable {
     }
 
     private func faults(of error: PostgresError, _ code: FaultCode, _ detail: String) -> [Problem.Fault] {
-        field(of: error).map { [.init(pointer: "/\($0.name)", code: code, detail: detail)] } ?? []
+        field(of: error).map { field in
+            // A rule between a field that was given and a hidden one; which, is not told.
+            let isHidden = view.isHidden(field)
+            return [
+                .init(pointer: isHidden ? "" : "/\(field.name)", code: code, detail: isHidden ? "The record would break a rule." : detail)
+            ]
+        } ?? []
     }
 
     /// A deletion broke a rule, of the record's own or of one that would lose its reference to it.
     private func refusal(ofDeletion error: PostgresError) -> Problem {
         guard let rule = rule(of: error), let words = rule.resource.rules[rule.name] else { return error.problem }
         let others = cleared.map { ($0.source.name, $0.field.name) }.filter { $0.0 == rule.resource.name && $0.0 != definition.name }
-        let referring: [JSON] = others.map { ["resource": .string($0.0), "field": .string($0.1)] }
+        let referring: [JSON] = others.map { resource, field in
+            let isHidden = view.rules[resource][field] == .hidden
+            return isHidden ? ["resource": .string(resource)] : ["resource": .string(resource), "field": .string(field)]
+        }
         let names = rule.resource.name.replacing("_", with: " ")
         return Problem(
             .conflict, referring.isEmpty ? words : "One of the \(names) that refer to it would break a rule: \(words)",

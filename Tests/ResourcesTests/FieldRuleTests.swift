@@ -1,0 +1,307 @@
+import Core
+import Postgres
+import Testing
+
+@testable import Resources
+
+/// What a role hides, or lets only be read: on every way in and out of a resource.
+@Suite struct FieldRuleTests {
+    private static let hidden: [String: [String: FieldRule]] = [
+        "leads": ["score": .hidden, "email": .hidden, "phone": .readOnly]
+    ]
+    private static let lead =
+        #"{"last_name":"Okafor","email":"secret@kestrel.example","score":77,"phone":"+49 40 5550101","company":"Harbour"}"#
+
+    /// No word of what is hidden.
+    private static func check(_ reply: Reply, _ comment: Comment? = nil) {
+        for word in ["score", "email", "secret", "kestrel"] {
+            #expect(!reply.text.contains(word), "\(word) in \(reply.text) \(comment.map { "\($0)" } ?? "")")
+        }
+    }
+
+    @Test func aHiddenFieldIsInNoAnswer() async throws {
+        try await ResourceAPI.leads { api in
+            let (admin, caller) = (api.member(), api.member(fields: Self.hidden))
+            let lead = try await api.create(Self.lead, as: admin)
+            let path = "/v1/leads/\(lead.id)"
+            let shown = try await api.send(.get, path, as: caller)
+            Self.check(shown)
+            var expected = lead.object ?? JSONObject()
+            for name in ["score", "email"] { expected[name] = nil }
+            #expect(try shown.json == .object(expected))
+            for target in [
+                "/v1/leads", "/v1/leads?fields=id,phone", "/v1/leads?deleted=include", "/v1/leads?q=harbour", "/v1/leads?company=Harbour",
+                "/v1/leads?count=exact&sort=last_name", "/v1/leads?id=\(lead.id)", "\(path)?fields=last_name",
+            ] {
+                let reply = try await api.send(.get, target, as: caller)
+                #expect(
+                    reply.status == 200 && reply.text.contains(lead.id) || reply.text == #"{"last_name":"Okafor"}"#,
+                    "\(target) \(reply.text)")
+                Self.check(reply, "\(target)")
+            }
+            for (method, target, body) in [
+                (.patch, path, #"{"company":"Quay"}"#), (.post, "/v1/leads", #"{"last_name":"B"}"#),
+                (.put, "/v1/leads/by-external-id/x-1", #"{"last_name":"C"}"#),
+                (.put, "/v1/leads/by-external-id/x-1", #"{"last_name":"D"}"#),
+                (
+                    .post, "/v1/leads/batch",
+                    #"{"operations":[{"op":"update","id":"\#(lead.id)","body":{"company":"Pier"}},{"op":"create","body":{"last_name":"E"}}]}"#
+                ),
+                (
+                    .post, "/v1/leads/batch",
+                    #"{"atomic":true,"operations":[{"op":"update","id":"\#(lead.id)","body":{"company":"Dock"}},{"op":"upsert","external_id":"x-1","body":{"last_name":"F"}}]}"#
+                ),
+            ] as [(Core.Method, String, String)] {
+                let reply = try await api.send(method, target, body, as: caller)
+                #expect([200, 201].contains(reply.status), "\(target) \(reply.text)")
+                Self.check(reply, "\(target)")
+            }
+            // It is there all the same, and what the caller made has the defaults.
+            let kept = try await api.send(.get, path, as: admin).json
+            #expect(kept["score"] == 77 && kept["email"]?.string == "secret@kestrel.example" && kept["company"] == "Dock")
+            _ = try await api.send(.delete, path, as: caller)
+            Self.check(try await api.send(.post, "\(path)/restore", as: caller))
+        }
+    }
+
+    /// By a name that never was: the same answer but for the name.
+    @Test func askingForAHiddenFieldIsAskingForNone() async throws {
+        try await ResourceAPI.leads { api in
+            let caller = api.member(fields: Self.hidden)
+            _ = try await api.create(Self.lead, as: api.member())
+            for target in [
+                "/v1/leads?score=77", "/v1/leads?score[gte]=1", "/v1/leads?score[null]=true", "/v1/leads?email=secret@kestrel.example",
+                "/v1/leads?email[prefix]=s", "/v1/leads?sort=score", "/v1/leads?sort=-score", "/v1/leads?fields=id,score",
+                "/v1/leads?deleted=only&fields=email",
+            ] {
+                let reply = try await api.send(.get, target, as: caller)
+                let never = target.replacing("score", with: "zzzzz").replacing("email", with: "zzzzz")
+                let unknown = try await api.send(.get, never, as: caller)
+                #expect(reply.status == 400, "\(target)")
+                let expected = unknown.text.replacing("zzzzz", with: target.contains("score") ? "score" : "email")
+                // The nearest name depends on the name.
+                #expect(reply.text.replacing(/\ Did you mean '[^']*'\?/, with: "") == expected, "\(target)")
+            }
+            for (target, word) in [("/v1/leads?scor=1", "score"), ("/v1/leads?emai=1", "email"), ("/v1/leads?fields=emial", "email")] {
+                #expect(try await !api.send(.get, target, as: caller).text.contains(word))
+                #expect(try await api.send(.get, target, as: api.member()).text.contains("Did you mean '\(word)'?"))
+            }
+        }
+    }
+
+    @Test func aBodyCannotGiveIt() async throws {
+        try await ResourceAPI.leads { api in
+            let (admin, caller) = (api.member(), api.member(fields: Self.hidden))
+            let lead = try await api.create(Self.lead, as: admin)
+            let path = "/v1/leads/\(lead.id)"
+            func body(_ members: String) -> [(Core.Method, String, String, String)] {
+                [
+                    (.post, "/v1/leads", #"{"last_name":"A",\#(members)}"#, ""), (.patch, path, "{\(members)}", ""),
+                    (.put, "/v1/leads/by-external-id/y", #"{"last_name":"A",\#(members)}"#, ""),
+                    (
+                        .post, "/v1/leads/batch",
+                        #"{"atomic":true,"operations":[{"op":"update","id":"\#(lead.id)","body":{\#(members)}}]}"#,
+                        "/operations/0/body"
+                    ),
+                ]
+            }
+            for (method, target, text, place) in body(#""score":5"#) {
+                let reply = try await api.send(method, target, text, as: caller)
+                #expect(reply.status == 400, "\(target) \(reply.text)")
+                #expect(try reply.code == "unknown_member" && reply.faults == ["\(place)/score unknown_member"], "\(target)")
+            }
+            for (method, target, text, place) in body(#""phone":"555""#) {
+                let reply = try await api.send(method, target, text, as: caller)
+                #expect(reply.status == 422, "\(target) \(reply.text)")
+                #expect(try reply.code == "validation_failed" && reply.faults == ["\(place)/phone read_only"], "\(target)")
+            }
+            let mistyped = try await api.send(.patch, path, #"{"emial":"x"}"#, as: caller)
+            #expect(try mistyped.code == "unknown_member" && !mistyped.text.contains("email"))
+            #expect(try await api.send(.get, path, as: admin).json == lead)
+            // What can only be read is read, and what it was stays when others change.
+            let changed = try await api.send(.patch, path, #"{"title":"Master"}"#, as: caller).json
+            #expect(changed["phone"] == lead["phone"] && changed["title"] == "Master")
+        }
+    }
+
+    /// Neither by a word of a hidden field, nor by how an exclusion or a phrase behaves around it.
+    @Test func theSearchKnowsTheVisibleWordsOnly() async throws {
+        try await ResourceAPI.leads { api in
+            let (admin, caller) = (api.member(), api.member(fields: Self.hidden))
+            let lead = try await api.create(Self.lead, as: admin)
+            let plain = try await api.create(#"{"last_name":"Okafor","phone":"+49 40 5550102","company":"Harbour"}"#, as: admin)
+            for (query, count) in [
+                ("secret", 0), ("kestrel", 0), ("kes", 0), ("secret@kestrel.example", 0), ("harbour%20kestrel", 0), ("okafor", 2),
+                ("okafor%20harbour", 2), ("-kestrel", 2), ("okafor%20-kestrel%20", 2), ("okafor%20-harbour%20", 0), ("5550101", 1),
+                ("%22okafor%20harbour%22", 2), ("kestrel%20or%20harbour%20", 2), ("harb", 2), ("a", 0), ("%22harbour%20secret%22", 0),
+            ] {
+                for extra in ["", "&count=exact", "&sort=last_name", "&company=Harbour"] {
+                    let reply = try await api.send(.get, "/v1/leads?q=\(query)\(extra)", as: caller)
+                    #expect(try reply.column("id").count == count, "\(query)\(extra): \(reply.text)")
+                    if extra == "&count=exact" { #expect(try reply.json["page"]?["total"]?.integer == Int64(count), "\(query)") }
+                }
+            }
+            #expect(try await api.send(.get, "/v1/leads?q=kestrel", as: admin).column("id") == [.string(lead.id)])
+            #expect(try await api.send(.get, "/v1/leads?q=-kestrel", as: admin).column("id") == [.string(plain.id)])
+            // Where all that is searched is hidden, nothing is.
+            let blind = api.member(fields: [
+                "accounts": [:], "leads": Dictionary(uniqueKeysWithValues: Self.searched.map { ($0, .hidden) }),
+            ])
+            #expect(try await api.send(.get, "/v1/leads?q=okafor", as: blind).code == "unknown_parameter")
+        }
+    }
+
+    private static let searched = [
+        "first_name", "last_name", "company", "title", "email", "phone", "website", "address", "description",
+    ]
+
+    /// The visible words are computed from the declaration: with nothing hidden they must be those that the column has.
+    @Test func theVisibleWordsAreThoseOfTheColumn() async throws {
+        try await ResourceAPI.leads { api in
+            let admin = api.member()
+            _ = try await api.create(
+                #"""
+                {"first_name":"Ngozi","last_name":"Müller-Okafor","company":"K & Co","title":"Dr.","email":"n@kestrel.example",
+                 "phone":"+49 40 555 0101","website":"https://www.kestrel.example/a","description":"two words","tags":["x"],
+                 "address":{"street":"Kai 1","city":"Köln","region":"NRW","postal_code":"50667","country":"DE"}}
+                """#, as: admin)
+            let view = ResourceView(api.resource.definition, under: FieldRules(["leads": ["first_name": .hidden]]))
+            let words = try #require(view.visibleWords)
+            let rows = try await api.postgres.batch(
+                as: admin,
+                [
+                    "select array(select lexeme from unnest(search) where substr(lexeme, 9, 1) not in ('=', '^') order by 1), array(select lexeme from unnest("
+                        + words + ") order by 1) from lead"
+                ])[0]
+            let column = try rows[0].decode(0, as: [String].self)
+            let visible = try rows[0].decode(1, as: [String].self)
+            #expect(column.filter { !$0.hasSuffix("ngozi") } == visible)
+            #expect(column.count > visible.count)
+        }
+    }
+
+    @Test func whatIsExpandedIsUnderRulesToo() async throws {
+        try await ResourceAPI.contacts { api in
+            let admin = api.member()
+            let account = try await api.create(
+                #"{"name":"Kestrel","domain":"secret.example","phone":"123 456"}"#, at: "/v1/accounts", as: admin)
+            let contact = try await api.create(#"{"last_name":"A","account_id":"\#(account.id)"}"#, as: admin)
+            let caller = api.member(fields: ["accounts": ["domain": .hidden]])
+            for target in ["/v1/contacts/\(contact.id)?expand=account", "/v1/contacts?expand=account"] {
+                let reply = try await api.send(.get, target, as: caller)
+                #expect(reply.status == 200 && reply.text.contains("Kestrel") && reply.text.contains("123 456"))
+                #expect(!reply.text.contains("secret") && !reply.text.contains("domain"), "\(reply.text)")
+            }
+            // Without the reference there is nothing to expand, and no list by it.
+            let cut = api.member(fields: ["contacts": ["account_id": .hidden]])
+            let reply = try await api.send(.get, "/v1/contacts?expand=account", as: cut)
+            #expect(try reply.status == 400 && reply.code == "unknown_parameter")
+            let list = api.resources[0].list(of: api.resources[1], by: "account_id")
+            let target = "/v1/accounts/\(account.id)/contacts"
+            #expect(try await api.send(.get, target, as: admin, further: [list]).status == 200)
+            #expect(try await api.send(.get, target, as: cut, further: [list]).status == 404)
+        }
+    }
+
+    /// The same caller, whose role hides more by the time of the repeat.
+    @Test func aReplayShowsWhatCanBeSeenNow() async throws {
+        try await ResourceAPI.leads { api in
+            let user = UserID()
+            let (before, after) = (api.member(user: user), api.member(user: user, fields: Self.hidden))
+            let lead = try await api.create(Self.lead, as: api.member())
+            for (method, target, body) in [
+                (.post, "/v1/leads", Self.lead), (.patch, "/v1/leads/\(lead.id)", #"{"score":77,"title":"X"}"#),
+                (.put, "/v1/leads/by-external-id/r", Self.lead),
+                (
+                    .post, "/v1/leads/batch",
+                    #"{"operations":[{"op":"create","body":\#(Self.lead)},{"op":"update","id":"\#(lead.id)","body":{"email":"no"}}]}"#
+                ),
+                (.post, "/v1/leads/batch", #"{"atomic":true,"operations":[{"op":"create","body":\#(Self.lead)}]}"#),
+            ] as [(Core.Method, String, String)] {
+                let key = ["Idempotency-Key": RecordID().description]
+                let first = try await api.send(method, target, body, as: before, headers: key)
+                #expect(first.text.contains("score"), "\(target) \(first.text)")
+                let again = try await api.send(method, target, body, as: before, headers: key)
+                #expect(again.text == first.text && again.header("idempotent-replayed") == "true")
+                // What is no longer to be given is refused; an answer of then shows no more than can be seen.
+                let later = try await api.send(method, target, body, as: after, headers: key)
+                Self.check(Reply(status: later.status, headers: [], body: later.status < 300 ? later.body : []), "\(target)")
+                #expect(later.status == 400 || later.header("idempotent-replayed") == "true", "\(target): \(later.text)")
+            }
+            // Bodies that are in order under both roles.
+            let body = #"{"operations":[{"op":"update","id":"\#(lead.id)","body":{"title":"Y"}}]}"#
+            for (method, target, body) in [
+                (.patch, "/v1/leads/\(lead.id)", #"{"title":"Z"}"#), (.post, "/v1/leads/batch", body),
+                (.post, "/v1/leads/batch", body.replacing("{\"operations", with: "{\"atomic\":true,\"operations")),
+            ] as [(Core.Method, String, String)] {
+                let key = ["Idempotency-Key": RecordID().description]
+                #expect(try await api.send(method, target, body, as: before, headers: key).text.contains("secret"))
+                let later = try await api.send(method, target, body, as: after, headers: key)
+                #expect(later.header("idempotent-replayed") == "true")
+                #expect(later.text.contains("Okafor"), "\(later.text)")
+                Self.check(later, "\(target)")
+            }
+        }
+    }
+
+    @Test func anEntityTagIsOneOfWhatIsShown() async throws {
+        try await ResourceAPI.leads { api in
+            let (admin, caller) = (api.member(), api.member(fields: Self.hidden))
+            let lead = try await api.create(Self.lead, as: admin)
+            let path = "/v1/leads/\(lead.id)"
+            let tag = try #require(try await api.send(.get, path, as: caller).header("etag"))
+            #expect(tag.hasPrefix("\"1-"))
+            #expect(try await api.send(.get, path, as: caller, headers: ["if-none-match": tag]).status == 304)
+            // That of the whole record, from before the role was changed, is of another answer.
+            #expect(try await api.send(.get, path, as: caller, headers: ["if-none-match": "\"1\""]).status == 200)
+            let changed = try await api.send(.patch, path, #"{"title":"X"}"#, as: caller, headers: ["if-match": tag])
+            #expect(changed.status == 200 && changed.header("etag")?.hasPrefix("\"2-") == true)
+            #expect(try await api.send(.get, path, as: caller).header("etag") == changed.header("etag"))
+            #expect(try await api.send(.patch, path, #"{"title":"Y"}"#, as: caller, headers: ["if-match": tag]).status == 412)
+            #expect(try await api.send(.delete, path, as: caller, headers: ["if-match": tag]).status == 412)
+        }
+    }
+
+    /// An amount needs a currency that the caller does not know of.
+    @Test func aFaultNamesNoHiddenField() async throws {
+        try await ResourceAPI.accounts { api in
+            let (admin, caller) = (api.member(), api.member(fields: ["accounts": ["currency": .hidden]]))
+            let account = try await api.create(#"{"name":"A"}"#, as: admin)
+            let created = try await api.send(.post, "/v1/accounts", #"{"name":"B","annual_revenue_minor":5}"#, as: caller)
+            #expect(try created.status == 422 && created.faults == ["/annual_revenue_minor required"], "\(created.text)")
+            let patched = try await api.send(.patch, "/v1/accounts/\(account.id)", #"{"annual_revenue_minor":5}"#, as: caller)
+            #expect(try patched.status == 422 && patched.faults == [" required"], "\(patched.text)")
+            #expect(!patched.text.contains("currency"))
+        }
+    }
+
+    /// The number that people call a ticket by comes first in a search for it.
+    @Test func aHiddenNumberFindsNothing() async throws {
+        try await ResourceAPI.tickets { api in
+            let (admin, caller) = (api.member(), api.member(fields: ["tickets": ["number": .hidden]]))
+            let ticket = try await api.create(#"{"subject":"Export"}"#, as: admin)
+            #expect(try await api.send(.get, "/v1/tickets?q=%231", as: admin).column("id") == [.string(ticket.id)])
+            for query in ["1", "%231"] {
+                #expect(try await api.send(.get, "/v1/tickets?q=\(query)", as: caller).column("id") == [])
+            }
+            #expect(try await api.send(.get, "/v1/tickets?sort=number", as: caller).status == 400)
+            #expect(try await !api.send(.post, "/v1/tickets", #"{"subject":"B"}"#, as: caller).text.contains("number"))
+        }
+    }
+
+    /// Whose record it is counts, whether the caller sees it or not.
+    @Test func aHiddenOwnerIsStillTheOwner() async throws {
+        try await ResourceAPI.leads { api in
+            let admin = api.member()
+            var caller = api.member(.sales, user: api.colleague, fields: ["leads": ["owner_id": .hidden]])
+            caller.scopes[.leads] = .own
+            let own = try await api.create(#"{"last_name":"Own","owner_id":"\#(api.colleague)"}"#, as: admin)
+            let other = try await api.create(#"{"last_name":"Other"}"#, as: admin)
+            #expect(try await api.send(.get, "/v1/leads", as: caller).column("id") == [.string(own.id)])
+            #expect(try await api.send(.get, "/v1/leads/\(other.id)", as: caller).status == 404)
+            let created = try await api.send(.post, "/v1/leads", #"{"last_name":"New"}"#, as: caller).json
+            #expect(created["owner_id"] == nil)
+            #expect(try await api.send(.get, "/v1/leads/\(created.id)", as: admin).json["owner_id"]?.string == api.colleague.description)
+        }
+    }
+}
