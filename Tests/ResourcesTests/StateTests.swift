@@ -106,7 +106,7 @@ import Testing
                 #expect(try refused.json["allowed"] == [] && refused.json["errors"] == nil)
             }
             // What is refused is the change beside the state, as long as it is the one that the record has.
-            for (state, faults) in [("closed", []), ("open", ["/status not_allowed"])] {
+            for (state, faults) in [("closed", [String]()), ("open", ["/status not_allowed"])] {
                 let refused = try await api.send(.patch, path, #"{"status":"\#(state)","subject":"B"}"#, as: admin)
                 #expect(try refused.status == 409 && refused.faults == faults, "\(refused.text)")
             }

@@ -201,21 +201,23 @@ import Testing
             try await Self.hold(log, tenant, [(ada, "Ada", 3), (ben, "Ben", 1)])
             // Copies of another world: later ones, one of somebody who never was.
             try await log.beginAtItsBeginning()
-            try await log.database.query([
-                """
-                insert into crm.member_copy (tenant_id, user_id, email, name, role, teams, status, version)
-                values (\(tenant), \(ada), 'a@b.test', 'Ada', 'manager', \([team])::uuid[], 'active', 9), (\(tenant), \(gone), '', 'Gone', 'sales', '{}', 'active', 1)
-                """,
-                "update crm.log_follower set \(unescaped: state)",
-                "create table public.seen (at serial, line text)",
-                """
-                create function public.see() returns trigger language plpgsql security definer as $$ begin
-                    insert into public.seen (line) values (new.name || ' ' || new.role || ' ' || new.version || ' ' || cardinality(new.teams));
-                    return null;
-                end $$
-                """,
-                "create trigger see after insert or update on crm.member_copy for each row execute function public.see()",
-            ])
+            try await log.database.query(
+                in: .crm,
+                [
+                    """
+                    insert into crm.member_copy (tenant_id, user_id, email, name, role, teams, status, version)
+                    values (\(tenant), \(ada), 'a@b.test', 'Ada', 'manager', \([team])::uuid[], 'active', 9), (\(tenant), \(gone), '', 'Gone', 'sales', '{}', 'active', 1)
+                    """,
+                    "update crm.log_follower set \(unescaped: state)",
+                    "create table public.seen (at serial, line text)",
+                    """
+                    create function public.see() returns trigger language plpgsql security definer as $$ begin
+                        insert into public.seen (line) values (new.name || ' ' || new.role || ' ' || new.version || ' ' || cardinality(new.teams));
+                        return null;
+                    end $$
+                    """,
+                    "create trigger see after insert or update on crm.member_copy for each row execute function public.see()",
+                ])
             let settings = ["MARTLET_WORKERS": "true", "MARTLET_ACTIVITY_URL": log.activity.url, "MARTLET_TENANT_URL": owner.url]
             try await RunningService.run(CRM.definition, on: log.database, settings: settings) { _ in
                 try await eventually("the copies are as the owner has them") {

@@ -29,21 +29,9 @@ create table note (
 -- By default a fifth of a table's rows are dead before they are cleared away, which is a long way for a large one.
 with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 
--- One index for each order of a list, of live and of deleted records, and one for each filter by one value, in the order of creation.
-create index note_created_at on note (tenant_id, created_at, id) where deleted_at is null;
-create index note_updated_at on note (tenant_id, updated_at, id) where deleted_at is null;
-create index note_related on note (tenant_id, ((related).id), created_at, id) where deleted_at is null;
-create index note_pinned on note (tenant_id, pinned, created_at, id) where deleted_at is null;
--- Whose note it is: the writer's.
-create index note_created_by on note (tenant_id, created_by, created_at, id) where deleted_at is null;
--- Another system's id is one live record's; of a deleted one it is free again.
-create unique index note_external_id_unique on note (tenant_id, external_id) where deleted_at is null and external_id is not null;
-create index note_deleted_created_at on note (tenant_id, created_at, id) where deleted_at is not null;
-create index note_deleted_updated_at on note (tenant_id, updated_at, id) where deleted_at is not null;
-
--- New words wait in a list that is everybody's and that each search reads, so it is kept short: 256 kB.
-create index note_search on note using gin (search) with (gin_pending_list_limit = 256);
-
 call isolate('note');
+-- Whose note it is: the writer's.
+call listed('note', filters => '{pinned, created_by}');
+create index note_related on note (tenant_id, ((related).id), created_at, id) where deleted_at is null;
 call audited('note', 'note', 'related_lead_id', 'related_contact_id', 'related_account_id');
 call searchable('note');

@@ -84,9 +84,11 @@ struct TenantRoutes: Sendable {
                 body.fault("currency", .invalidFormat, "Expected a code of ISO 4217 such as 'EUR'.")
             }
         }
-        if let country = body.clearableText("country", maximum: 2) {
-            if country.text.map(Country.isValid) ?? true {
-                change.country = country
+        if body.isNull("country") {
+            change.country = .cleared
+        } else if let country = body.string("country", isRequired: false) {
+            if Country.isValid(country) {
+                change.country = .text(country)
             } else {
                 body.fault("country", .invalidFormat, "Expected a code of ISO 3166-1 such as 'AT'.")
             }

@@ -172,7 +172,7 @@ extension ResourceAccess {
 
     /// What deletion means for a field that refers to records of the same resource.
     private func ownReference(_ field: Field) -> FieldKind.OnDelete? {
-        definition.target(of: field).flatMap { $0.name == definition.name ? $0.onDelete : nil }
+        definition.targets(of: field).first { [definition.name, definition.singular].contains($0.name) }?.onDelete
     }
 
     /// As many as wait for each other at the database anyhow.

@@ -49,9 +49,9 @@ struct StateStatements: Sendable {
     /// What a change of states changes beside them.
     func assignments(of changes: [Change]) -> [SQL] {
         instants.compactMap { instant in
-            guard let isAmong = isAmong(instant, after: changes) else { return nil }
+            guard let isSince = isAmong(instant, after: changes) else { return nil }
             let name: SQL = "\(unescaped: instant.name)"
-            guard isAmong else { return name + " = null" }
+            guard isSince else { return name + " = null" }
             return name + " = case when \(unescaped: instant.field) = any(\(instant.values)::text[]) then " + name + " else now() end"
         }
     }
