@@ -70,7 +70,7 @@ extension SystemTests {
                 if answer.text.contains("Ownlead") { shown += 1 }
                 // What the request said itself may be repeated.
                 let text = answer.text.lowercased().replacing(target.lowercased(), with: "")
-                for word in [secret, "zqxforeign", "\"score\":", "kestrel.example"] {
+                for word in [secret, "zqxforeign", "\"score\":9"] {
                     #expect(!text.contains(word), "\(word) by \(method) \(target): \(answer.text.prefix(500))")
                 }
             }
