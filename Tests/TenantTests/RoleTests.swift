@@ -36,7 +36,7 @@ import Testing
             newer["permissions"] = .string(admin.membership.permissions.encoded + "ff")
             newer["scopes"] = .string(admin.membership.scopes.encoded + "3")
             newer["limits"] = ["leads": 100, "storage": ["bytes": 5]]
-            newer["fields"] = ["deals": ["amount_minor": "hidden"]]
+            newer["columns"] = ["deals": ["amount_minor": "hidden"]]
             let read = try #require(Membership(json: .object(newer)))
             #expect(read.permissions == admin.membership.permissions && read.scopes == admin.membership.scopes)
             #expect(read.limits == ["leads": 100])
