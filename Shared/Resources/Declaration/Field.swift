@@ -59,7 +59,7 @@ public struct Field: Sendable {
             self.defaultValue = defaultValue
         }
         switch kind {
-        case .reference(.resource(_, onDelete: .clear)), .reference(.parent(onDelete: .clear)):
+        case .reference(.resource(_, onDelete: .clear)), .reference(.parent(onDelete: .clear)), .related(_, onDelete: .clear):
             precondition(!traits.contains(.required), "\(name): what is required cannot be cleared")
         default: break
         }
