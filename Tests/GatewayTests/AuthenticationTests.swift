@@ -129,7 +129,7 @@ import Testing
                 claims["role"] = "auditor"
                 claims["limits"] = ["leads": 100, "storage": ["bytes": ["soft": 1, "hard": 2]], "odd,name": 1]
                 claims["epoch"] = [1, 1, 7]
-                claims["fields"] = ["deals": ["amount_minor": ["hidden": ["sales": true]]]]
+                claims["masks"] = ["deals": ["amount_minor": ["hidden": ["sales": true]]]]
                 claims["cnf"] = "x"
             }
             #expect(try await gateway.get("/v1/leads", token: token).status == 200)

@@ -35,16 +35,12 @@ enum Logbook {
             created_by uuid not null, updated_by uuid not null, deleted_at timestamptz(3), \
             constraint entry_pkey primary key (tenant_id, id))
             """,
-            "create unique index entry_external_id_unique on entry (tenant_id, external_id) where deleted_at is null and external_id is not null",
+            "call isolate('entry')", "call listed('entry')",
         ]
-        + ["created_at, id", "updated_at, id"].flatMap { key -> [SQL] in
-            ["null", "not null"].map { "create index on entry (tenant_id, \(unescaped: key)) where deleted_at is \(unescaped: $0)" }
-        }
         + fields.map {
             "create index entry_\(unescaped: $0) on entry (tenant_id, ((\(unescaped: $0)).id), created_at, id) where deleted_at is null"
         } + [
-            "call isolate('entry')",
-            "call audited('entry', 'entry', \(unescaped: fields.flatMap { field in types.map { "'\(field)_\($0)_id'" } }.joined(separator: ", ")))",
+            "call audited('entry', 'entry', \(unescaped: fields.flatMap { field in types.map { "'\(field)_\($0)_id'" } }.joined(separator: ", ")))"
         ]
 
     private static func columns(_ field: String) -> String {

@@ -290,7 +290,7 @@ import Testing
             let holding = try await api.create(entry(type, held, as: "held"), as: admin).id
             let refused = try await delete(held)
             #expect(refused.status == 409, "\(refused.text)")
-            #expect(try refused.json["referring"] == [["resource": "entries", "field": "held", "count": 1]])
+            #expect(try refused.json["referring"] == [["resource": "entries", "field": "held", "count": 1, "others": false]])
             #expect(try await api.send(.delete, "/v1/entries/\(holding)", as: admin).status == 204)
             #expect(try await delete(held).status == 204)
             let restored = try await api.send(.post, "/v1/entries/\(holding)/restore", as: admin)

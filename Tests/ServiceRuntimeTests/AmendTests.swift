@@ -47,8 +47,8 @@ import Testing
     @Test(arguments: [
         "update lead set source = 'import'", "delete from lead", "update outbox set actor = 'nobody'",
         "create table copy as select * from lead",
-        "create table note (tenant_id uuid, lead_id uuid); insert into note values (gen_random_uuid(), gen_random_uuid()); "
-            + "alter table note add constraint note_lead_fkey foreign key (tenant_id, lead_id) references lead (tenant_id, id)",
+        "create table link (tenant_id uuid, lead_id uuid); insert into link values (gen_random_uuid(), gen_random_uuid()); "
+            + "alter table link add constraint link_lead_fkey foreign key (tenant_id, lead_id) references lead (tenant_id, id)",
     ])
     func aMigrationThatForgetsToAmendIsRefused(sql: String) async throws {
         try await TestDatabase.run([CRM.definition]) { database in
