@@ -1,3 +1,4 @@
+import Contracts
 import Core
 import Foundation
 import TestSupport
@@ -181,6 +182,7 @@ extension SystemTests {
                 where file.pathExtension == "swift" {
                     var text = try String(contentsOf: file, encoding: .utf8)
                     if let path = text.firstMatch(of: /static let path = ("[^"]+")/) { text.replace("Self.path", with: path.output.1) }
+                    text.replace("Revocation.statePath", with: "\"\(Revocation.statePath)\"")
                     let all = text.matches(of: /\.service\(\s*\.(get|post|patch|delete|put),/)
                     let found = text.matches(of: /\.service\(\s*\.(get|post|patch|delete|put), "(\/internal[^"]+)"/)
                     #expect(all.count == found.count, "\(file.lastPathComponent): a route whose path is not in place would be missed here")

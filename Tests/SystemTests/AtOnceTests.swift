@@ -18,7 +18,7 @@ extension SystemTests {
             for sample in SampleRecord.all {
                 let path = "\(sample.path)/by-external-id/at-once"
                 let answers = try await Self.all(50) { number in
-                    try await admin.send(.put, path, sample.body(with: [("custom", ["turn": .number(number)])]))
+                    try await admin.send(.put, path, sample.body(with: [(sample.text, .string("Turn \(number)"))]))
                 }
                 #expect(answers.map(\.status).sorted() == Array(repeating: 200, count: 49) + [201], "\(sample.path)")
                 #expect(Set(answers.map { $0.json["id"] }).count == 1)

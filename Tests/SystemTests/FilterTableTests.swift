@@ -198,6 +198,8 @@ private struct ListFilter: CustomStringConvertible {
         case integer(Int64, Int64)
         case date, time, boolean, id, email
         case choice([String])
+        /// A record of one of several types.
+        case related([String])
         case text(maximum: Int, example: String)
     }
 
@@ -218,6 +220,8 @@ private struct ListFilter: CustomStringConvertible {
         operators = [""] + (parameter["style"] == "deepObject" ? parameter["schema"]?["anyOf"]?[1]?["properties"]?.object?.names ?? [] : [])
         let types = (field["type"]?.array ?? [field["type"] ?? .null]).compactMap(\.string)
         switch (field["format"] ?? field["anyOf"]?[0]?["format"])?.string {
+        case _ where types.contains("object"):
+            kind = .related(field["properties"]?["type"]?["enum"]?.array?.compactMap(\.string) ?? [])
         case "date": kind = .date
         case "date-time": kind = .time
         case "uuid": kind = .id
@@ -248,6 +252,7 @@ private struct ListFilter: CustomStringConvertible {
         case .string(let text): text.replacing(",", with: "\\,")
         case .number(let text): text
         case .bool(let flag): flag ? "true" : "false"
+        case .object(let object): "\(object["type"]?.string ?? ""):\(object["id"]?.string ?? "")"
         default: nil
         }
     }
@@ -271,6 +276,7 @@ private struct ListFilter: CustomStringConvertible {
             case .id: [RecordID().description]
             case .email: ["anna@kestrel.example", "Anna@Kestrel.Example"]
             case .choice(let values): values
+            case .related(let types): types.map { "\($0):\(RecordID())" }
             case .text(_, let example): [example.asQueryValue, "\(example.asQueryValue)"]
             }
         return ["", "not"].contains(name) ? one + [one.joined(separator: ",")] : one
@@ -307,7 +313,12 @@ private struct ListFilter: CustomStringConvertible {
             case .id: ["me", "0", "%7B01a20922-d6ba-7e1d-b402-13919357caf0%7D", "01a20922-d6ba-7e1d-b402-13919357caf", "null"]
             case .email: ["nobody", "a@", "@b.example", "a%20b@c.example", "a@b@c.example", "a%0A@b.example"]
             case .choice(let values): [values[0] + "x", values[0].uppercased(), "null", "%20\(values[0])x"]
-            case .text(let maximum, let example): ["%20", "%E2%80%8B", "a%0Ab", example + String(repeating: "k", count: maximum)]
+            case .related(let types):
+                [
+                    "\(types[0])", "\(types[0]):", "\(types[0]):1", "\(types[0])s:\(RecordID())", ":\(RecordID())", RecordID().description,
+                    "x:y:z",
+                ]
+            case .text(let maximum, let example): ["%20", "%E2%80%8B", "a%0Ab", example.asQueryValue + String(repeating: "k", count: maximum)]
             }
         let right = right("")[0]
         if ["", "not"].contains(name) { return ["", ",", "\(right),", ",\(right)", many(right)] + one + one.map { "\(right),\($0)" } }

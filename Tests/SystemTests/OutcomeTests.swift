@@ -232,8 +232,13 @@ private struct OutcomeCaller: Sendable {
     ) async throws -> String {
         let external = "outcome-\(UUID().uuidString)"
         var members: [(String, JSON)] = [("external_id", .string(external))]
-        if whose == .own, let id { members.append((sample.owner, .string(id))) }
+        if whose == .own, let id, let owner = sample.owner { members.append((owner, .string(id))) }
         let record = try await maker.create(sample.path, sample.body(with: members))
+        if whose == .own, let id, sample.owner == nil {
+            try await platform.psql(
+                "set search_path = crm, extensions", "select set_config('app.tenant', '\(maker.id)', false)",
+                "update \(sample.path.dropFirst("/v1/".count).dropLast()) set created_by = '\(id)' where id = '\(record)'")
+        }
         if operation.path.hasSuffix("/restore") { try await maker.admin.send(.delete, "\(sample.path)/\(record)", expecting: 204) }
         return operation.path.contains("{external_id}") ? external : record
     }

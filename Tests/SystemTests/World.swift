@@ -82,15 +82,17 @@ struct DocumentedOperation: CustomStringConvertible {
 struct SampleRecord {
     let path: String
     let body: JSON
-    /// The member who says whose record it is.
-    let owner: String
+    /// A member of the body that is text.
+    let text: String
+    /// The member who says whose record it is; `nil` where it is its maker's.
+    let owner: String?
 
     static let all = [
-        SampleRecord(path: "/v1/leads", body: ["last_name": "Sample"], owner: "owner_id"),
-        SampleRecord(path: "/v1/accounts", body: ["name": "Sample"], owner: "owner_id"),
-        SampleRecord(path: "/v1/contacts", body: ["last_name": "Sample"], owner: "owner_id"),
-        SampleRecord(path: "/v1/notes", body: ["body": "Sample"], owner: "owner_id"),
-        SampleRecord(path: "/v1/tickets", body: ["subject": "Sample"], owner: "assignee_id"),
+        SampleRecord(path: "/v1/leads", body: ["last_name": "Sample"], text: "last_name", owner: "owner_id"),
+        SampleRecord(path: "/v1/accounts", body: ["name": "Sample"], text: "name", owner: "owner_id"),
+        SampleRecord(path: "/v1/contacts", body: ["last_name": "Sample"], text: "last_name", owner: "owner_id"),
+        SampleRecord(path: "/v1/notes", body: ["body": "Sample"], text: "body", owner: nil),
+        SampleRecord(path: "/v1/tickets", body: ["subject": "Sample"], text: "subject", owner: "assignee_id"),
     ]
 
     func body(with members: [(String, JSON)]) -> JSON {
