@@ -318,7 +318,8 @@ private struct ListFilter: CustomStringConvertible {
                     "\(types[0])", "\(types[0]):", "\(types[0]):1", "\(types[0])s:\(RecordID())", ":\(RecordID())", RecordID().description,
                     "x:y:z",
                 ]
-            case .text(let maximum, let example): ["%20", "%E2%80%8B", "a%0Ab", example.asQueryValue + String(repeating: "k", count: maximum)]
+            case .text(let maximum, let example):
+                ["%20", "%E2%80%8B", "a%0Ab", example.asQueryValue + String(repeating: "k", count: maximum)]
             }
         let right = right("")[0]
         if ["", "not"].contains(name) { return ["", ",", "\(right),", ",\(right)", many(right)] + one + one.map { "\(right),\($0)" } }
