@@ -109,15 +109,19 @@ struct ReadyWhenOpen: Service {
     }
 }
 
-/// Says not ready as the first thing of a stop: it is the last service of the group, and those are stopped in reverse order.
+/// Says not ready, and lets go of jobs, as the first thing of a stop: it is the last service of the group, and those are stopped in reverse
+/// order.
 struct Drain: Service {
     let readiness: Readiness
+    let runner: JobRunner
     let delay: Duration
     let logger: Logger
 
     func run() async throws {
         try await gracefulShutdown()
         readiness.become(.draining, logger)
+        // Requests may take all the time that is left; jobs need some of it to be handed back.
+        runner.leave()
         // Time for a load balancer to see it before the port closes.
         if delay > .zero { try? await Task.sleep(for: delay) }
     }

@@ -72,8 +72,7 @@ public struct ServiceHost: Sendable {
             throw Problem.internal("no periodic job \(kind)")
         }
         let single = runner(of: [job])
-        try await single.queue.makeDue(job)
-        try await single.runDue()
+        try await single.runNow(job)
         if let reason = try await single.queue.failure(of: job) { throw Problem.internal("the job \(kind) failed: \(reason)") }
     }
 
@@ -94,6 +93,7 @@ public struct ServiceHost: Sendable {
         signals: [UnixSignal] = [.sigterm, .sigint], listening: @escaping @Sendable (_ port: Int, _ adminPort: Int) -> Void = { _, _ in }
     ) async throws {
         let mode = mode
+        let runsWorkers = mode == .worker || configuration.runsWorkers
         let readiness = Readiness()
         let routeMetrics = RouteMetrics(routes: parts.routes)
         let relayMetrics = RelayMetrics()
@@ -113,13 +113,13 @@ public struct ServiceHost: Sendable {
             application(
                 AdminResponder(
                     readiness: readiness, postgres: dependencies.postgres, systemPostgres: dependencies.systemPostgres,
-                    routeMetrics: routeMetrics, relayMetrics: relayMetrics, followerMetrics: followerMetrics, jobMetrics: runner.metrics,
-                    redis: dependencies.redis),
+                    routeMetrics: routeMetrics, relayMetrics: relayMetrics, followerMetrics: followerMetrics,
+                    jobMetrics: runsWorkers ? runner.metrics : nil, redis: dependencies.redis),
                 host: configuration.adminHost, port: configuration.adminPort, opened: { ports.opened(admin: $0) }))
         let gate = StartGate(
             definition: definition, postgres: dependencies.postgres, systemPostgres: dependencies.systemPostgres,
             migrations: try Self.migrations(of: definition), logger: logger)
-        if mode == .worker || configuration.runsWorkers {
+        if runsWorkers {
             let relay = OutboxRelay(
                 postgres: dependencies.systemPostgres, services: dependencies.services, service: definition.name, metrics: relayMetrics,
                 logger: logger)
@@ -144,7 +144,7 @@ public struct ServiceHost: Sendable {
                             responder, host: configuration.host, port: configuration.port, opened: { ports.opened(api: $0) }))))
         }
         if mode == .worker { services.append(AfterStart(gate: gate, service: ReadyWhenOpen(readiness: readiness, logger: logger))) }
-        services.append(Drain(readiness: readiness, delay: configuration.drain, logger: logger))
+        services.append(Drain(readiness: readiness, runner: runner, delay: configuration.drain, logger: logger))
         var group = ServiceGroupConfiguration(services: services, gracefulShutdownSignals: signals, logger: logger)
         group.maximumGracefulShutdownDuration = configuration.drain + configuration.grace
         do {

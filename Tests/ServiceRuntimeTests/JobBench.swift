@@ -93,7 +93,8 @@ struct JobBench: Sendable {
     func take(_ places: Int = 8, share: Int = 8, taken: [TenantID: Int] = [:], last: TenantID = TakenJob.noTenant) async throws
         -> [TakenJob]
     {
-        try await queue.take(JobQueue.Room(places: places, share: share, taken: taken, last: last))
+        var room = JobQueue.Room(places: places, share: share, taken: taken, last: last)
+        return try await queue.take(&room)
     }
 }
 

@@ -123,6 +123,24 @@ import Testing
         }
     }
 
+    /// Two crowds, and among 150 tenants with jobs for a time to come one that has one due: it comes up as fast as looks go round them.
+    @Test func noCrowdsThatBecomeDueDelayAThirdTenant() async throws {
+        try await JobBench.run { bench in
+            let tenants = (0..<153).map { _ in TenantID() }.sorted()
+            let quiet = tenants[140]
+            try await bench.fill(tenants[0], 2000, status: "scheduled", at: "now() - interval '2 minutes'")
+            try await bench.fill(tenants[1], 2000, status: "scheduled", at: "now() - interval '1 minute'")
+            for tenant in tenants[2...] { try await bench.fill(tenant, 1, status: "scheduled", at: "now() + interval '1 day'") }
+            try await bench.fill(quiet, 1, status: "scheduled")
+            var room = JobQueue.Room(places: 4, share: 1, taken: [:], last: TakenJob.noTenant)
+            let first = try await bench.queue.take(&room)
+            #expect(Set(first.map(\.tenant)) == [tenants[0], tenants[1]])
+            #expect(room.lastDue == tenants[99])
+            let second = try await bench.queue.take(&room)
+            #expect(second.contains { $0.tenant == quiet })
+        }
+    }
+
     @Test func eachDueTimeOfAPeriodicJobIsOneForAllProcesses() async throws {
         try await JobBench.run { bench in
             let count = Mutex(0)
@@ -155,6 +173,27 @@ import Testing
         }
     }
 
+    /// By hand, and that one alone: another's is neither done nor put off.
+    @Test func aPeriodicJobIsDoneNow() async throws {
+        try await JobBench.run { bench in
+            let count = Mutex(0)
+            let job = Job.periodic("clock", every: .seconds(3600)) { _, run in
+                count.withLock { $0 += 1 }
+                var progress = run.progress
+                progress.done += 1
+                return progress.done == 1 ? .more(progress: progress) : .done()
+            }
+            try await bench.enqueue("x", as: bench.member())
+            var runner = bench.runner([job])
+            runner.turn = .zero
+            for round in 1...2 {
+                try await runner.runNow(job)
+                #expect(count.withLock { $0 } == 2 * round)
+            }
+            #expect(try await bench.texts("select kind || status || attempt from job order by 1") == ["clockscheduled0", "testqueued0"])
+        }
+    }
+
     @Test func aPeriodicJobThatFailsIsTriedForEver() async throws {
         try await JobBench.run { bench in
             let job = Job.periodic("clock", every: .seconds(10)) { _, _ in throw Problem.internal("broken") }
@@ -184,9 +223,9 @@ import Testing
                     from unnest(array['succeeded', 'cancelled', 'failed']) as status, unnest(array[6, 8, 89, 91]) as days
                     """
                 ])
-            let job = try #require(Retention.all.first { $0.kind == "job-retention" })
-            let runner = bench.runner([job])
-            try await runner.queue.add([job])
+            let jobs = Retention.all.filter { ["job-retention", "failed-job-retention"].contains($0.kind) }
+            let runner = bench.runner(jobs)
+            try await runner.queue.add(jobs)
             try await runner.runDue()
             #expect(
                 try await bench.texts(
@@ -204,7 +243,7 @@ import Testing
             func pages() async throws -> Int {
                 let room = JobQueue.Room(places: 4, share: 4, taken: [:], last: TakenJob.noTenant)
                 var total = 0
-                for statement in [JobQueue.becomingDue, JobQueue.takingBack, JobQueue.taking(room)] {
+                for statement in [JobQueue.becomingDue(behind: room.lastDue), JobQueue.takingBack, JobQueue.taking(room)] {
                     let plan = try await bench.texts("explain (analyze, buffers, costs off, timing off) \(statement)").compactMap(\.self)
                     #expect(!plan.contains { $0.contains("Seq Scan") }, "\(plan.joined(separator: "\n"))")
                     let line = plan.first { $0.contains("Buffers: shared") } ?? ""
@@ -234,11 +273,20 @@ import Testing
     @Test func whatWaitsIsToldToMetrics() async throws {
         try await JobBench.run { bench in
             #expect(try await bench.queue.backlog() == (0, .zero))
+            // Nothing is said before somebody has looked.
+            let metrics = JobMetrics(kinds: [])
+            var text = ""
+            metrics.write(to: &text)
+            #expect(!text.contains("martlet_jobs_queued"))
+            metrics.backlog(3, age: .seconds(2))
+            metrics.write(to: &text)
+            #expect(text.contains("martlet_jobs_queued 3\n") && text.contains("martlet_jobs_oldest_seconds 2.0\n"))
             try await bench.fill(TenantID(), 3)
             try await bench.fill(TenantID(), 1, at: "now() - interval '1 minute'")
+            try await bench.fill(TenantID(), 2, status: "scheduled")
             try await bench.fill(TenantID(), 5, status: "scheduled", at: "now() + interval '1 minute'")
             let (jobs, age) = try await bench.queue.backlog()
-            #expect(jobs == 4)
+            #expect(jobs == 6)
             #expect(age >= .seconds(60) && age < .seconds(120))
         }
     }

@@ -51,6 +51,25 @@ import Testing
         }
     }
 
+    /// What nobody asked for is in nobody's name: the trail has it as the system's, and so has what it asks for.
+    @Test func aJobThatNobodyAskedForIsDoneInNobodysName() async throws {
+        try await JobBench.run { bench in
+            let anna = bench.member()
+            try await bench.enqueue("first", as: anna)
+            try await bench.texts("update job set user_id = null")
+            let runner = bench.runner([
+                JobBench.kind.job { work, context, _ in
+                    #expect(context.user == .nobody)
+                    let next = try work.name == "first" ? [JobBench.kind.enqueue(.init(name: "second"))] : []
+                    return .done(writing: [bench.trace(work.name, context)] + next)
+                }
+            ])
+            try await runner.runDue()
+            #expect(try await bench.postgres.batch(as: anna, ["select actor from trace"])[0].map { $0.text(0) } == ["", ""])
+            #expect(try await bench.texts("select (user_id is null)::text from job") == ["true", "true"])
+        }
+    }
+
     @Test func aTriggerMayAskForOne() async throws {
         try await JobBench.run { bench in
             try await bench.database.asOwner([
@@ -89,6 +108,32 @@ import Testing
             // One that has begun may have read what was before the change: the change asks for another.
             _ = try await bench.take()
             #expect(try await bench.enqueue("g", as: anna, key: "k") != first)
+        }
+    }
+
+    /// One that was taken and came to nothing has not begun, unless another was asked for meanwhile.
+    @Test func aJobThatIsHandedBackWaitsForItsKeyAgain() async throws {
+        try await JobBench.run { bench in
+            let anna = bench.member()
+            let first = try await bench.enqueue("a", as: anna, key: "k")
+            for ending in [\TakenJob.handingBack, \TakenJob.puttingOff] {
+                let job = try #require(try await bench.take().first)
+                _ = try await bench.queue.settle(job, job[keyPath: ending])
+                #expect(try await bench.enqueue("b", as: anna, key: "k") == first)
+            }
+            let job = try #require(try await bench.take().first)
+            let second = try await bench.enqueue("c", as: anna, key: "k")
+            #expect(second != first)
+            _ = try await bench.queue.settle(job, job.handingBack)
+            #expect(try await bench.enqueue("d", as: anna, key: "k") == second)
+            #expect(try await bench.statuses() == ["queued", "queued"])
+            // A step that was kept has begun it.
+            for job in try await bench.take() {
+                _ = try await bench.queue.settle(job, job.keeping(.more(), handsBack: false, interval: nil))
+                _ = try await bench.queue.settle(job, job.handingBack)
+            }
+            let third = try await bench.enqueue("e", as: anna, key: "k")
+            #expect(third != first && third != second)
         }
     }
 
@@ -188,10 +233,20 @@ import Testing
     @Test func whatCannotSucceedIsNotTriedAgain() async throws {
         try await JobBench.run { bench in
             try await bench.enqueue("x", as: bench.member())
+            let runner = bench.runner([JobBench.kind.job { _, _, _ in throw JobFailure("file_is_empty") }])
+            try await runner.runDue()
+            #expect(try await bench.texts("select status || reason from job") == ["failedfile_is_empty"])
+        }
+    }
+
+    /// Another release may have asked for it, and understand it.
+    @Test func aPayloadThatIsNotUnderstoodIsTriedAgain() async throws {
+        try await JobBench.run { bench in
+            try await bench.enqueue("x", as: bench.member())
             try await bench.texts("update job set payload = '{\"name\": 7}'")
             let runner = bench.runner([JobBench.kind.job { _, _, _ in .done() }])
             try await runner.runDue()
-            #expect(try await bench.texts("select status || reason from job") == ["failedpayload_not_understood"])
+            #expect(try await bench.texts("select status || reason from job") == ["scheduledpayload_not_understood"])
         }
     }
 
@@ -251,10 +306,19 @@ import Testing
                 let error = await #expect(throws: PostgresError.self) { try await work() }
                 #expect(error?.sqlState == TakenJob.lost)
             }
-            #expect(try await bench.queue.renew([stopped, next]) == [next.id: false])
+            #expect(try await bench.queue.renew([stopped, next]) == [next.taking: false])
             #expect(try await bench.queue.renew([stopped]) == [:])
             #expect(try await bench.traces(of: anna) == [])
             #expect(try await bench.statuses() == ["running"])
+            // What stops the earlier taking leaves the later one alone, in one process too.
+            let crew = JobCrew()
+            for job in [stopped, next] { crew.begin(job) }
+            crew.stop(stopped, .lost)
+            crew.end(stopped)
+            #expect(crew.jobs == [next])
+            crew.stop(next, .cancelled)
+            let stop = await crew.stops(of: next).first { _ in true }
+            #expect(stop == .cancelled)
             // Also between the end of the lease and the next taking.
             try await bench.texts("update job set status = 'queued'")
             await #expect(throws: PostgresError.self) { try await bench.queue.settle(next, next.cancelling) }
@@ -271,7 +335,7 @@ import Testing
             try await bench.postgres.transaction(as: anna) { transaction in
                 try await transaction.query(job.hold)
                 #expect(try await bench.take() == [])
-                #expect(try await bench.queue.renew([job]) == [job.id: false])
+                #expect(try await bench.queue.renew([job]) == [job.taking: false])
                 try await transaction.query(job.renewal)
             }
             #expect(try await bench.take() == [])
@@ -285,6 +349,17 @@ import Testing
             for attempt in 1...3 {
                 #expect(try await bench.take().first?.attempt == attempt)
                 try await bench.texts("update job set lease_until = now() - interval '1 second'")
+                if attempt == 1 { continue }
+                // It may be what they die of: it comes back after a while.
+                #expect(try await bench.take() == [])
+                let longest = RetryDelay.after(attempt: attempt, chance: 0) / .seconds(1)
+                #expect(
+                    try await bench.texts(
+                        """
+                        select concat_ws(' ', status, reason, run_at - now() between \(longest / 4) * interval '1 second'
+                            and \(longest) * interval '1 second') from job
+                        """) == ["scheduled worker_lost t"])
+                try await bench.passTime()
             }
             let runner = bench.runner([JobBench.kind.job(attempts: 3) { _, _, _ in .done() }])
             try await runner.runDue()
@@ -307,6 +382,52 @@ import Testing
             #expect(try await cancel(as: anna, anna.tenant) == ["cancelled"])
             #expect(try await cancel(as: anna, anna.tenant) == [])
             #expect(try await bench.take() == [])
+        }
+    }
+
+    @Test func aJobIsCancelledByItsKey() async throws {
+        try await JobBench.run { bench in
+            let anna = bench.member()
+            let id = try await bench.enqueue("x", as: anna, key: "k", at: Timestamp.now.advanced(by: .seconds(3600)))
+            func cancel(_ key: String) async throws -> [RecordID] {
+                try await bench.postgres.batch(as: anna, [JobBench.kind.cancel(key: key, of: anna.tenant)])[0].map { try $0.decode(0) }
+            }
+            #expect(try await cancel("other") == [])
+            #expect(try await cancel("k") == [id])
+            #expect(try await cancel("k") == [])
+            #expect(try await bench.statuses() == ["cancelled"])
+            #expect(try await bench.enqueue("y", as: anna, key: "k") != id)
+        }
+    }
+
+    /// Whatever becomes of the attempt that it is in, and of who does it.
+    @Test func whatWasCancelledStaysCancelled() async throws {
+        try await JobBench.run { bench in
+            for _ in 0..<2 { try await bench.enqueue("x", as: bench.member()) }
+            let jobs = try await bench.take()
+            #expect(jobs.count == 2)
+            try await bench.texts("update job set is_cancelled = true")
+            #expect(try await bench.queue.settle(jobs[0], jobs[0].failing("broken", after: nil)) == .cancelled)
+            try await bench.texts("update job set lease_until = now() - interval '1 second' where status = 'running'")
+            #expect(try await bench.take() == [])
+            #expect(try await bench.statuses() == ["cancelled", "cancelled"])
+        }
+    }
+
+    /// Before the process has said goodbye to its clients, which may take all the time that it has.
+    @Test func jobsAreHandedBackAsSoonAsAStopBegins() async throws {
+        try await JobBench.run { bench in
+            try await bench.enqueue("x", as: bench.member())
+            let runner = bench.runner([JobBench.kind.job { _, _, _ in .more() }])
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await runner.run() }
+                try await eventually("it runs") { try await bench.statuses() == ["running"] }
+                runner.leave()
+                try await eventually("it waits for another process") {
+                    try await bench.texts("select status || attempt from job") == ["queued0"]
+                }
+                group.cancelAll()
+            }
         }
     }
 

@@ -10,7 +10,7 @@ extension SystemTests {
         static let acrossTenants = quoted(
             ["identity", "tenant", "crm", "activity", "support"].flatMap { schema in
                 // The relay takes events in the order of their ids, retention keys and jobs by their age; who takes jobs looks for those that are due.
-                ["outbox_pkey", "idempotency_key_age", "job_scheduled", "job_leased", "job_ended"].map { "\(schema).\($0)" }
+                ["outbox_pkey", "idempotency_key_age", "job_scheduled", "job_leased", "job_ended", "job_failed"].map { "\(schema).\($0)" }
             } + [
                 // A slug names one tenant of the platform.
                 "tenant.tenant_slug_unique",

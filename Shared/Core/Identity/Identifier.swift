@@ -86,6 +86,11 @@ public typealias TenantID = Identifier<TenantKind>
 public typealias UserID = Identifier<UserKind>
 /// One sign-in, from login to logout or the death of its refresh token family.
 public typealias SessionID = Identifier<SessionKind>
+extension UserID {
+    /// Stands for the user of work in a tenant that no person has asked for; the trail has it as the system's.
+    public static var nobody: UserID { UserID(high: 0, low: 0) }
+}
+
 /// A record of any resource: a lead, a ticket.
 public typealias RecordID = Identifier<RecordKind>
 /// One entry of an outbox, and of the event log that it ends in.

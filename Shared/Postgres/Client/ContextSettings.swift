@@ -5,7 +5,7 @@ import Core
 enum ContextSettings {
     static func sql(for context: RequestContext) -> SQL {
         sql(
-            tenant: context.tenant.description, user: context.user.description, request: context.requestID,
+            tenant: context.tenant.description, user: context.user == .nobody ? "" : context.user.description, request: context.requestID,
             limits: context.limits.isEmpty ? nil : text(of: context.limits))
     }
 

@@ -76,7 +76,7 @@ public struct RuntimeConfiguration: Sendable {
                 "Between saying not ready and accepting no more at a stop, 0 to 60; as long as a balancer takes to notice."),
             Setting("grace.seconds", "20", "Longest wait for running requests at a stop, after the drain, 1 to 300."),
             Setting("workers", "true", "Whether serve does the background work too; false where workers run apart."),
-            Setting("jobs.concurrency", "8", "Jobs at the same time in a process, 1 to 64; one tenant has half of them at most."),
+            Setting("jobs.concurrency", "8", "Jobs at the same time in a process, 1 to 64; one tenant has half at most, and at least one."),
         ]
 
     public init(service: ServiceName, settings: Settings) throws {

@@ -19,7 +19,8 @@ create table job (
     -- The number of the last taking: what an earlier one says is not listened to.
     fence bigint not null default 0,
     lease_until timestamptz,
-    -- What the steps so far have left for the next one, and for whoever asks how far it is.
+    -- Steps that were kept, and what they have left for the next one and for whoever asks how far it is.
+    steps bigint not null default 0,
     state jsonb not null default 'null',
     done bigint not null default 0,
     total bigint,
@@ -44,7 +45,10 @@ create index job_queued on job (tenant_id, run_at, id) where status = 'queued';
 -- What has become due, what has lost its worker, and what was kept long enough, over all tenants.
 create index job_scheduled on job (run_at) where status = 'scheduled';
 create index job_leased on job (lease_until) where status = 'running';
-create index job_ended on job (ended_at) where ended_at is not null;
+create index job_ended on job (ended_at) where status in ('succeeded', 'cancelled');
+create index job_failed on job (ended_at) where status = 'failed';
+-- Whose jobs have become due besides those of a crowd.
+create index job_scheduled_of_tenant on job (tenant_id, run_at) where status = 'scheduled';
 
 call isolate('job', 'select, insert, update');
 call open_to_system('job', 'select, insert, update, delete');
@@ -53,7 +57,7 @@ do $do$ begin
     -- Asks for a job of the tenant's in the transaction that it is called in, be it by a trigger: the job is there when the change is. Due at
     -- once unless a time is given. With a key, a job of that kind and key that has not begun takes on this payload instead, and this
     -- time if one is given; so a reminder is moved, and ten changes of a record ask for one job. Who asks for the same key waits until
-    -- the other has committed, as with two changes of one record.
+    -- the other has committed, as with two changes of one record, and who asks for many does so in the order of their keys.
     execute format($f$
         create function enqueue_job(job_kind text, job_payload jsonb, job_key text default null, due timestamptz default null, tenant uuid default null)
         returns uuid language plpgsql volatile as $$
@@ -69,6 +73,7 @@ do $do$ begin
                 coalesce(current_setting('app.request', true), ''))
             on conflict (tenant_id, kind, key) where started_at is null and ended_at is null and key is not null
             do update set payload = excluded.payload, status = excluded.status, user_id = excluded.user_id, request_id = excluded.request_id,
+                attempt = 0, reason = null,
                 run_at = case when due is null then least(waiting.run_at, excluded.run_at) else excluded.run_at end
             returning id into job_id;
             return job_id;

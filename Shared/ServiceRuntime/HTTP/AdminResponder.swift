@@ -39,7 +39,8 @@ struct AdminResponder: HTTPResponder {
     let relayMetrics: RelayMetrics
     /// Of a service that follows the log of events.
     let followerMetrics: FollowerMetrics?
-    let jobMetrics: JobMetrics
+    /// Of a process that does jobs.
+    let jobMetrics: JobMetrics?
     let redis: RedisClient
 
     func respond(to request: Request, context: ServiceRequestContext) async throws -> Response {
@@ -101,7 +102,7 @@ struct AdminResponder: HTTPResponder {
                     ("leader", "gauge", "1 when this process follows the log.", followerMetrics.isLeader ? "1" : "0"),
                 ])
         }
-        jobMetrics.write(to: &text)
+        jobMetrics?.write(to: &text)
         return text
     }
 

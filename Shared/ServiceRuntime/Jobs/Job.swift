@@ -5,7 +5,7 @@ import Postgres
 /// A kind of work in the background and what does it, as a service registers it in ``ServiceParts/jobs`` (Shared/Decisions/0025).
 ///
 /// The work goes in steps. A step takes some seconds at most; what it writes, and how far it has come, is kept in one transaction, or not at
-/// all. Between two steps a job can be cancelled, handed to another process, or make room for others. So a job that was killed goes on
+/// all. Between two steps a job can be handed to another process, or make room for others. So a job that was killed goes on
 /// behind the last step that was kept, and whoever was taken for dead and wakes up later keeps nothing.
 public struct Job: Sendable {
     /// The name in the column `kind`: `lead-import`.
@@ -50,7 +50,8 @@ public struct JobKind<Payload: Codable & Sendable>: Sendable {
     /// The statement that asks for a job, for the batch of a member: the job is there when the batch is committed, and not before.
     ///
     /// - Parameters:
-    ///   - key: of this kind and key there is one job that has not begun; it takes on the payload, and the time if one is given.
+    ///   - key: of this kind and key there is one job that has not begun; it takes on the payload, and the time if one is given. Who asks for
+    ///     several in a transaction does so in the order of their keys, or two of them may wait for each other.
     ///   - due: `nil` for as soon as there is a place.
     /// - Throws: what the payload throws when it is encoded.
     public func enqueue(_ payload: Payload, key: String? = nil, at due: Timestamp? = nil) throws -> SQL {
@@ -64,20 +65,26 @@ public struct JobKind<Payload: Codable & Sendable>: Sendable {
     ///   - attempts: how often one is tried, counted from the last step that was kept.
     ///   - timeout: the longest that one step may take.
     ///   - step: does a part of the work, bound to the tenant by row security as a request is. The context's user is who asked, or the
-    ///     nil id when nobody did; it has no permissions and no limits of a plan, so what needs these has them in its payload.
+    ///     ``UserID/nobody``; it has no permissions and no limits of a plan, so what needs these has them in its payload.
     public func job(
         attempts: Int = 10, timeout: Duration = .seconds(60),
         step: @escaping @Sendable (Payload, RequestContext, JobRun) async throws -> JobStep
     ) -> Job {
         Job(kind: name, attempts: attempts, timeout: timeout, interval: nil) { run in
             guard case .member(let context) = run.caller else { throw JobFailure("of_no_tenant") }
-            guard let payload = try? JSONDecoder().decode(Payload.self, from: Data(run.payload.utf8)) else {
-                throw JobFailure("payload_not_understood")
+            let payload: Payload
+            do {
+                payload = try JSONDecoder().decode(Payload.self, from: Data(run.payload.utf8))
+            } catch {
+                throw PayloadNotUnderstood()
             }
             return try await step(payload, context, run)
         }
     }
 }
+
+/// Another release may have asked for the job, and have processes that understand it: it is tried again.
+struct PayloadNotUnderstood: Error {}
 
 /// What a step has come to.
 public struct JobStep: Sendable {

@@ -22,7 +22,7 @@ final class JobCrew: Sendable {
     }
 
     private struct State {
-        var places: [RecordID: Place] = [:]
+        var places: [TakenJob.Taking: Place] = [:]
         var isLeaving = false
     }
 
@@ -38,14 +38,14 @@ final class JobCrew: Sendable {
         state.withLock { state in state.places.values.reduce(into: [:]) { $0[$1.job.tenant, default: 0] += 1 } }
     }
 
-    func begin(_ job: TakenJob) { state.withLock { $0.places[job.id] = Place(job: job) } }
-    func end(_ job: TakenJob) { state.withLock { _ = $0.places.removeValue(forKey: job.id) } }
+    func begin(_ job: TakenJob) { state.withLock { $0.places[job.taking] = Place(job: job) } }
+    func end(_ job: TakenJob) { state.withLock { _ = $0.places.removeValue(forKey: job.taking) } }
 
     /// Breaks off the step that the job is in, or the next one when it is between two.
-    func stop(_ id: RecordID, _ reason: JobStop) {
+    func stop(_ job: TakenJob, _ reason: JobStop) {
         state.withLock { state in
-            state.places[id]?.stop = reason
-            state.places[id]?.step?.yield(reason)
+            state.places[job.taking]?.stop = reason
+            state.places[job.taking]?.step?.yield(reason)
         }
     }
 
@@ -53,8 +53,8 @@ final class JobCrew: Sendable {
     func stops(of job: TakenJob) -> AsyncStream<JobStop> {
         let (stream, continuation) = AsyncStream.makeStream(of: JobStop.self, bufferingPolicy: .bufferingOldest(1))
         state.withLock { state in
-            if let stop = state.places[job.id]?.stop { continuation.yield(stop) }
-            state.places[job.id]?.step = continuation
+            if let stop = state.places[job.taking]?.stop { continuation.yield(stop) }
+            state.places[job.taking]?.step = continuation
         }
         return stream
     }

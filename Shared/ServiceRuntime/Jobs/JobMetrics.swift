@@ -25,8 +25,8 @@ final class JobMetrics: Sendable {
     private struct Values {
         var kinds: [String: Kind] = [:]
         var running = 0
-        var queued = 0
-        var age: Duration = .zero
+        /// Not known before the first look.
+        var backlog: (jobs: Int, age: Duration)?
     }
 
     private let values: Mutex<Values>
@@ -50,10 +50,7 @@ final class JobMetrics: Sendable {
 
     /// Notes what waits, as of now.
     func backlog(_ jobs: Int, age: Duration) {
-        values.withLock { values in
-            values.queued = jobs
-            values.age = age
-        }
+        values.withLock { $0.backlog = (jobs, age) }
     }
 
     func count(_ kind: String, _ outcome: JobOutcome) -> Int { values.withLock { $0.kinds[kind]?.outcomes[outcome] ?? 0 } }
@@ -61,11 +58,14 @@ final class JobMetrics: Sendable {
     /// Appends the Prometheus text (exposition format 0.0.4).
     func write(to text: inout String) {
         let values = values.withLock { $0 }
-        for (name, help, value) in [
-            ("running", "Jobs in the hands of this process.", "\(values.running)"),
-            ("queued", "Jobs of all tenants that are due and wait, counted up to 10,000; the same in every process.", "\(values.queued)"),
-            ("oldest_seconds", "Since when the oldest of them is due; the same in every process.", "\(values.age / .seconds(1))"),
-        ] {
+        var gauges = [("running", "Jobs in the hands of this process.", "\(values.running)")]
+        if let backlog = values.backlog {
+            gauges += [
+                ("queued", "Jobs of all tenants that are due, counted up to 10,000; the same in every process.", "\(backlog.jobs)"),
+                ("oldest_seconds", "Since when the oldest of them is due; the same in every process.", "\(backlog.age / .seconds(1))"),
+            ]
+        }
+        for (name, help, value) in gauges {
             text += "# HELP martlet_jobs_\(name) \(help)\n# TYPE martlet_jobs_\(name) gauge\nmartlet_jobs_\(name) \(value)\n"
         }
         let kinds = values.kinds.sorted { $0.key < $1.key }

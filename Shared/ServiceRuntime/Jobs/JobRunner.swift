@@ -19,6 +19,7 @@ struct JobRunner: Service {
     let logger: Logger
     /// Jobs at the same time; one tenant has half of the places at most.
     let places: Int
+    private let crew = JobCrew()
     /// Time between two looks at an empty queue.
     var interval: Duration = .milliseconds(500)
     /// How long a job is in one process's hands when others may wait.
@@ -37,10 +38,12 @@ struct JobRunner: Service {
         self.places = places
     }
 
-    var queue: JobQueue { JobQueue(postgres: systemPostgres) { SystemContext(service: service.rawValue) } }
+    var queue: JobQueue { JobQueue(postgres: systemPostgres) { SystemContext(service: service.rawValue, timeout: $0) } }
+
+    /// Takes no more jobs, and hands back those in hand: the process is about to stop.
+    func leave() { crew.leave() }
 
     func run() async throws {
-        let crew = JobCrew()
         // One signal is as good as many: whoever takes it looks at all there is.
         let (signals, signal) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         await withGracefulShutdownHandler {
@@ -51,14 +54,15 @@ struct JobRunner: Service {
                         try? await Task.sleep(for: interval)
                     }
                 }
-                keepers.addTask { await keep(crew) }
+                keepers.addTask { await keep() }
+                keepers.addTask { await watch() }
                 await withDiscardingTaskGroup { group in
                     await addPeriodic()
-                    var last = TenantID()
+                    var room = JobQueue.Room(places: places, share: max(1, places / 2), taken: [:], last: TenantID())
                     for await _ in signals {
-                        for job in await take(crew, &last) {
+                        for job in await take(&room) {
                             group.addTask {
-                                await work(job, crew)
+                                await work(job)
                                 signal.yield()
                             }
                             // There may be more where these came from.
@@ -76,16 +80,28 @@ struct JobRunner: Service {
 
     /// Does what is due, one look after the other, and returns when there is nothing any more.
     func runDue() async throws {
-        let crew = JobCrew()
+        var room = JobQueue.Room(places: places, share: places, taken: [:], last: TakenJob.noTenant)
         while true {
-            let taken = try await queue.take(JobQueue.Room(places: places, share: places, taken: [:], last: TakenJob.noTenant))
+            let taken = try await queue.take(&room)
             if taken.isEmpty { return }
             await withDiscardingTaskGroup { group in
                 for job in taken {
                     crew.begin(job)
-                    group.addTask { await work(job, crew) }
+                    group.addTask { await work(job) }
                 }
             }
+        }
+    }
+
+    /// Does a periodic job, whenever it is due, and no other.
+    func runNow(_ periodic: Job) async throws {
+        try await queue.add([periodic])
+        var next = try await queue.take(periodic, in: [.scheduled, .queued])
+        while let job = next {
+            crew.begin(job)
+            await work(job)
+            // There may be more to do than one turn.
+            next = try await queue.take(periodic, in: [.queued])
         }
     }
 
@@ -95,15 +111,13 @@ struct JobRunner: Service {
         await untilItSucceeds { try await queue.add(jobs.values.filter { $0.interval != nil }) }
     }
 
-    private func take(_ crew: JobCrew, _ last: inout TenantID) async -> [TakenJob] {
-        let room = JobQueue.Room(
-            places: places - crew.count, share: max(1, places / 2), taken: crew.tenants, last: last)
+    private func take(_ room: inout JobQueue.Room) async -> [TakenJob] {
+        room.places = places - crew.count
+        room.taken = crew.tenants
         guard room.places > 0, !crew.isLeaving else { return [] }
         var taken: [TakenJob] = []
-        await untilItSucceeds { taken = try await queue.take(room) }
+        await untilItSucceeds { taken = try await queue.take(&room) }
         for job in taken { crew.begin(job) }
-        // The one that is farthest round the table.
-        last = taken.map(\.tenant).max { ($0 > room.last ? 0 : 1, $0) < ($1 > room.last ? 0 : 1, $1) } ?? last
         return taken
     }
 
@@ -123,23 +137,19 @@ struct JobRunner: Service {
         }
     }
 
-    /// Gives signs of life of the jobs in hand, and breaks off those that are to stop; looks from time to time at what waits.
-    private func keep(_ crew: JobCrew) async {
-        var round = 0
+    /// Gives signs of life of the jobs in hand, and breaks off those that are to stop.
+    private func keep() async {
         var isLast = false
         while !Task.isCancelled {
+            let next = ContinuousClock.now + TakenJob.renewal
             // From one round to the next, steps could still come to their end.
-            if isLast { for job in crew.jobs { crew.stop(job.id, .leaving) } }
+            if isLast { for job in crew.jobs { crew.stop(job, .leaving) } }
             isLast = crew.isLeaving
             do {
                 let jobs = crew.jobs
                 if !jobs.isEmpty {
                     let held = try await queue.renew(jobs)
-                    for job in jobs where held[job.id] != false { crew.stop(job.id, held[job.id] == nil ? .lost : .cancelled) }
-                }
-                if round % 5 == 0 {
-                    let waiting = try await queue.backlog()
-                    metrics.backlog(waiting.jobs, age: waiting.age)
+                    for job in jobs where held[job.taking] != false { crew.stop(job, held[job.taking] == nil ? .lost : .cancelled) }
                 }
             } catch {
                 // The lease outlasts two failures; after that the job is another's, and its fence says so.
@@ -147,17 +157,31 @@ struct JobRunner: Service {
                     logger.debug("no sign of life of jobs could be given", metadata: [LogKey.error: .string(describeForLog(error))])
                 }
             }
-            round += 1
-            try? await Task.sleep(for: TakenJob.renewal)
+            try? await Task.sleep(until: next, clock: .continuous)
+        }
+    }
+
+    /// Looks from time to time at what waits.
+    private func watch() async {
+        while !Task.isCancelled {
+            do {
+                let waiting = try await queue.backlog()
+                metrics.backlog(waiting.jobs, age: waiting.age)
+            } catch {
+                if !Task.isCancelled {
+                    logger.debug("waiting jobs could not be counted", metadata: [LogKey.error: .string(describeForLog(error))])
+                }
+            }
+            try? await Task.sleep(for: .seconds(15))
         }
     }
 
     // MARK: One job
 
-    private func work(_ job: TakenJob, _ crew: JobCrew) async {
+    private func work(_ job: TakenJob) async {
         metrics.begin()
         let start = ContinuousClock.now
-        let outcome = await outcome(of: job, crew)
+        let outcome = await outcome(of: job)
         crew.end(job)
         metrics.end(job.kind, outcome, after: ContinuousClock.now - start)
         let isOwn = job.tenant == TakenJob.noTenant
@@ -166,13 +190,13 @@ struct JobRunner: Service {
             metadata: describe(job).merging([LogKey.outcome: .string(outcome.rawValue)]) { $1 })
     }
 
-    private func outcome(of job: TakenJob, _ crew: JobCrew) async -> JobOutcome {
+    private func outcome(of job: TakenJob) async -> JobOutcome {
         var job = job
         do {
             guard let kind = jobs[job.kind] else { return outcome(try await queue.settle(job, job.puttingOff), otherwise: .unknown) }
             if job.isCancelled { return outcome(try await queue.settle(job, job.cancelling)) }
             do {
-                return try await perform(&job, kind, crew)
+                return try await perform(&job, kind)
             } catch JobStop.cancelled {
                 return outcome(try await queue.settle(job, job.cancelling))
             } catch JobStop.leaving {
@@ -192,7 +216,7 @@ struct JobRunner: Service {
     }
 
     /// Does one step after the other until the job has ended or its turn is over.
-    private func perform(_ job: inout TakenJob, _ kind: Job, _ crew: JobCrew) async throws -> JobOutcome {
+    private func perform(_ job: inout TakenJob, _ kind: Job) async throws -> JobOutcome {
         // Those before have ended without a word.
         if job.attempt > kind.attempts { throw JobFailure("worker_lost") }
         let end = ContinuousClock.now + turn
@@ -224,13 +248,14 @@ struct JobRunner: Service {
     }
 
     private func run(_ job: TakenJob, _ kind: Job) -> JobRun {
-        let edge = EdgeContext(requestID: job.requestID, deadline: Timestamp.now.advanced(by: kind.timeout))
+        // What the step has come to is kept behind it, which takes time too.
+        let edge = EdgeContext(requestID: job.requestID, deadline: Timestamp.now.advanced(by: kind.timeout + .seconds(10)))
         let isOwn = job.tenant == TakenJob.noTenant
         return JobRun(
             id: job.id, attempt: job.attempt, progress: job.progress, payload: job.payload,
             caller: isOwn
                 ? .service(SystemContext(service: service.rawValue, edge: edge))
-                : .member(RequestContext(tenant: job.tenant, user: job.user ?? UserID(high: 0, low: 0), edge: edge)),
+                : .member(RequestContext(tenant: job.tenant, user: job.user ?? .nobody, edge: edge)),
             taken: job, client: isOwn ? systemPostgres : postgres)
     }
 
@@ -242,10 +267,10 @@ struct JobRunner: Service {
         var metadata = describe(job)
         metadata[LogKey.count] = .stringConvertible(job.attempt)
         metadata[LogKey.error] = .string(describeForLog(error))
-        if status == .failed {
-            logger.error("a job has failed and is a dead letter", metadata: metadata)
-        } else {
-            logger.warning("a job failed and will be tried again", metadata: metadata)
+        switch status {
+        case .failed: logger.error("a job has failed and is a dead letter", metadata: metadata)
+        case .cancelled: logger.debug("a job failed that was to stop", metadata: metadata)
+        case .scheduled, .queued, .running, .succeeded: logger.warning("a job failed and will be tried again", metadata: metadata)
         }
         return outcome(status, otherwise: .retried)
     }
@@ -268,6 +293,7 @@ struct JobRunner: Service {
         switch error {
         case let failure as JobFailure: failure.reason
         case JobStop.timedOut: "timed_out"
+        case is PayloadNotUnderstood: "payload_not_understood"
         case let problem as Problem: problem.code.rawValue
         case let error as PostgresError: error.description
         default: String(describing: type(of: error))

@@ -8,9 +8,8 @@ enum Retention {
         job("idempotency-retention", of: "idempotency_key", where: "created_at < now() - interval '24 hours'"),
         job("dead-letter-retention", of: "outbox_dead_letter", where: "set_aside_at < now() - interval '90 days'"),
         job("followed-dead-letter-retention", of: "followed_dead_letter", where: "set_aside_at < now() - interval '90 days'"),
-        job(
-            "job-retention", of: "job",
-            where: "ended_at < now() - interval '7 days' and (status <> 'failed' or ended_at < now() - interval '90 days')"),
+        job("job-retention", of: "job", where: "status in ('succeeded', 'cancelled') and ended_at < now() - interval '7 days'"),
+        job("failed-job-retention", of: "job", where: "status = 'failed' and ended_at < now() - interval '90 days'"),
     ]
 
     private static func job(_ kind: String, of table: String, where condition: String) -> Job {

@@ -17,6 +17,14 @@ struct TakenJob: Sendable {
     var attempt: Int
     var progress: JobProgress
 
+    /// What tells a taking of a job from those before.
+    struct Taking: Hashable {
+        let id: RecordID
+        let fence: Int64
+    }
+
+    var taking: Taking { Taking(id: id, fence: fence) }
+
     enum Status: String {
         case scheduled, queued, running, succeeded, failed, cancelled
 
@@ -76,8 +84,8 @@ struct TakenJob: Sendable {
     func keeping(_ step: JobStep, handsBack: Bool, interval: Duration?) -> SQL {
         let progress = step.progress ?? progress
         let kept: SQL = """
-            reason = null, state = \(progress.state)::jsonb, done = \(progress.done), total = \(progress.total.sqlValue)::bigint,
-                counts = \(JSON.counts(progress.counts))::jsonb
+            reason = null, steps = steps + 1, state = \(progress.state)::jsonb, done = \(progress.done),
+                total = \(progress.total.sqlValue)::bigint, counts = \(JSON.counts(progress.counts))::jsonb
             """
         if !step.isLast {
             return handsBack
@@ -94,17 +102,30 @@ struct TakenJob: Sendable {
     }
 
     /// The job waits for another turn as if it had not been taken.
-    var handingBack: SQL { ending("attempt = attempt - 1, \(unlessCancelled("queued")), run_at = clock_timestamp()") }
+    var handingBack: SQL { ending("\(untaken), \(unlessCancelled("queued")), run_at = clock_timestamp()") }
 
     /// The attempt has failed; there is another one after the delay, none for `nil`.
     func failing(_ reason: String, after delay: Duration?) -> SQL {
-        guard let delay else { return ending("reason = \(reason), status = 'failed', ended_at = clock_timestamp()") }
+        guard let delay else {
+            return ending(
+                "reason = \(reason), status = case when is_cancelled then 'cancelled' else 'failed' end, ended_at = clock_timestamp()")
+        }
         return ending("reason = \(reason), \(unlessCancelled("scheduled")), run_at = clock_timestamp() + \(Self.seconds(delay))")
     }
 
     /// This process does not know how to do it, which another one may.
     var puttingOff: SQL {
-        ending("attempt = attempt - 1, \(unlessCancelled("scheduled")), run_at = clock_timestamp() + interval '1 minute'")
+        ending("\(untaken), \(unlessCancelled("scheduled")), run_at = clock_timestamp() + interval '1 minute'")
+    }
+
+    /// Nothing has come of it, so who asks for its key again asks for this one; unless he has asked meanwhile for another.
+    private var untaken: SQL {
+        """
+        attempt = attempt - 1, started_at = case when steps > 0 or exists (
+            select from job as waiting
+            where waiting.tenant_id = job.tenant_id and waiting.kind = job.kind and waiting.key = job.key
+                and waiting.started_at is null and waiting.ended_at is null) then started_at end
+        """
     }
 
     var cancelling: SQL { ending("status = 'cancelled', ended_at = clock_timestamp()") }
