@@ -15,9 +15,9 @@ extension LogCopy {
         all: { owner, place in try await MemberCopy.all(owner, after: place) },
         named: { owner, tenant, ids in
             let users = ids.compactMap { UserID($0) }
-            let members = try await MemberCopy.ask(owner, for: users, of: tenant)
-            let missing = Set(users).subtracting(members.map(\.user))
-            return Told(members.map { $0.insertion(of: tenant, isTold: true) } + [MemberCopy.removal(of: missing.sorted(), tenant)])
+            let told = try await MemberCopy.told(owner, of: users, tenant)
+            let missing = Set(users).subtracting(told.map(\.user))
+            return Told([MemberCopy.removal(of: missing.sorted(), tenant)], of: told.map(\.record))
         })
 }
 
@@ -88,31 +88,45 @@ struct MemberCopy: Sendable {
     private static let pageLength = 500
 
     /// Of the users those who are or were members of the tenant: 200 at most.
+    ///
+    /// - Throws: ``Problem``, `internal` for what is not all of a member.
     static func ask(_ owner: LogCopy.Owner, for users: [UserID], of tenant: TenantID) async throws -> [MemberCopy] {
+        try await told(owner, of: users, tenant).map { told throws(Problem) in
+            guard let member = told.member else { throw .internal("not all of a member was told") }
+            return member
+        }
+    }
+
+    /// What the tenant service says of the users.
+    fileprivate static func told(_ owner: LogCopy.Owner, of users: [UserID], _ tenant: TenantID) async throws -> [Told] {
         if users.isEmpty { return [] }
         let answer = try await owner.ask(
             .post, "/internal/tenants/\(tenant)/members", body: ["users": .array(users.map { .string($0.description) })])
-        return try told(answer).map(\.member)
+        let told = try told(answer)
+        guard told.allSatisfy({ $0.tenant == tenant }) else { throw noAnswer }
+        return told
     }
 
     /// Everybody, in the order of tenants and users.
     static func all(_ owner: LogCopy.Owner, after place: String?) async throws -> LogCopy.Told {
         let answer = try await owner.ask(.get, "/internal/members?limit=\(pageLength)" + (place.map { "&after=\($0)" } ?? ""))
         let members = try told(answer)
-        let end = answer["next"]?.string
+        let (first, last) = (place.flatMap(Self.place), answer["next"]?.string.flatMap(Self.place))
+        // Whoever is not on the page is taken away, so the page must be one. Without a next one it tells of the end.
+        guard answer["next"] == .null || last != nil else { throw noAnswer }
+        if let first, let last, last <= first { throw noAnswer }
         // Between the two places there is nobody else.
         var range: [SQL] = []
-        if let (tenant, user) = place.flatMap(Self.place) { range.append("(tenant_id, user_id) > (\(tenant)::uuid, \(user)::uuid)") }
-        if let (tenant, user) = end.flatMap(Self.place) { range.append("(tenant_id, user_id) <= (\(tenant)::uuid, \(user)::uuid)") }
+        if let (tenant, user) = first { range.append("(tenant_id, user_id) > (\(tenant)::uuid, \(user)::uuid)") }
+        if let (tenant, user) = last { range.append("(tenant_id, user_id) <= (\(tenant)::uuid, \(user)::uuid)") }
         let others: SQL = """
             not exists (
-                select from unnest(\(members.map(\.tenant))::uuid[], \(members.map(\.member.user))::uuid[]) as told (tenant, member)
+                select from unnest(\(members.map(\.tenant))::uuid[], \(members.map(\.user))::uuid[]) as told (tenant, member)
                 where tenant = tenant_id and member = user_id)
             """
         return LogCopy.Told(
-            members.map { $0.member.insertion(of: $0.tenant, isTold: true) }
-                + ["delete from member_copy where " + SQL.joined(range + [others], separator: " and ")],
-            end: end)
+            ["delete from member_copy where " + SQL.joined(range + [others], separator: " and ")], of: members.map(\.record),
+            end: answer["next"]?.string)
     }
 
     private static func place(_ text: String) -> (TenantID, UserID)? {
@@ -121,15 +135,27 @@ struct MemberCopy: Sendable {
         return (tenant, user)
     }
 
-    /// - Throws: ``Problem`` `internal` for what is not all of a member.
-    private static func told(_ answer: JSON) throws(Problem) -> [(tenant: TenantID, member: MemberCopy)] {
-        try (answer["data"]?.array ?? []).map { json throws(Problem) in
-            guard let tenant = json["tenant"]?.string.flatMap({ TenantID($0) }), let user = json["id"]?.string.flatMap({ UserID($0) }),
-                let member = MemberCopy(user, json: json)
-            else { throw .internal("not all of a member was told") }
-            return (tenant, member)
+    /// What the tenant service says of a user in a tenant.
+    fileprivate struct Told {
+        var tenant: TenantID
+        var user: UserID
+        /// `nil` when it is not all of a member.
+        var member: MemberCopy?
+
+        var record: LogCopy.Told.Record { .init(tenant, user.description, member?.insertion(of: tenant, isTold: true)) }
+    }
+
+    /// - Throws: ``Problem`` `internal` when it does not say whom it tells of.
+    private static func told(_ answer: JSON) throws(Problem) -> [Told] {
+        guard let data = answer["data"]?.array else { throw noAnswer }
+        return try data.map { json throws(Problem) in
+            guard let tenant = json["tenant"]?.string.flatMap({ TenantID($0) }), let user = json["id"]?.string.flatMap({ UserID($0) })
+            else { throw noAnswer }
+            return Told(tenant: tenant, user: user, member: MemberCopy(user, json: json))
         }
     }
+
+    private static var noAnswer: Problem { .internal("what was told of the members is no answer") }
 
     /// Reads `email`, `name`, `role`, `teams`, `status`, `version` and, of one who was removed, `is_removed`.
     init?(_ user: UserID, json: JSON) {

@@ -20,6 +20,8 @@ public struct LogCopy: Sendable {
     /// Takes away the copy of a record in doubt, until its owner was asked; `nil` for an id that no record can have.
     public var removal: @Sendable (TenantID, _ id: String) -> [SQL]?
     /// Asks the owner for all its records, in an order of its own: those behind a place, none at first.
+    ///
+    /// - Throws: ``Problem``, also for an answer that is none, such as a page that leads back.
     public var all: @Sendable (Owner, _ after: String?) async throws -> Told
     /// Asks the owner for records of a tenant by their ids.
     public var named: @Sendable (Owner, TenantID, _ ids: [String]) async throws -> Told
@@ -60,11 +62,28 @@ public struct LogCopy: Sendable {
 
     /// What the owner has told, as what makes the copies equal to it, whatever they were: also without those that it does not have.
     public struct Told: Sendable {
+        /// A record as the owner has it.
+        public struct Record: Sendable {
+            public var tenant: TenantID
+            public var id: String
+            /// Makes the copy equal to it; `nil` when what was told of it cannot be understood: it is left without a copy, and in doubt.
+            public var statement: SQL?
+
+            public init(_ tenant: TenantID, _ id: String, _ statement: SQL?) {
+                self.tenant = tenant
+                self.id = id
+                self.statement = statement
+            }
+        }
+
+        public var records: [Record]
+        /// What else is to be done, for those that the owner does not have.
         public var statements: [SQL]
         /// The place that a page ends at; `nil` when no more follow.
         public var end: String?
 
-        public init(_ statements: [SQL], end: String? = nil) {
+        public init(_ statements: [SQL], of records: [Record] = [], end: String? = nil) {
+            self.records = records
             self.statements = statements
             self.end = end
         }

@@ -45,8 +45,13 @@ private struct FollowerTurn: Sendable {
     private var renewed: String?
     /// Whether there may be records in doubt.
     private var hasDoubts = true
-    /// The owner is not asked before, after it could not say.
-    private var nextQuestion = ContinuousClock.now
+    /// Those in doubt are asked for in rounds: the one that is behind the last question of this round, whatever came of that. Without a record
+    /// all those of the tenant; `nil` at the beginning.
+    private var askedFor: (tenant: TenantID, record: String?)?
+    /// Whether one of this round has stayed in doubt.
+    private var isLeftInDoubt = false
+    /// The owner is not asked before, after it could not say: for the next page of a renewal, and for those in doubt.
+    private var (nextPage, nextDoubts) = (ContinuousClock.now, ContinuousClock.now)
 
     init(follower: LogFollower, session: PostgresSession, lease: Lease) {
         self.follower = follower
@@ -84,7 +89,7 @@ private struct FollowerTurn: Sendable {
                 position = page.position
                 if isWhole { metrics.current = asked }
                 metrics.position = position
-                if position >= page.head, isWhole || nextQuestion > .now { try await Task.sleep(for: follower.interval) }
+                if position >= page.head, !hasQuestion { try await Task.sleep(for: follower.interval) }
             } else {
                 if isWhole { metrics.current = page.events[0].event.occurredAt }
                 try await apply(page.events, upTo: page.position)
@@ -115,37 +120,112 @@ private struct FollowerTurn: Sendable {
         return position
     }
 
-    /// Asks for the next page of a renewal and for the records in doubt. That it cannot be answered holds up no event.
+    /// Whether the owner is to be asked at once.
+    private var hasQuestion: Bool { renewed != nil && nextPage <= .now || hasDoubts && nextDoubts <= .now }
+
+    /// Asks for the next page of a renewal and for records in doubt. That one cannot be answered holds up neither the other nor any event.
     private mutating func askOwner() async throws {
-        guard renewed != nil || hasDoubts, nextQuestion <= .now else { return }
-        do {
-            if let renewed {
+        if let renewed, nextPage <= .now {
+            do {
                 let told = try await copy.all(owner, renewed.isEmpty ? nil : renewed)
-                try await commit(told.statements + ["update log_follower set renewed_to = \(told.end.sqlValue)"])
+                try await commit(told, further: ["update log_follower set renewed_to = \(told.end.sqlValue)"])
                 self.renewed = told.end
+            } catch {
+                nextPage = try later(because: error)
             }
-            if hasDoubts { try await settleDoubts() }
-        } catch let problem as Problem {
-            follower.logger.warning(
-                "the owner of copied records could not be asked and will be again",
-                metadata: [LogKey.error: .string(describeForLog(problem))])
-            nextQuestion = .now + .seconds(1)
         }
+        if hasDoubts, nextDoubts <= .now {
+            do {
+                try await settleDoubts()
+            } catch {
+                isLeftInDoubt = true
+                nextDoubts = try later(because: error)
+            }
+        }
+    }
+
+    /// When the owner is asked again after it could not say, or has told what the copies do not take.
+    ///
+    /// - Throws: what stands in the way of more than the question.
+    private func later(because error: any Error) throws -> ContinuousClock.Instant {
+        guard error is Problem || (error as? PostgresError)?.isOfValues == true else { throw error }
+        follower.logger.warning(
+            "the owner of copied records could not be asked and will be again", metadata: [LogKey.error: .string(describeForLog(error))])
+        return .now + .seconds(1)
     }
 
     private var owner: LogCopy.Owner { .init(services: follower.services, name: copy.source, context: context) }
 
-    /// Asks for the first records in doubt, those of one tenant.
+    /// Asks for the next records in doubt of the round, those of one tenant.
     private mutating func settleDoubts() async throws {
+        let next: SQL =
+            switch askedFor {
+            case (let tenant, let record?)?: "(tenant_id, record_id) > (\(tenant)::uuid, \(record)::text)"
+            case (let tenant, nil)?: "tenant_id > \(tenant)"
+            case nil: "true"
+            }
         let rows = try await session.query(
             """
-            select tenant_id, record_id from followed_doubt where tenant_id = (select tenant_id from followed_doubt order by 1 limit 1)
+            select tenant_id, record_id from followed_doubt
+            where tenant_id = (select tenant_id from followed_doubt where \(next) order by tenant_id limit 1) and \(next)
             order by record_id limit 200
             """)
-        guard let tenant = try rows.first?.decode("tenant_id", as: TenantID.self) else { return hasDoubts = false }
         let ids = try rows.map { try $0.decode("record_id", as: String.self) }
+        guard let tenant = try rows.first?.decode("tenant_id", as: TenantID.self) else {
+            if askedFor == nil { hasDoubts = false }
+            if isLeftInDoubt { nextDoubts = .now + .seconds(1) }
+            (askedFor, isLeftInDoubt) = (nil, false)
+            return
+        }
+        // What cannot be told of one tenant holds up no other.
+        askedFor = (tenant, nil)
         let told = try await copy.named(owner, tenant, ids)
-        try await commit(told.statements + ["delete from followed_doubt where tenant_id = \(tenant) and record_id = any (\(ids))"])
+        let left = try await commit(
+            told, settling: ["delete from followed_doubt where tenant_id = \(tenant) and record_id = any (\(ids))"])
+        if left { isLeftInDoubt = true }
+        askedFor = (tenant, ids.last)
+    }
+
+    /// Makes the copies equal to what was told, in one transaction with the rest. It is tried again without a record that fails it, as often as there
+    /// are such: those are left without a copy, and in doubt.
+    ///
+    /// - Parameters:
+    ///   - settling: what comes before.
+    ///   - further: what comes after.
+    /// - Returns: whether a record was left in doubt.
+    @discardableResult private mutating func commit(_ told: LogCopy.Told, settling: [SQL] = [], further: [SQL] = []) async throws -> Bool {
+        var refused: [Int: String] = [:]
+        for (index, record) in told.records.enumerated() where record.statement == nil { refused[index] = "it is not all of a record" }
+        while true {
+            var statements: [SQL] = []
+            /// Of each statement the record that it is for.
+            var origins: [Int] = []
+            for (index, record) in told.records.enumerated() {
+                let done = refused[index] == nil ? record.statement.map { [$0] } ?? [] : doubting(record.tenant, record.id)
+                statements += done
+                origins += Array(repeating: index, count: done.count)
+            }
+            do {
+                try await commit(settling + statements + told.statements + further)
+            } catch let error as PostgresError where error.isOfValues {
+                // The first statement holds the lease.
+                guard let place = error.statementIndex.map({ $0 - 1 - settling.count }), origins.indices.contains(place),
+                    refused[origins[place]] == nil
+                else { throw error }
+                refused[origins[place]] = error.description
+                continue
+            }
+            for (index, reason) in refused {
+                follower.logger.error(
+                    "what its owner tells of a record cannot be copied: it is left in doubt",
+                    metadata: [
+                        LogKey.tenantID: .string(told.records[index].tenant.description), "record.id": .string(told.records[index].id),
+                        LogKey.reason: .string(reason),
+                    ])
+            }
+            if !refused.isEmpty { hasDoubts = true }
+            return !refused.isEmpty
+        }
     }
 
     // MARK: Applying
@@ -167,7 +247,7 @@ private struct FollowerTurn: Sendable {
                         refused[index] = String(describing: error)
                     }
                 }
-                let done = own ?? doubting(entry.event)
+                let done = own ?? doubting(entry.event.tenant, entry.event.aggregateID)
                 statements += done
                 origins += Array(repeating: index, count: done.count)
             }
@@ -193,8 +273,8 @@ private struct FollowerTurn: Sendable {
     }
 
     /// What is known of a record without what the event told is not trusted: it may be rights that were taken away.
-    private func doubting(_ event: Event) -> [SQL] {
-        copy.removal(event.tenant, event.aggregateID).map { $0 + [LogCopy.doubt(event.tenant, event.aggregateID)] } ?? []
+    private func doubting(_ tenant: TenantID, _ id: String) -> [SQL] {
+        copy.removal(tenant, id).map { $0 + [LogCopy.doubt(tenant, id)] } ?? []
     }
 
     private func setAside(_ entry: LogPage.Entry, because reason: String) -> SQL {
