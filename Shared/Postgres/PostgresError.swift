@@ -71,6 +71,8 @@ public struct PostgresError: Error, Sendable {
 
     public var isUniqueViolation: Bool { sqlState == "23505" }
     public var isForeignKeyViolation: Bool { sqlState == "23503" }
+    /// Whether the transaction and others waited for each other in a circle: this one was failed, and succeeds when it is run again.
+    public var isDeadlock: Bool { sqlState == "40P01" }
 
     /// What a caller of the API is told when the store gives the failure no meaning of its own.
     public var problem: Problem {

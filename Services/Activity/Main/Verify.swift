@@ -24,6 +24,12 @@ struct Verify: ParsableCommand {
         transform: Position.parse)
     var holds: EventChain.Position?
 
+    func validate() throws {
+        if let holds, holds.sequence < from.sequence {
+            throw ValidationError("The entry \(holds.sequence) of --holds lies before --from: it cannot be among those that follow.")
+        }
+    }
+
     func run() throws {
         guard let input = fopen(file, "r") else {
             throw ValidationError("cannot read \(file): \(String(cString: strerror(errno)))")

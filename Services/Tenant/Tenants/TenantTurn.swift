@@ -4,7 +4,8 @@ import Postgres
 /// The turn to change who may do what in a tenant: its members, roles, teams, invitations, and the tenant itself. Each holds the tenant's row to
 /// its commit, so each finds what the one before has left: two administrators cannot remove each other.
 ///
-/// A request may wait for its turn while its caller loses the rights that his token still tells. So he is looked up again once it has come.
+/// A request may wait for its turn while its caller loses the rights that his token still tells, or while the tenant is suspended. So both are looked
+/// at again once it has come.
 struct TenantTurn: Sendable {
     /// As they are now.
     let roles: TenantRoles
@@ -13,10 +14,13 @@ struct TenantTurn: Sendable {
 
     /// Waits for the turn, then runs the further statements in the same round trip.
     ///
-    /// - Throws: ``Problem`` `token_stale` when the caller is no longer what his token says.
+    /// - Throws: ``Problem`` `tenant_suspended`; `token_stale` when the caller is no longer what his token says.
     init(in transaction: PostgresTransaction, as context: RequestContext, _ further: [SQL] = []) async throws {
         let results = try await transaction.batch(
-            ["select slug from tenant where tenant_id = \(context.tenant) for no key update"] + Self.standing(of: context) + further)
+            ["select slug, status from tenant where tenant_id = \(context.tenant) for no key update"] + Self.standing(of: context) + further)
+        if let tenant = results[0].first, try tenant.decode("status") == "suspended" {
+            throw Problem(.tenantSuspended, "The tenant is suspended.")
+        }
         roles = try TenantRoles(results[2], of: results[0])
         try Self.confirm(results[1], roles, as: context)
         found = Array(results.dropFirst(3))

@@ -41,8 +41,8 @@ extension ResourceAccess {
         let writes = try writes(of: operations)
         return try await guarding(key, as: context, replay: replay) {
             try await references.confirm(operations.flatMap(\.members), as: context)
-            do {
-                let body = try await store.postgres.transaction(as: context) { transaction in
+            func perform() async throws -> [UInt8] {
+                try await store.postgres.transaction(as: context) { transaction in
                     if let key, try !(await transaction.query(key.claim(as: context))[0].decode(0, as: Bool.self)) {
                         throw IdempotencyKey.inProgress
                     }
@@ -54,7 +54,14 @@ extension ResourceAccess {
                     if let key { _ = try await transaction.query(key.insertion(as: context, status: 200, body: body)) }
                     return body
                 }
-                return .json(body)
+            }
+            do {
+                do {
+                    return .json(try await perform())
+                } catch let failed as FailedWrite where failed.isDeadlock {
+                    // Nothing of it was kept, and what it waited for has gone on meanwhile.
+                    return .json(try await perform())
+                }
             } catch let failed as FailedWrite {
                 throw try await store.problem(for: failed, of: writes, as: context).inOperation(failed.index)
             }

@@ -105,13 +105,13 @@ extension ResourceAccess {
         }
     }
 
-    /// Reading and changing fall to nothing without a row scope; creating needs it said.
     /// The entity tag of an answer without anything expanded.
     func tag(of record: Record) -> String {
         // What the role hides may change without the record.
         view.hidesFields ? EntityTag.of(Int64(record.version) ?? 0, body: record.body) : EntityTag.of(record.version)
     }
 
+    /// Reading and changing fall to nothing without a row scope; creating needs it said.
     private func requireScope(_ context: RequestContext, _ action: PermissionAction) throws(Problem) {
         guard context.scopes[definition.permissions] != .none else { throw .forbidden(Permission(definition.permissions, action)) }
     }

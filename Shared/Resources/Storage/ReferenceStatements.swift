@@ -129,36 +129,46 @@ struct ReferenceStatements: Sendable {
     private func permissions(toDelete id: SQL, as context: RequestContext) -> [SQL] {
         incoming.map { reference in
             switch reference.onDelete {
-            case .refuse: "not exists (" + referring(reference, to: id, as: context) + ")"
-            default: count(reference, to: id, as: context, most: Self.maximumCleared) + " <= \(unescaped: String(Self.maximumCleared))"
+            case .refuse: "not exists (select " + referring(reference, to: id, as: context) + ")"
+            default:
+                "(select count(*) from (select " + referring(reference, to: id, as: context)
+                    + " limit \(unescaped: String(Self.maximumCleared + 1))) as counted) <= \(unescaped: String(Self.maximumCleared))"
             }
         }
     }
 
     private func referring(_ reference: ResourceCatalogue.Reference, to id: SQL, as context: RequestContext) -> SQL {
         """
-        select from \(unescaped: reference.source.table) as referring where referring.tenant_id = \(context.tenant) \
+        from \(unescaped: reference.source.table) as referring where referring.tenant_id = \(context.tenant) \
         and \(reference.matches(id, in: "referring")) and referring.deleted_at is null
         """
     }
 
-    /// - Parameter readable: which of them count; `nil` for all.
-    private func count(
-        _ reference: ResourceCatalogue.Reference, to id: SQL, as context: RequestContext, most: Int, where readable: SQL? = nil
-    ) -> SQL {
-        "(select count(*) from (" + referring(reference, to: id, as: context) + (readable.map { " and " + $0 } ?? "")
-            + " limit \(unescaped: String(most + 1))) as counted)"
+    /// How many refer to the record, and how many of those the caller may read: of no more than are counted, so it costs no more however many there
+    /// are.
+    private func counts(_ reference: ResourceCatalogue.Reference, to id: SQL, as context: RequestContext) -> SQL {
+        "(select array[count(*), count(*) filter (where is_readable)] from (select ("
+            + (reference.source.readable(by: context) ?? "true") + ") as is_readable " + referring(reference, to: id, as: context)
+            + " limit \(unescaped: String(Self.maximumCounted + 1))) as counted)"
     }
 
     /// What a deletion changes beside its own record, as parts of a `with` after `written`.
     func effects(of write: Write, as context: RequestContext) -> [SQL] {
         guard isLockedFirst(write) else { return [] }
-        return incoming.filter { $0.onDelete == .clear }.map { reference in
-            let (table, field) = (reference.source.table, reference.field.name)
+        // One for each table: a statement changes a row once, also one that refers to the record by several fields.
+        let clearing = Dictionary(grouping: incoming.filter { $0.onDelete == .clear }, by: \.source.table)
+        return clearing.sorted { $0.key < $1.key }.map { table, references in
+            let matches = references.map { "(" + $0.matches("(select id from written)", in: table) + ")" }
+            let assignments = zip(references, matches).map { reference, isReferring -> SQL in
+                let field = reference.field.name
+                return references.count == 1
+                    ? "\(unescaped: field) = null"
+                    : "\(unescaped: field) = case when " + isReferring + " then null else \(unescaped: "\(table).\(field)") end"
+            }
             return """
-                cleared_\(unescaped: "\(table)_\(field)") as (update \(unescaped: table) \
-                set version = version + 1, updated_at = now(), updated_by = \(context.user), \(unescaped: field) = null \
-                where tenant_id = \(context.tenant) and \(reference.matches("(select id from written)", in: table)) and deleted_at is null)
+                cleared_\(unescaped: table) as (update \(unescaped: table) \
+                set version = version + 1, updated_at = now(), updated_by = \(context.user), \(SQL.joined(assignments, separator: ", ")) \
+                where tenant_id = \(context.tenant) and (\(SQL.joined(matches, separator: " or "))) and deleted_at is null)
                 """
         }
     }
@@ -169,11 +179,7 @@ struct ReferenceStatements: Sendable {
     func answers(about write: Write, as context: RequestContext) -> [SQL] {
         if isLockedFirst(write) {
             let id = id(of: write, as: context)
-            return incoming.flatMap { reference in
-                [nil, reference.source.readable(by: context) ?? "true"].map {
-                    count(reference, to: id, as: context, most: Self.maximumCounted, where: $0)
-                }
-            }
+            return incoming.map { counts($0, to: id, as: context) }
         }
         return leads(of: write, as: context).map { "coalesce(" + $0.sql + ", false)" }
     }
@@ -195,14 +201,14 @@ struct ReferenceStatements: Sendable {
         return faults.first.map { Problem(.referenceNotFound, $0.detail, faults: faults) }
     }
 
-    /// Whoever's records refer to it, it is not deleted; counted are those that the caller may read, and of the others it is told that there are
-    /// some.
+    /// Whoever's records refer to it, it is not deleted; counted are those that the caller may read, among the first that refer to it, and of the
+    /// others it is told that there are some.
     private func refusal(counts: PostgresRow, from first: Int) throws -> Problem? {
         var reasons: [String] = []
         var members: [JSON] = []
         for (index, reference) in incoming.enumerated() {
-            let all = try counts.decode(first + 2 * index, as: Int.self)
-            let count = try counts.decode(first + 2 * index + 1, as: Int.self)
+            let found = try counts.decode(first + index, as: [Int].self)
+            let (all, count) = (found[0], found[1])
             guard all > (reference.onDelete == .refuse ? 0 : Self.maximumCleared) else { continue }
             let shown = count > Self.maximumCounted ? "more than \(Self.maximumCounted)" : String(count)
             var reason = "\(shown) \(count == 1 ? reference.source.singular : reference.source.name)"

@@ -24,6 +24,9 @@ struct FailedWrite: Error {
     var index: Int
     /// `nil` when it found no row that it is for.
     var error: PostgresError?
+
+    /// Whether Postgres has failed it for waiting in a circle with another transaction.
+    var isDeadlock: Bool { error?.isDeadlock == true }
 }
 
 /// Reads and writes the records of one resource, each in one round trip. Takes what is checked already and authorizes nothing;
@@ -212,6 +215,9 @@ struct ResourceStore: Sendable {
             let first =
                 statements.references.isLockedFirst(write) ? [statements.lock(Set([write.record].compactMap(\.self)), as: context)] : []
             row = try await postgres.batch(as: context, locks + first + [statement]).last?.first
+        } catch let error as PostgresError where error.isDeadlock && attempts > 1 {
+            // Nothing of it was kept, and what it waited for has gone on meanwhile.
+            return try await perform(write, as: context, key: key, shape: shape, attempts: attempts - 1)
         } catch let error as PostgresError {
             throw try await problem(for: error, of: write, as: context)
         }
@@ -291,8 +297,10 @@ struct ResourceStore: Sendable {
 
     /// Runs the writes inside a transaction that is decided elsewhere, in the order given and in one round trip.
     ///
-    /// The unique values that they give are locked first, then the rows that they are about, in the order of their ids: so two transactions do not
-    /// wait for each other in a circle, whatever the order of their writes.
+    /// The unique values that they give are locked first, then the rows that they are about, in the order of their ids: so two transactions seldom
+    /// wait for each other in a circle, whatever the order of their writes. They still may where they refer to records that the other deletes or
+    /// changes, or both clear references of the same: then Postgres fails one of them, which is run once more.
+    ///
     /// - Throws: ``FailedWrite``, whose reason is told by ``problem(for:of:as:)``; the transaction can only be rolled back.
     func perform(
         _ writes: [Write], as context: RequestContext, in transaction: borrowing PostgresTransaction, columns: [Column]
