@@ -5,6 +5,7 @@ import NIOCore
 final class DepartedClient: UpstreamClient {
     private let limits: [LeasedBucket]
     private weak var upstream: UpstreamConnection?
+    private var timeout: Scheduled<Void>?
 
     init(limits: [LeasedBucket]) { self.limits = limits }
 
@@ -13,7 +14,7 @@ final class DepartedClient: UpstreamClient {
         self.upstream = upstream
         upstream.handOver(to: self)
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
-        eventLoop.scheduleTask(deadline: deadline) {
+        timeout = eventLoop.scheduleTask(deadline: deadline) {
             let client = bound.value
             client.upstream?.abandon(for: client)
         }
@@ -26,11 +27,12 @@ final class DepartedClient: UpstreamClient {
 
     func upstreamAnswered(_ head: ResponseHead, bytes: UnsafeRawBufferPointer, body: UnsafeRawBufferPointer, isLast: Bool) {
         for limit in limits where head.operations > 1 { limit.owe(head.operations - 1, now: .now()) }
+        timeout?.cancel()
         // Of the answer itself nobody wants anything.
         if !isLast { upstream?.abandon(for: self) }
     }
 
     func upstreamBody(_ body: ByteBuffer, isLast: Bool) {}
 
-    func upstreamFailed(_ failure: UpstreamFailure) {}
+    func upstreamFailed(_ failure: UpstreamFailure) { timeout?.cancel() }
 }

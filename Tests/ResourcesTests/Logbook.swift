@@ -11,13 +11,14 @@ enum Logbook {
             Field("related", .related(["ship", "fleet"], onDelete: .keep), [.filterable], "What it is about."),
             Field("held", .related(["ship", "fleet"], onDelete: .refuse)),
             Field("seen", .related(["ship", "fleet"], onDelete: .clear)),
+            Field("noted", .related(["ship", "fleet"], onDelete: .clear)),
         ])
 
     static func run<T>(_ body: (ResourceAPI) async throws -> T) async throws -> T {
         try await ResourceAPI.run(definition, Fleet.ship, Fleet.definition, tables: Fleet.tables + tables, body)
     }
 
-    private static let fields = ["related", "held", "seen"]
+    private static let fields = ["related", "held", "seen", "noted"]
     private static let types = ["ship", "fleet"]
 
     /// The migration.

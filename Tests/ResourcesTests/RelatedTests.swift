@@ -315,6 +315,29 @@ import Testing
         }
     }
 
+    /// A record may refer to another by two fields, of which deletion clears both; what else the one that it clears refers to stays.
+    @Test(arguments: ["ship", "fleet"])
+    func eachReferenceToWhatIsDeletedIsCleared(type: String) async throws {
+        try await Logbook.run { api in
+            let admin = api.member()
+            let path = type == "ship" ? "/v1/ships" : "/v1/fleets"
+            let gone = try await api.create(#"{"name":"R"}"#, at: path, as: admin).id
+            let other = try await api.create(#"{"name":"R"}"#, at: path, as: admin).id
+            func entry(_ seen: String, _ noted: String) async throws -> String {
+                let body = #"{"body":"E","seen":\#(related(type, seen)),"noted":\#(related(type, noted))}"#
+                return try await api.create(body, as: admin).id
+            }
+            let (both, first, second) = (try await entry(gone, gone), try await entry(gone, other), try await entry(other, gone))
+            let deletion = try await api.send(.delete, "\(path)/\(gone)", as: admin)
+            #expect(deletion.status == 204, "\(deletion.text)")
+            for (id, seen, noted) in [(both, nil, nil), (first, nil, other), (second, other, nil)] as [(String, String?, String?)] {
+                let entry = try await api.send(.get, "/v1/entries/\(id)", as: admin).json
+                #expect(entry["version"] == 2)
+                #expect(entry["seen"]?["id"]?.string == seen && entry["noted"]?["id"]?.string == noted)
+            }
+        }
+    }
+
     /// Goal: an entry and the deletion of what it is about, at the same moment: one of them is refused, or the reference is cleared.
     /// Method: 40 fleets, each deleted while an entry is made of it; then no live entry has a deleted one where that is not kept.
     @Test func aDeletionAndANewReferenceAtTheSameMomentAgree() async throws {

@@ -267,6 +267,49 @@ import Testing
         }
     }
 
+    /// Goal: what the copies do not take of one member holds up neither the others, in doubt or not, of whichever tenant, nor the log.
+    /// Method: the owner tells of a status that no release knows; then all is renewed.
+    @Test func whatTheCopiesDoNotTakeOfOneMemberHoldsUpNobodyElse() async throws {
+        try await runBesideOwner { log, owner in
+            let tenants = [TenantID(), TenantID()].sorted()
+            let (bad, good, other) = (UserID(), UserID(), UserID())
+            try await log.database.query(in: .tenant, ["alter table member drop constraint member_status_known"])
+            try await Self.hold(log, tenants[0], [(bad, "Bad", 3), (good, "Good", 3)])
+            try await Self.hold(log, tenants[1], [(other, "Other", 3)])
+            try await log.database.query(in: .tenant, ["update member set status = 'asleep' where user_id = \(bad)"])
+            try await log.beginAtItsBeginning()
+            for (tenant, user) in [(tenants[0], bad), (tenants[0], good), (tenants[1], other)] {
+                try await log.tell("member.married", tenant, user, #"{"after":{}}"#)
+            }
+            let settings = ["MARTLET_WORKERS": "true", "MARTLET_ACTIVITY_URL": log.activity.url, "MARTLET_TENANT_URL": owner.url]
+            try await RunningService.run(CRM.definition, on: log.database, settings: settings) { _ in
+                try await eventually("the others are as the owner has them") {
+                    try await log.copies() == ["Good support active 3 0", "Other support active 3 0"]
+                }
+                try await eventually("the one is in doubt") {
+                    try await log.lines("select record_id from crm.followed_doubt") == [bad.description]
+                }
+                try await log.updated(tenants[0], good, version: 4, #","role":"sales""#)
+                try await eventually("the log is followed") { try await log.copies().first == "Good sales active 4 0" }
+            }
+            try await log.database.query(["update crm.log_follower set format = 7"])
+            try await log.database.query(in: .tenant, ["update member set version = 5 where user_id <> \(bad)"])
+            try await RunningService.run(CRM.definition, on: log.database, settings: settings) { _ in
+                try await eventually("the others are renewed") {
+                    try await log.copies() == ["Good support active 5 0", "Other support active 5 0"]
+                }
+                try await eventually("the copies are whole") {
+                    try await log.lines("select 'x' from crm.log_follower where renewed_to is null").count == 1
+                }
+                #expect(try await log.lines("select record_id from crm.followed_doubt") == [bad.description])
+                // Once its owner says what is known, it is copied.
+                try await log.database.query(in: .tenant, ["update member set status = 'disabled' where user_id = \(bad)"])
+                try await eventually("it is copied", within: .seconds(10)) { try await log.copies().first == "Bad support disabled 3 0" }
+                try await eventually("nobody is in doubt") { try await log.lines("select record_id from crm.followed_doubt").isEmpty }
+            }
+        }
+    }
+
     /// Goal: two transactions of which the one that began first commits last are both applied.
     /// Method: the tenant service's own relay, and two of its members made so.
     @Test func whatCommitsLateIsAppliedToo() async throws {

@@ -52,6 +52,22 @@ import Testing
         }
     }
 
+    /// Nor does anybody whose tenant is suspended while he waits.
+    @Test func whoeverWaitsWhileHisTenantIsSuspendedChangesNothing() async throws {
+        try await TenantPlatform.run { platform in
+            let admin = try await platform.organization("acme")
+            let requests = try await Self.requests(platform, admin)
+            let suspension: SQL = "update tenant set status = 'suspended', epoch = epoch + 1 where tenant_id = \(admin.tenant)"
+            let before = try await Self.content(platform)
+            let answers = try await Self.sent(requests, as: admin, after: suspension, platform)
+            for (request, answer) in answers {
+                #expect(answer.status == 403 && answer.code == "tenant_suspended", "\(request.method) \(request.path): \(answer.text)")
+            }
+            #expect(answers.count == requests.count)
+            #expect(try await Self.content(platform) == before)
+        }
+    }
+
     /// One of each kind.
     private static func requests(_ platform: TenantPlatform, _ admin: TestMember) async throws -> [Request] {
         try await platform.role("clerk", ["leads.read"], by: admin)
