@@ -113,7 +113,8 @@ extension Membership {
         }
         self.init(
             tenant: Tenant(
-                id: id, slug: slug, name: name, isActive: status == "active", plan: plan, country: tenant["country"]?.string,
+                id: id, slug: slug, name: name, isActive: status == "active", plan: plan,
+                country: tenant["country"]?.string.flatMap { Country.code($0) },
                 epoch: tenantEpoch), role: role, permissions: permissions, scopes: scopes, fields: fields,
             teams: (json["teams"]?.array ?? []).compactMap(Team.init), limits: numbers,
             rate: rate, epoch: epoch, roleEpoch: json["role_epoch"]?.integer)

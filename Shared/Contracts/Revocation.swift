@@ -8,10 +8,36 @@ public enum Revocation: Hashable, Sendable {
 
     case session(SessionID)
     case member(tenant: TenantID, user: UserID, epoch: Int64)
-    /// Beside what makes its tokens stale, where the tenant is by now.
-    case tenant(TenantID, epoch: Int64, isActive: Bool, country: String? = nil)
+    /// Beside what makes its tokens stale, where the tenant is by now; without a location, which a release says nothing of that knows of none, it
+    /// is where it was.
+    case tenant(TenantID, epoch: Int64, isActive: Bool, location: Location?)
     /// A role that a tenant has made was changed: tokens of all its members are stale.
     case role(tenant: TenantID, name: String, epoch: Int64)
+
+    /// Where a tenant is, in one of its versions: another country raises no epoch.
+    public struct Location: Hashable, Sendable {
+        /// ISO 3166-1, two letters; `nil` when the tenant does not say.
+        public var country: String?
+        /// The tenant's version; a higher one is newer.
+        public var version: Int64
+
+        public init(country: String?, version: Int64) {
+            self.country = country
+            self.version = version
+        }
+
+        /// `nil` when it is not said, or not to be read.
+        fileprivate init?(tenant json: JSON) {
+            guard let country = json["country"], let version = json["version"]?.integer else { return nil }
+            if country == .null {
+                self.init(country: nil, version: version)
+            } else if let code = country.string.flatMap({ Country.code($0) }) {
+                self.init(country: code, version: version)
+            } else {
+                return nil
+            }
+        }
+    }
 
     public var json: JSON {
         switch self {
@@ -21,10 +47,14 @@ public enum Revocation: Hashable, Sendable {
             [
                 "kind": "member", "tenant": .string(tenant.description), "user": .string(user.description), "epoch": .number(epoch),
             ]
-        case .tenant(let id, let epoch, let isActive, let country):
+        case .tenant(let id, let epoch, let isActive, nil):
             [
                 "kind": "tenant", "id": .string(id.description), "epoch": .number(epoch), "status": isActive ? "active" : "suspended",
-                "country": country.map(JSON.string) ?? .null,
+            ]
+        case .tenant(let id, let epoch, let isActive, let location?):
+            [
+                "kind": "tenant", "id": .string(id.description), "epoch": .number(epoch), "status": isActive ? "active" : "suspended",
+                "country": location.country.map(JSON.string) ?? .null, "version": .number(location.version),
             ]
         case .role(let tenant, let name, let epoch):
             ["kind": "role", "tenant": .string(tenant.description), "name": .string(name), "epoch": .number(epoch)]
@@ -46,7 +76,7 @@ public enum Revocation: Hashable, Sendable {
             guard let id = json["id"]?.string.flatMap({ TenantID($0) }), let epoch = json["epoch"]?.integer,
                 let status = json["status"]?.string
             else { return nil }
-            self = .tenant(id, epoch: epoch, isActive: status == "active", country: json["country"]?.string)
+            self = .tenant(id, epoch: epoch, isActive: status == "active", location: Location(tenant: json))
         case "role":
             guard let tenant = json["tenant"]?.string.flatMap({ TenantID($0) }), let name = json["name"]?.string,
                 let epoch = json["epoch"]?.integer

@@ -127,8 +127,8 @@ private struct PlanCheck {
         var statement: SQL
         /// An index must give the order.
         var isInOrder: Bool
-        /// Live and deleted records have an index each, whose first rows are put together.
-        var isOfBoth: Bool
+        /// It is of several ranges of indexes, such as those of live and of deleted records, whose first rows are put together.
+        var isAppended: Bool
         /// Rows are looked up by words.
         var hasWords: Bool
         /// An index must know this column.
@@ -161,7 +161,8 @@ private struct PlanCheck {
             items.append(
                 Item(
                     name: "\(filter?.name ?? "no filter"), sort=\(order)\(deleted) (\(reading))", statement: statement,
-                    isInOrder: reading != .all, isOfBoth: request.deleted == .include,
+                    isInOrder: reading != .all,
+                    isAppended: request.deleted == .include || reading == .inOrder && filter?.condition.parts.isEmpty == false,
                     hasWords: reading == .all && filter?.condition.words != nil,
                     column: isKnown ? filter?.column : nil))
         }
@@ -172,7 +173,7 @@ private struct PlanCheck {
         func fault(_ sentence: String) { faults.append("\(definition.name), \(item.name): \(sentence)\n\(text)") }
         if text.contains("Seq Scan on \(definition.table)") { return fault("reads the whole table") }
         // Above the limit it is a page that is sorted, where the sorted column has one value only.
-        let rows = plan.drop { !$0.contains(item.isOfBoth ? "Append" : "Limit") }
+        let rows = plan.drop { !$0.contains(item.isAppended ? "Append" : "Limit") }
         if item.isInOrder, rows.contains(where: { $0.hasSuffix("Sort") }) { fault("sorts, so no index gives the order") }
         if item.hasWords, !text.contains("TID Cond: (ctid = ANY") { fault("the words are not looked for in their index") }
         if let column = item.column, !plan.contains(where: { $0.contains("Index Cond") && $0.contains(column) }),

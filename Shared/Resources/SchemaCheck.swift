@@ -158,8 +158,11 @@ private struct TableCheck {
         for field in definition.filterFields where field.index == .number {
             // As the server writes it, but for its line ends.
             let key = "( CASE WHEN (\(field.name)_e164 IS NULL) THEN \(field.name) ELSE \(field.name)_e164 END)"
-            if !isIndexed("(tenant_id, \(key))", of: "(\(field.name) IS NOT NULL)") {
-                faults.append("No index on (tenant_id, \(key)) where \(field.name) is not null serves the filter \(field.name).")
+            for state in ["NULL", "NOT NULL"] {
+                let rows = "((deleted_at IS \(state)) AND (\(field.name) IS NOT NULL))"
+                if !isIndexed("(tenant_id, \(key), created_at, id)", of: rows) {
+                    faults.append("No index on (tenant_id, \(key), created_at, id) where \(rows) serves the filter \(field.name).")
+                }
             }
         }
         for field in definition.fields where field.givesOrder {

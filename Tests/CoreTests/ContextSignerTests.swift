@@ -62,6 +62,31 @@ import Testing
         #expect(throws: Problem.self) { try signer.verify(signed("k,\(claims.dropFirst(2))"), method: "GET", target: "/v1/leads") }
     }
 
+    @Test func aContextOfAReleaseThatKnewOfNoCountriesIsRead() throws {
+        let claims = ContextSigner.claims(of: member).split(separator: ",").prefix(9).joined(separator: ",")
+        var older = member
+        older.country = nil
+        let value = signer.sign(claims: claims, edge: member.edge, method: "GET", target: "/v1/leads")
+        #expect(try signer.verify(value, method: "GET", target: "/v1/leads") == .member(older))
+        // Without its rules there is no caller of whom fields are hidden.
+        for count in [9, 10] {
+            let cut = ContextSigner.claims(of: member).split(separator: ",").prefix(count).joined(separator: ",")
+            let value = signer.sign(claims: "r\(cut.dropFirst())", edge: member.edge, method: "GET", target: "/v1/leads")
+            #expect(throws: Problem.self) { try signer.verify(value, method: "GET", target: "/v1/leads") }
+        }
+    }
+
+    /// Class A6: what came from elsewhere must not move or end a claim.
+    @Test(arguments: ["AT,", "A,", "A;", ";;", "AT\r\n", "\r\n", "at", "ＡＴ", "A", "", "AUT"])
+    func whatIsNoCountryIsNotSigned(_ text: String) throws {
+        #expect(Country.code(text) == nil)
+        var none = member
+        none.country = nil
+        var wrong = member
+        wrong.country = text
+        #expect(ContextSigner.claims(of: wrong) == ContextSigner.claims(of: none))
+    }
+
     @Test func aContextServesOneRequestUntilItsDeadline() throws {
         let value = signer.sign(.member(member), method: "GET", target: "/v1/leads")
         #expect(throws: Problem.self) { try signer.verify(value, method: "DELETE", target: "/v1/leads") }

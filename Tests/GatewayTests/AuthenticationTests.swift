@@ -190,7 +190,7 @@ import Testing
             }
             try await publish(.session(session.session))
             try await publish(.member(tenant: epoch.tenant, user: epoch.user, epoch: 2))
-            try await publish(.tenant(suspended.tenant, epoch: 1, isActive: false))
+            try await publish(.tenant(suspended.tenant, epoch: 1, isActive: false, location: nil))
             try await expect("token_stale", sessionToken)
             try await expect("token_stale", epochToken)
             try await expect("tenant_suspended", suspendedToken)
@@ -204,8 +204,8 @@ import Testing
             let signer = try ContextSigner(keys: TestGateway.contextKeys)
             let member = TestMember()
             let token = gateway.key.token(for: member) { $0["country"] = "AT" }
-            func country() async throws -> String? {
-                #expect(try await gateway.get("/v1/leads", token: token).status == 200)
+            func country(_ other: String? = nil) async throws -> String? {
+                #expect(try await gateway.get("/v1/leads", token: other ?? token).status == 200)
                 let request = try #require(gateway.upstream.state.withLock { $0.requests.last { $0.target == "/v1/leads" } })
                 guard
                     case .member(let context) = try signer.verify(
@@ -214,9 +214,13 @@ import Testing
                 return context.country
             }
             #expect(try await country() == "AT")
+            for wrong in ["AT,", "A;", "\r\n", "at"] {
+                #expect(try await country(gateway.key.token(for: TestMember()) { $0["country"] = .string(wrong) }) == nil)
+            }
             let redis = RedisClient(configuration: TestGateway.redis, eventLoop: MultiThreadedEventLoopGroup.singleton.next())
-            for moved in ["JP", nil] as [String?] {
-                let state = Revocation.tenant(member.tenant, epoch: 1, isActive: true, country: moved)
+            for (version, moved) in [(2, "JP"), (3, nil)] as [(Int64, String?)] {
+                let location = Revocation.Location(country: moved, version: version)
+                let state = Revocation.tenant(member.tenant, epoch: 1, isActive: true, location: location)
                 _ = try await redis.command(["PUBLISH", Revocation.channel, state.json.description])
                 try await eventually("the tenant is elsewhere", within: .seconds(1)) { try await country() == moved }
             }

@@ -23,8 +23,11 @@ import Testing
     /// What services say and gateways hear is spelt by one type; of what only a later release knows nothing is heard.
     @Test func whatServicesSayOfTokensIsHeardAsItWasSaid() {
         let said: [Revocation] = [
-            .session(SessionID()), .member(tenant: TenantID(), user: UserID(), epoch: 2), .tenant(TenantID(), epoch: 3, isActive: false),
-            .tenant(TenantID(), epoch: 1, isActive: true, country: "AT"), .role(tenant: TenantID(), name: "scout", epoch: 4),
+            .session(SessionID()), .member(tenant: TenantID(), user: UserID(), epoch: 2),
+            .tenant(TenantID(), epoch: 3, isActive: false, location: nil),
+            .tenant(TenantID(), epoch: 1, isActive: true, location: .init(country: "AT", version: 2)),
+            .tenant(TenantID(), epoch: 1, isActive: true, location: .init(country: nil, version: 3)),
+            .role(tenant: TenantID(), name: "scout", epoch: 4),
         ]
         #expect(said.map { Revocation(json: $0.json) } == said)
         #expect(Revocation.all(in: Revocation.state(said)) == said)

@@ -73,7 +73,9 @@ import Testing
             ] as [(JSON, String?, String?)] {
                 let changed = try await platform.service.send(.patch, "/v1/tenant", body, as: admin.caller, expecting: 200)
                 #expect(changed.json["country"] == country.map(JSON.string) ?? .null)
-                #expect(try await platform.revocations().contains(.tenant(admin.tenant, epoch: 1, isActive: true, country: effective)))
+                let version = try #require(changed.json["version"]?.integer)
+                let location = Revocation.Location(country: effective, version: version)
+                #expect(try await platform.revocations().contains(.tenant(admin.tenant, epoch: 1, isActive: true, location: location)))
                 let tenant = try await platform.member(admin.person, in: admin.tenant).membership.tenant
                 #expect(tenant.country == effective && tenant.epoch == 1)
             }
@@ -95,7 +97,8 @@ import Testing
             #expect(replay.header("etag") != nil)
             #expect(replay.header("etag") == first.header("etag"))
             #expect(try await platform.member(admin.person, in: admin.tenant).membership.tenant.epoch == 2)
-            #expect(try await platform.revocations().contains(.tenant(admin.tenant, epoch: 2, isActive: true)))
+            let state = Revocation.tenant(admin.tenant, epoch: 2, isActive: true, location: .init(country: nil, version: 2))
+            #expect(try await platform.revocations().contains(state))
         }
     }
 

@@ -10,7 +10,8 @@ final class Directory: Sendable {
     struct TenantState: Sendable {
         var epoch: Int64
         var isActive: Bool
-        var country: String?
+        /// `nil` when nothing was said of it.
+        var location: Revocation.Location?
     }
 
     struct Member: Hashable, Sendable {
@@ -104,10 +105,12 @@ final class Directory: Sendable {
         for revocation in revocations {
             switch revocation {
             case .session(let id): state.sessions?.insert(id)
-            case .tenant(let id, let epoch, let isActive, let country):
-                // An older message must not undo a newer one.
-                if let known = state.tenants?[id], known.epoch > epoch { continue }
-                state.tenants?[id] = TenantState(epoch: epoch, isActive: isActive, country: country)
+            case .tenant(let id, let epoch, let isActive, let location):
+                // An older message must not undo a newer one: the status goes with the epoch, the location with the version.
+                var tenant = state.tenants?[id] ?? TenantState(epoch: epoch, isActive: isActive, location: location)
+                if epoch >= tenant.epoch { (tenant.epoch, tenant.isActive) = (epoch, isActive) }
+                if let location, location.version >= tenant.location?.version ?? 0 { tenant.location = location }
+                state.tenants?[id] = tenant
             case .member(let tenant, let user, let epoch): raise(&state.members[Member(tenant: tenant, user: user)], to: epoch)
             case .role(let tenant, let name, let epoch): raise(&state.roles[Role(tenant: tenant, name: name)], to: epoch)
             }
@@ -119,7 +122,7 @@ final class Directory: Sendable {
     /// Where the tenant of a token is by now.
     func country(of claims: TokenClaims) -> String? {
         state.withLock { state in
-            if let tenant = state.tenants?[claims.tenant] { tenant.country } else { claims.context.country }
+            if let location = state.tenants?[claims.tenant]?.location { location.country } else { claims.context.country }
         }
     }
 

@@ -88,7 +88,7 @@ struct TokenVerifier: Sendable {
         if expires <= seconds { throw .expired }
         let context = RequestContext(
             tenant: tenant, user: user, session: session, role: role, permissions: permissions, scopes: scopes, fields: fields, plan: plan,
-            limits: limits, country: payload["country"]?.string.flatMap { Self.isName($0) ? $0 : nil },
+            limits: limits, country: payload["country"]?.string.flatMap { Country.code($0) },
             edge: EdgeContext(requestID: "", deadline: now))
         return TokenClaims(
             keyID: keyID, tenant: tenant, user: user, session: session, slug: slug, tenantEpoch: tenantEpoch, memberEpoch: memberEpoch,

@@ -44,7 +44,14 @@ enum TeamPlaces {
 
     /// The statements that write on the members' side who joins and who leaves a team.
     static func changes(of team: RecordID, joining: [UserID], leaving: [UserID], as context: RequestContext) -> [SQL] {
-        changes(of: "member", key: "user_id", "teams", joining, leaving, team.sqlValue, as: context)
+        let changes = changes(of: "member", key: "user_id", "teams", joining, leaving, team.sqlValue, as: context)
+        guard joining.count + leaving.count > 1 else { return changes }
+        // In the order in which their names are written (LogCopy.memberNames), or each of two could wait for the other.
+        let turn: SQL = """
+            select from member where tenant_id = \(context.tenant) and user_id = any (\(joining + leaving)::uuid[])
+            order by user_id for no key update
+            """
+        return [turn] + changes
     }
 
     private static func changes<Kind>(

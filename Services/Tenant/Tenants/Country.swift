@@ -1,8 +1,8 @@
 import Core
 
-/// Where a tenant is: telephone numbers without a calling code are its country's.
-enum Country {
-    /// Two letters of ISO 3166-1, of a country with telephones.
+/// Telephone numbers without a calling code are those of the tenant's country.
+extension Country {
+    /// Whether it is the code of a country with telephones.
     static func isValid(_ code: String) -> Bool { PhoneNumber.countries.contains(code) }
 
     /// What the tenant says, or else its locale, as `de-AT` does; `nil` when neither does.

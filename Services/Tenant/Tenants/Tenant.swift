@@ -59,7 +59,10 @@ struct Tenant: Sendable {
     }
 
     /// What gateways are told.
-    var state: Revocation { .tenant(id, epoch: epoch, isActive: isActive, country: Country.of(country, locale: locale)) }
+    var state: Revocation {
+        let location = Revocation.Location(country: Country.of(country, locale: locale), version: version)
+        return .tenant(id, epoch: epoch, isActive: isActive, location: location)
+    }
 
     static let columns: SQL = """
         tenant.id, tenant.name, tenant.slug, tenant.status, tenant.plan, tenant.overrides, tenant.locale, tenant.time_zone,

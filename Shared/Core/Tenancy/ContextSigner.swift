@@ -3,9 +3,9 @@ import Synchronization
 
 /// Signs and verifies the header `Martlet-Context`, by which the gateway tells a service who calls, and services tell each other.
 ///
-/// The value is `v1;<key id>;<claims>;<request id>;<deadline>;<address>;<mac>`. The claims are `-` (nobody), `s,<service>`, or
-/// `u,<tenant>,<user>,<session>,<role>,<permissions>,<scopes>,<plan>,<limits>,<country>[,<fields>]`, which stay the same for a token and can be
-/// kept.
+/// The value is `v1;<key id>;<claims>;<request id>;<deadline>;<address>;<mac>`. The claims are `-` (nobody), `s,<service>`,
+/// `u,<tenant>,<user>,<session>,<role>,<permissions>,<scopes>,<plan>,<limits>[,<country>]`, or the same of a member from whom fields are hidden,
+/// `r,…,<country>,<fields>`: whoever does not know of rules refuses it. They stay the same for a token and can be kept.
 /// The MAC is HMAC-SHA256 (RFC 2104) over all before it and the request line's method and target, so a value serves one
 /// request only, and only until its deadline.
 ///
@@ -75,9 +75,10 @@ public struct ContextSigner: Sendable {
     public static func claims(of context: RequestContext) -> String {
         let limits = context.limits.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: "&")
         return [
-            "u", context.tenant.description, context.user.description, context.session?.description ?? "-", context.role,
+            context.fields.isEmpty ? "u" : "r", context.tenant.description, context.user.description, context.session?.description ?? "-",
+            context.role,
             context.permissions.encoded, context.scopes.encoded, context.plan, limits.isEmpty ? "-" : limits,
-            context.country ?? "-",
+            context.country.flatMap { Country.code($0) } ?? "-",
         ].joined(separator: ",") + (context.fields.isEmpty ? "" : ",\(context.fields.encoded)")
     }
 
@@ -182,17 +183,14 @@ public struct ContextSigner: Sendable {
         }
     }
 
-    private static func country(_ text: Substring) -> String? {
-        text.utf8.count == 2 && text.utf8.allSatisfy((UInt8(ascii: "A")...UInt8(ascii: "Z")).contains) ? String(text) : nil
-    }
-
     private static func caller(claims: Substring, edge: EdgeContext) -> Caller? {
         if claims == anonymousClaims { return .anonymous(edge) }
         let fields = claims.split(separator: ",", omittingEmptySubsequences: false)
         if fields.count >= 2, fields[0] == "s" {
             return .service(SystemContext(service: String(fields[1]), edge: edge))
         }
-        guard fields.count >= 9, fields[0] == "u", let tenant = TenantID(fields[1]), let user = UserID(fields[2]),
+        guard fields.count >= 9, fields[0] == "u" || fields[0] == "r" && fields.count > 10, let tenant = TenantID(fields[1]),
+            let user = UserID(fields[2]),
             let permissions = PermissionSet(encoded: fields[5]), let scopes = RowScopes(encoded: fields[6]),
             let rules = fields.count > 10 ? FieldRules(encoded: fields[10]) : FieldRules.none
         else { return nil }
@@ -207,7 +205,7 @@ public struct ContextSigner: Sendable {
             RequestContext(
                 tenant: tenant, user: user, session: SessionID(fields[3]), role: String(fields[4]), permissions: permissions,
                 scopes: scopes, fields: rules, plan: String(fields[7]), limits: limits,
-                country: fields.count > 9 ? Self.country(fields[9]) : nil, edge: edge))
+                country: fields.count > 9 ? Country.code(fields[9]) : nil, edge: edge))
     }
 }
 

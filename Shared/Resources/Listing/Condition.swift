@@ -28,6 +28,8 @@ struct Condition: Sendable {
     var words: SQL?
     /// Whether it holds for most records as a rule, so that any other condition says more.
     var isRest = false
+    /// The same as conditions of which only one holds for a row, where its index has each of them in order; empty where it has all.
+    var parts: [SQL] = []
     /// For ``Index/owners``: who they are.
     var owners: Owners?
     /// A column that is null in all its rows; the order by its index begins with it.

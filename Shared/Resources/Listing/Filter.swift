@@ -23,7 +23,8 @@ struct FilterField: Sendable {
         case unique
         /// The values among the words of the column `search`.
         case words
-        /// An index on (tenant_id, ``FilterField/numberKey``) of the rows that have a telephone number, live and deleted ones.
+        /// An index on (tenant_id, ``FilterField/numberKey``, created_at, id) of the live rows that have a telephone number, and one of deleted
+        /// ones.
         case number
     }
 

@@ -53,10 +53,17 @@ struct FilterCompiler: Sendable {
     /// Each as it is written, and as the number that it is from the tenant's country.
     private func number(_ field: FilterField, _ values: [SQLValue], from country: String?) -> Condition {
         let keys = values.flatMap { value -> [SQLValue] in
-            guard case .text(let text) = value, let number = PhoneNumber.e164(text, from: country) else { return [value] }
+            guard case .text(let text) = value, let number = PhoneNumber.e164(text, from: country), number != text else { return [value] }
             return [value, .text(number)]
         }
-        return Condition("\(unescaped: field.column) is not null and (\(unescaped: field.numberKey)) = any(\(keys.sqlValue))", .few)
+        func among(_ keys: [SQLValue]) -> SQL {
+            let isOne: SQL = keys.count == 1 ? "= \(keys[0])" : "= any(\(keys.sqlValue))"
+            return "\(unescaped: field.column) is not null and (\(unescaped: field.numberKey)) " + isOne
+        }
+        guard values.count == 1 else { return Condition(among(keys), .values) }
+        var condition = Condition(among(keys), .value(of: field.column, inOrderOfCreation: true))
+        if keys.count > 1 { condition.parts = keys.map { among([$0]) } }
+        return condition
     }
 
     // MARK: Other kinds
@@ -77,9 +84,9 @@ struct FilterCompiler: Sendable {
         let index: Condition.Index =
             switch field.index {
             case .key: .key
-            case .unique, .number: .few
+            case .unique: .few
             case _ where !isOne: .values
-            case .value: .value(of: field.column, inOrderOfCreation: true)
+            case .value, .number: .value(of: field.column, inOrderOfCreation: true)
             case .order, .words: .value(of: field.column, inOrderOfCreation: false)
             }
         return Condition(SQL.joined(conditions, separator: " and "), index)

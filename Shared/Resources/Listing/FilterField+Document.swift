@@ -28,7 +28,10 @@ extension FilterField {
         switch comparison {
         case .equal where name == "id": "The records with these ids, joined by commas, \(Self.maximumValues) at most."
         case .equal where index == .number:
-            "Records with any of these numbers, joined by commas, however either is written: in E.164 or as they are dialled in the tenant's country."
+            """
+            Records with any of these numbers, joined by commas, however either is written: in E.164 or as they are dialled in the tenant's \
+            country. A number that was given while the tenant was in another country is found in E.164.
+            """
         case .equal: "Records with any of these values, joined by commas; a comma in a value is written \\,."
         case .not: "Records with none of these values, joined by commas, or without a value."
         case .gt: "Greater, or later, than this."

@@ -24,7 +24,7 @@ struct ListParameter: Sendable {
             "expand", ["type": "string", "examples": [.string(names.prefix(2).joined(separator: ","))]],
             """
             The records and members that are referred to, beside the references, joined by commas: \(names.joined(separator: ", ")). Null when \
-            it is deleted or not the caller's to read.
+            a record is deleted or not the caller's to read; a member who was removed is shown, and is null only when erased or not known here yet.
             """
         ) { value, request throws(ValueFault) in
             request.expansions = try expanded(value, among: expansions)
@@ -88,7 +88,7 @@ struct ListParameter: Sendable {
             "q", ["type": "string", "maxLength": 200],
             """
             Words, "phrases", -exclusions and or, without regard to case, accents and signs within words. The last word may be unfinished, \
-            unless a blank or a quote follows it; any end of a number of 4 digits or more finds it.
+            unless a blank or a quote follows it; any end of a number of 4 digits or more finds it, as it was given and not in another form.
             """
         ) { value, request throws(ValueFault) in
             // A blank at the end is kept: it says that the last word is finished.

@@ -187,10 +187,14 @@ struct ListStatements: Sendable {
         // In the order of an index whose leading column is null in all rows, which the server has to be told.
         let order = order(request.sort, behind: served.lazy.compactMap(\.nullColumn).first)
         let tail: SQL = " \(unescaped: order) limit \(unescaped: String(limit))"
-        let conditions = tenant(context) + served.map(\.sql)
+        let conditions = tenant(context) + served.filter(\.parts.isEmpty).map(\.sql)
+        // At most one of them has parts: it gives the order.
+        let parts = served.flatMap(\.parts).map { [$0] }
         let ranges = Self.states(request).flatMap { state in
-            self.ranges(behind: request.cursor, request.sort).map { range in
-                "select * from \(unescaped: table)" + Self.where(conditions + [state] + range) + tail
+            self.ranges(behind: request.cursor, request.sort).flatMap { range in
+                (parts.isEmpty ? [[]] : parts).map { part in
+                    "select * from \(unescaped: table)" + Self.where(conditions + [state] + part + range) + tail
+                }
             }
         }
         guard ranges.count > 1 else { return ranges[0] }

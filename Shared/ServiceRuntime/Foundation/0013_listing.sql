@@ -29,12 +29,15 @@ begin
         execute format(
             'create index %I on %I.%I (tenant_id, %I, created_at, id) where deleted_at is null', bare || '_' || name, home, bare, name);
     end loop;
-    -- Each telephone number, however it is written: in E.164, or as given where it cannot be read. Of live and deleted records, as few
-    -- have the same.
+    -- Each telephone number, however it is written: in E.164, or as given where it cannot be read. In the order of creation, of live records
+    -- that have one and of deleted ones.
     foreach name in array phones loop
-        execute format(
-            'create index %1$I on %2$I.%3$I (tenant_id, (case when %5$I is null then %4$I else %5$I end)) where %4$I is not null',
-            bare || '_' || name, home, bare, name, name || '_e164');
+        foreach key in array '{"", "deleted_"}'::text[] loop
+            execute format(
+                'create index %1$I on %2$I.%3$I (tenant_id, (case when %5$I is null then %4$I else %5$I end), created_at, id) '
+                'where deleted_at is %6$s and %4$I is not null',
+                bare || '_' || key || name, home, bare, name, name || '_e164', case when key = '' then 'null' else 'not null' end);
+        end loop;
     end loop;
     if owner is not null then
         -- Whose record it is: the owner's, or while it has none, whoever has made it. A case and no coalesce, which the server takes for

@@ -11,7 +11,7 @@ public struct LogCopy: Sendable {
     public var aggregates: [String]
     /// Raised by a release whose copies are of another form: they are then renewed from their owner. 1 or more.
     public var format: Int
-    /// What is done for an event; `nil` when it tells nothing, as what it told was refused or erased: the record is then in doubt. It must come to
+    /// What is done for an event, after those of the same record before it; those of other records may come in any order. `nil` when it tells nothing, as what it told was refused or erased: the record is then in doubt. It must come to
     /// the same when the event was applied before, and must not undo what a later one has brought. For a record of which there is no copy
     /// ``doubt(_:unless:)``.
     ///

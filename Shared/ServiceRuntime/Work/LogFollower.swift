@@ -238,7 +238,10 @@ private struct FollowerTurn: Sendable {
             var statements: [SQL] = []
             /// Of each statement the event that it is for.
             var origins: [Int] = []
-            for (index, entry) in events.enumerated() where entry.event.source == copy.source.rawValue {
+            // Record by record in the order of their ids, as others that write several of them do: so no two wait for each other.
+            let order = events.indices.sorted { (events[$0].event.aggregateID, $0) < (events[$1].event.aggregateID, $1) }
+            for index in order where events[index].event.source == copy.source.rawValue {
+                let entry = events[index]
                 var own: [SQL]?
                 if refused[index] == nil {
                     do {

@@ -1,0 +1,47 @@
+import Contracts
+import Core
+import Testing
+
+@testable import Gateway
+
+@Suite struct DirectoryTests {
+    private let tenant = TenantID()
+
+    private func said(_ location: Revocation.Location?) -> Revocation { .tenant(tenant, epoch: 1, isActive: true, location: location) }
+
+    /// Another country raises no epoch: what is said of it is ordered by the tenant's version, however it comes.
+    @Test func ofWhereATenantIsTheNewestHolds() {
+        var context = RequestContext(tenant: tenant, user: UserID(), edge: EdgeContext(requestID: "r-1", deadline: .now))
+        context.country = "AT"
+        let claims = TokenClaims(
+            keyID: "k", tenant: tenant, user: context.user, session: SessionID(), slug: "acme", tenantEpoch: 1, memberEpoch: 1,
+            role: "sales",
+            expiresAt: .max, context: context)
+        let directory = Directory()
+        directory.setTenants([])
+        #expect(directory.country(of: claims) == "AT")
+        directory.apply(said(nil))
+        #expect(directory.country(of: claims) == "AT", "a release that knows of no countries has cleared none")
+        directory.apply(said(.init(country: "JP", version: 3)))
+        #expect(directory.country(of: claims) == "JP")
+        directory.apply(said(.init(country: "DE", version: 2)))
+        directory.apply(said(nil))
+        #expect(directory.country(of: claims) == "JP")
+        // The messages of before are younger than this answer, and older by their version.
+        directory.setTenants([said(.init(country: nil, version: 4))])
+        #expect(directory.country(of: claims) == nil)
+        directory.apply(said(.init(country: "DE", version: 5)))
+        directory.setTenants([said(.init(country: nil, version: 4))])
+        #expect(directory.country(of: claims) == "DE", "the answer was under way when the message came")
+    }
+
+    /// Class A6: messages over Redis are not signed, and what they say goes into the signed context.
+    @Test(arguments: ["AT,", "A,", "A;", "A\r", "\r\n", "at", "", 1, ["AT"]] as [JSON])
+    func whatIsNoCountrySaysNothing(_ country: JSON) {
+        let id = JSON.string(tenant.description)
+        let message: JSON = ["kind": "tenant", "id": id, "epoch": 2, "status": "suspended", "country": country, "version": 3]
+        #expect(Revocation(json: message) == .tenant(tenant, epoch: 2, isActive: false, location: nil))
+        let older: JSON = ["kind": "tenant", "id": id, "epoch": 1, "status": "active"]
+        #expect(Revocation(json: older) == said(nil))
+    }
+}
