@@ -41,6 +41,12 @@ import Testing
         let id = JSON.string(tenant.description)
         let message: JSON = ["kind": "tenant", "id": id, "epoch": 2, "status": "suspended", "country": country, "version": 3]
         #expect(Revocation(json: message) == .tenant(tenant, epoch: 2, isActive: false, location: nil))
+        let rate = RateLimits(tenant: RateLimit(count: 1, period: 1), user: RateLimit(count: 1, period: 1))
+        let home = Membership.Tenant(id: tenant, slug: "acme", name: "A", isActive: true, plan: "pro", country: country.string, epoch: 1)
+        let membership = Membership(
+            tenant: home, role: "sales", permissions: PermissionSet(), scopes: RowScopes(), limits: [:], rate: rate, epoch: 1)
+        let read = Membership(json: membership.json)
+        #expect(read != nil && read?.tenant.country == nil)
         let older: JSON = ["kind": "tenant", "id": id, "epoch": 1, "status": "active"]
         #expect(Revocation(json: older) == said(nil))
     }
