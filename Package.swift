@@ -128,7 +128,7 @@ let package = Package(
             tests("Redis", ["Redis"] + nio),
             tests("Gateway", ["Gateway", "Contracts", "Redis", "Core", "Operations", jwt, crypto] + nio),
             tests(
-                "Resources", ["Resources", "ServiceRuntime", "Postgres", "Core", "CRM", "Support"],
+                "Resources", ["Resources", "ServiceRuntime", "Postgres", "Core", "Contracts", "CRM", "Support"],
                 exclude: ["Subscription/0001_create_subscription.sql"]),
             tests("ServiceRuntime", ["ServiceRuntime", "CRM", "Activity", "Tenant", "Contracts", "Operations", "Postgres", "Resources"]),
             tests("Identity", ["Identity", "Tenant", "Operations"]),

@@ -25,22 +25,28 @@ final class ResourceAccess: Sendable {
     }
 }
 
-/// What was made for callers under rules, so many at most.
+/// What was made for callers under rules, so many at most: the oldest makes room.
 final class AccessCache: Sendable {
     private static let capacity = 100
 
     private let make: @Sendable (FieldRules) -> ResourceAccess
-    private let known = Mutex<[FieldRules: ResourceAccess]>([:])
+    private struct Known {
+        var accesses: [FieldRules: ResourceAccess] = [:]
+        /// In the order in which they were made.
+        var order: [FieldRules] = []
+    }
+    private let known = Mutex(Known())
 
     init(make: @escaping @Sendable (FieldRules) -> ResourceAccess) { self.make = make }
 
     func access(under rules: FieldRules) -> ResourceAccess {
-        if let known = known.withLock({ $0[rules] }) { return known }
+        if let known = known.withLock({ $0.accesses[rules] }) { return known }
         // Outside of the lock: two may make the same at once.
         let access = make(rules)
         known.withLock { known in
-            if known.count >= Self.capacity { known.removeAll(keepingCapacity: true) }
-            known[rules] = access
+            guard known.accesses.updateValue(access, forKey: rules) == nil else { return }
+            known.order.append(rules)
+            if known.order.count > Self.capacity { known.accesses[known.order.removeFirst()] = nil }
         }
         return access
     }

@@ -51,8 +51,17 @@ extension SystemTests {
                 "/v1/leads",
                 [
                     "last_name": "Ownlead", "email": .string("\(secret)@kestrel.example"), "score": 93, "owner_id": me,
-                    "external_id": "own",
+                    "external_id": "own", "phone": "+49 40 5557713",
                 ])
+            _ = try await tenant.create("/v1/notes", ["body": "Rang twice", "related": ["type": "lead", "id": .string(own)]])
+            // Another reads all leads, and by notes too.
+            try await tenant.admin.send(
+                .post, "/v1/roles",
+                [
+                    "name": "viewer", "permissions": ["leads.read", "leads.update", "notes.read", "audit.read"],
+                    "fields": ["leads": ["score": "hidden", "email": "hidden", "phone": "hidden"]],
+                ], expecting: 201)
+            let viewer = try await tenant.invite("viewer@\(tenant.slug).test", role: "viewer")
             let foreign = try await tenant.create(
                 "/v1/leads", ["last_name": "Zqxforeign", "email": .string("\(secret)2@kestrel.example"), "external_id": "foreign"])
             try await tenant.admin.send(.patch, "/v1/leads/\(own)", ["score": 94], expecting: 200)
@@ -73,6 +82,19 @@ extension SystemTests {
                 for word in [secret, "zqxforeign", "\"score\":9"] {
                     #expect(!text.contains(word), "\(word) by \(method) \(target): \(answer.text.prefix(500))")
                 }
+            }
+            @discardableResult
+            func viewing(
+                _ method: Core.Method, _ target: String, _ body: JSON? = nil, headers: [(String, String)] = []
+            ) async throws -> APIAnswer {
+                let answer = try await viewer.send(method, target, body, headers: headers)
+                #expect(answer.status < 500 && answer.status != 429, "\(method) \(target): \(answer.text)")
+                let names = Self.names(in: answer.json).intersection(["score", "email", "phone", "phone_e164"])
+                #expect(names.isEmpty, "\(names) by \(method) \(target): \(answer.text.prefix(500))")
+                for word in [secret, "5557713"] where !target.contains(word) {
+                    #expect(!answer.text.contains(word), "\(word) by \(method) \(target): \(answer.text.prefix(500))")
+                }
+                return answer
             }
             let values = [
                 "q": ["ownlead", secret, "-\(secret)", "kestrel", "zqxforeign"], "sort": ["score", "-score", "email", "created_at"],
@@ -113,6 +135,27 @@ extension SystemTests {
             }
             try await check(.post, "/v1/leads", ["last_name": "New", "external_id": "foreign"])
             try await check(.post, "/v1/authorize/explain", ["permission": "leads.read", "field": "last_name"])
+            for path in [
+                "/v1/leads", "/v1/leads/\(own)", "/v1/leads/by-external-id/own", "/v1/notes", "/v1/audit", "/v1/leads/\(own)/notes",
+            ] {
+                for query in [
+                    "", "?q=\(secret)", "?q=okafor", "?expand=related", "?expand=related,created_by", "?expand=owner", "?fields=phone_e164",
+                    "?count=exact", "?deleted=include", "?phone=%2B49405557713", "?resource=lead",
+                ] {
+                    try await viewing(.get, path + query)
+                }
+            }
+            let related = try await viewing(.get, "/v1/notes?expand=related")
+            #expect(related.text.contains("Ownlead"), "\(related.text)")
+            let update: JSON = ["operations": [["op": "update", "id": .string(own), "body": ["company": "Pier"]]]]
+            for (method, path, body) in [
+                (.patch, "/v1/leads/\(own)", ["company": "Quay"]), (.post, "/v1/leads/batch", update),
+            ] as [(Core.Method, String, JSON)] {
+                let key = [("idempotency-key", RecordID().description)]
+                let first = try await viewing(method, path, body, headers: key)
+                let again = try await viewing(method, path, body, headers: key)
+                #expect(first.status == 200 && again.text == first.text, "\(first.text) \(again.text)")
+            }
             try await check(.delete, "/v1/leads/\(own)")
             try await check(.post, "/v1/leads/\(own)/restore")
             #expect(answers > 200 && shown > 20)
@@ -121,6 +164,15 @@ extension SystemTests {
             #expect(kept.json["score"] == 94 && kept.json["email"]?.string == "\(secret)@kestrel.example")
             #expect(kept.json["title"] == "Captain")
             try await scout.send(.get, "/v1/audit/export", expecting: 403)
+        }
+
+        /// The names of all members of all objects in it.
+        private static func names(in json: JSON) -> Set<String> {
+            if let array = json.array { return array.reduce(into: []) { $0.formUnion(names(in: $1)) } }
+            return (json.object?.members ?? []).reduce(into: []) { names, member in
+                names.insert(member.name)
+                names.formUnion(self.names(in: member.value))
+            }
         }
 
         /// From the answer to the change of the role, through the gateway: the token of before opens nothing, one of now shows less.

@@ -33,12 +33,14 @@ import Testing
             try await service.send(
                 .patch, "/v1/roles/scout", ["fields": ["leads": ["email": "hidden"]]], as: admin.caller, expecting: 200)
             #expect(try await platform.member(scout.person, in: admin.tenant).membership.roleEpoch == 2)
-            // With the permission for a resource its rules go; null takes all of one back.
-            let fewer = try await service.send(
-                .patch, "/v1/roles/scout", ["permissions": ["leads.read"]], as: admin.caller, expecting: 200)
-            #expect(fewer.json["fields"] == ["leads": ["email": "hidden", "phone": "read_only"]])
+            // A permission that goes and comes back finds its rules; null takes all of a resource back.
+            for permissions in [["leads.read"], ["leads.read", "tickets.read"]] as [JSON] {
+                let kept = try await service.send(
+                    .patch, "/v1/roles/scout", ["permissions": permissions], as: admin.caller, expecting: 200)
+                #expect(kept.json["fields"] == changed.json["fields"])
+            }
             let none = try await service.send(.patch, "/v1/roles/scout", ["fields": ["leads": nil]], as: admin.caller, expecting: 200)
-            #expect(none.json["fields"] == [:])
+            #expect(none.json["fields"] == ["tickets": ["tags": "hidden"]])
         }
     }
 
@@ -58,6 +60,11 @@ import Testing
                 (["leads.create"], ["leads": ["last_name": "hidden"]], 422, "/fields/leads/last_name", "not_allowed", "leads.create"),
                 (["leads.import"], ["leads": ["last_name": "read_only"]], 422, "/fields/leads/last_name", "not_allowed", "leads.import"),
                 (["leads.read", "audit.export"], ["leads": ["score": "hidden"]], 422, "/fields", "not_allowed", "audit.export"),
+                (["leads.read", "audit.export"], [:], 422, "/permissions", "not_allowed", "contacts.read"),
+                (
+                    ["accounts.read"], ["accounts": ["currency": "hidden", "annual_revenue_minor": "read_only"]], 422,
+                    "/fields/accounts/currency", "not_allowed", "annual_revenue_minor"
+                ),
             ] as [([JSON], JSON, Int, String, String, String)] {
                 let answer = try await platform.service.send(
                     .post, "/v1/roles", role("scout", permissions, fields), as: admin.caller, expecting: status)
@@ -65,6 +72,13 @@ import Testing
                 #expect(answer.json["errors"]?[0]?["code"]?.string == code, "\(answer.text)")
                 #expect(answer.text.contains(words), "\(answer.text)")
             }
+            // Whoever exports the trail reads all records: of everybody, too.
+            let readers = PermissionResource.allCases.filter { $0 != .platform }.map { JSON.string("\(Permission($0, .read))") }
+            var exporter = ["name": "exporter", "permissions": .array(readers + ["audit.export"]), "scopes": ["leads": "own"]] as JSON
+            let own = try await platform.service.send(.post, "/v1/roles", exporter, as: admin.caller, expecting: 422)
+            #expect(own.text.contains("all records of leads"), "\(own.text)")
+            exporter = ["name": "exporter", "permissions": .array(readers + ["audit.export"])]
+            try await platform.service.send(.post, "/v1/roles", exporter, as: admin.caller, expecting: 201)
             // Of a role that only reads or changes, a required field may be hidden; then it cannot begin to create.
             try await platform.service.send(
                 .post, "/v1/roles", role("scout", ["leads.read", "leads.update"], ["leads": ["last_name": "hidden"]]), as: admin.caller,
@@ -116,13 +130,18 @@ import Testing
             let admin = try await platform.organization("acme")
             try await platform.service.send(
                 .post, "/v1/roles",
-                role("scout", ["leads.read", "leads.update"], ["leads": ["score": "hidden", "phone": "read_only"]]), as: admin.caller,
+                role(
+                    "scout", ["leads.read", "leads.update", "tickets.read", "tickets.update"],
+                    ["leads": ["score": "hidden", "phone": "read_only"], "tickets": ["status": "hidden"]]), as: admin.caller,
                 expecting: 201)
             let scout = try await platform.join("scout", role: "scout", by: admin).caller
             for (permission, field, isAllowed, access, words) in [
                 ("leads.read", "score", false, "hidden", "score is hidden"), ("leads.read", "phone", true, "read_only", "on every record"),
                 ("leads.update", "phone", false, "read_only", "can only read phone"), ("leads.update", "email", true, "full", ""),
                 ("leads.delete", "email", false, "full", "does not have leads.delete"),
+                ("tickets.update", "number", false, "read_only", "set by the service"),
+                ("tickets.read", "number", true, "read_only", "on every record"),
+                ("tickets.read", "solved_at", false, "hidden", "solved_at is hidden"),
             ] {
                 let answer = try await platform.service.send(
                     .post, "/v1/authorize/explain", ["permission": .string(permission), "field": .string(field)], as: scout, expecting: 200)

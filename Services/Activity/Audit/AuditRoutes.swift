@@ -58,7 +58,7 @@ struct AuditRoutes: Sendable {
                         Every change of every record, with who made it, by which request, and the changed members before and after. Entries \
                         are numbered without gaps, and each has the hash of the one before. An event that could not be taken in has an entry \
                         audit.gap in its place. What an entry says of a record (before, after, details) is shown to who may read all records of the \
-                        kind, without the fields that the role hides.
+                        kind, without the fields that the role hides; of invitations, users and sessions to who may read members.
                         """,
                     tag: "audit",
                     parameters: Self.listParameters + Paging.parameters,
@@ -71,7 +71,8 @@ struct AuditRoutes: Sendable {
                     description: """
                         Whoever keeps the file can prove that nothing in it was changed or left out: martlet-activity verify recomputes the \
                         chain without a server. The last line says how many entries there are and the hash of the last: a file without it is \
-                        not whole. That nothing was taken off its end is proved by an entry noted elsewhere, such as the newest of GET /v1/audit.
+                        not whole. That nothing was taken off its end is proved by an entry noted elsewhere, such as the newest of GET /v1/audit. \
+                        It is for roles that may read all records of every kind that the trail tells of, with every field.
                         """,
                     tag: "audit",
                     parameters: [
@@ -105,11 +106,12 @@ struct AuditRoutes: Sendable {
         let rows = try await store.page(filter, beyond: position, limit: paging.limit, content: .change, as: context)
         let end = try rows.last.flatMap { try $0.decode("has_more") ? try $0.decode("sequence", as: Int64.self) : nil }
 
+        let rights = context.rights
         var writer = JSONWriter(capacity: 512 * paging.limit)
         try writer.object { object in
             try object.member("data") { writer in
                 try writer.array { array in
-                    for row in rows { try array.element { try Self.write(row, as: context, to: &$0) } }
+                    for row in rows { try array.element { try Self.write(row, for: rights, to: &$0) } }
                 }
             }
             object.member("page", .object(paging.page(next: end.map { .number($0) })))
@@ -118,7 +120,7 @@ struct AuditRoutes: Sendable {
     }
 
     /// An entry with ``AuditStore/Content/change`` as JSON.
-    private static func write(_ row: PostgresRow, as context: RequestContext, to writer: inout JSONWriter) throws {
+    private static func write(_ row: PostgresRow, for rights: Rights, to writer: inout JSONWriter) throws {
         try writer.object { object in
             object.member("sequence", try row.decode("sequence", as: Int64.self))
             object.member("id", try row.decode("id", as: String.self))
@@ -130,7 +132,7 @@ struct AuditRoutes: Sendable {
             object.member("resource_id", try row.decode("aggregate_id", as: String.self))
             object.member("actor", try row.decode("actor", as: String.self))
             object.member("request_id", try row.decode("request_id", as: String.self))
-            let hidden = context.hidden(inEventsOf: aggregate)
+            let hidden = rights.hidden(inEventsOf: aggregate)
             for name in ["before", "after", "details"] {
                 let text = try row.decode(name, as: String?.self)
                 let shown = try hidden == [] ? text : text.flatMap { try Self.without(hidden, $0) }
@@ -152,10 +154,7 @@ struct AuditRoutes: Sendable {
     /// Streams the trail page by page, so memory stays the same for any length and for entries of any size.
     private func export(_ call: Call, _ context: RequestContext) async throws -> Reply {
         try call.query.allowOnly(["after_sequence"])
-        // The chain holds for whole entries only.
-        guard !context.fields.hideAny else {
-            throw Problem(.forbidden, "The export has the whole trail, and your role hides fields of it.")
-        }
+        if let obstacle = context.rights.obstacleToWholeTrail { throw Problem(.forbidden, obstacle) }
         let start = try await start(call.query["after_sequence"], context)
         var reply = Reply(
             status: 200,

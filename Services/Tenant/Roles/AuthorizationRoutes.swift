@@ -67,7 +67,8 @@ struct AuthorizationRoutes: Sendable {
                                 "field": ["type": "string", "description": "Only when it was asked for."],
                                 "field_access": [
                                     "enum": ["full", "read_only", "hidden"],
-                                    "description": "Only with field: what the role leaves of it.",
+                                    "description":
+                                        "Only with field: what the role leaves of it; read_only also for what only the service sets.",
                                 ],
                             ],
                         ])
@@ -121,15 +122,27 @@ struct AuthorizationRoutes: Sendable {
             "built_in": .bool(isBuiltIn), "scope": .string(scope.name), "reason": .string(reason),
         ]
         guard let field, var explanation = decision.object else { return decision }
-        let rule = member.fields[permission.resource.rawValue][field]
+        let resource = permission.resource.rawValue
+        let given = rule(for: field, of: resource, in: member.fields)
+        let isSetByService = FieldCatalogue.find(resource)?.readOnly.contains(field) == true
+        let access = given ?? (isSetByService ? .readOnly : nil)
         explanation["field"] = .string(field)
-        explanation["field_access"] = .string(rule?.name ?? "full")
-        guard isAllowed, let rule, rule.forbids(permission.action) else { return .object(explanation) }
+        explanation["field_access"] = .string(access?.name ?? "full")
+        guard isAllowed, let access, access.forbids(permission.action) else { return .object(explanation) }
         explanation["allowed"] = false
-        explanation["reason"] = .string(
-            rule == .hidden
-                ? "\(role) has \(permission), but \(field) is hidden from it." : "\(role) has \(permission), but can only read \(field).")
+        let obstacle =
+            access == .hidden
+            ? "\(field) is hidden from it."
+            : isSetByService ? "\(field) is set by the service: nobody can give it." : "can only read \(field)."
+        explanation["reason"] = .string("\(role) has \(permission), but \(obstacle)")
         return .object(explanation)
+    }
+
+    /// What the role takes away of a field, be it with another that it says something of.
+    private static func rule(for field: String, of resource: String, in rules: FieldRules) -> FieldRule? {
+        let own = rules[resource][field]
+        let companion = FieldCatalogue.find(resource)?.companions[field]
+        return companion.flatMap { rules[resource][$0] } == .hidden ? .hidden : own
     }
 }
 

@@ -76,7 +76,7 @@ struct RoleChange: Sendable {
     }
 
     /// The rights that come of it. A resource that there is now a permission for has scope all unless one is given; one that there is no
-    /// permission for any longer loses its scope and its rules for fields.
+    /// permission for any longer loses its scope. Its rules for fields stay, or what they hide would be there when the permission comes back.
     ///
     /// - Throws: ``Problem`` `validation_failed` for a scope or a rule without a permission, or a rule that cannot go with what else the role
     ///   allows.
@@ -94,6 +94,10 @@ struct RoleChange: Sendable {
             }
         }
         changed.fields = fields(of: changed, before: rights.fields, &faults)
+        let export = Permission(.audit, .export)
+        if changed.permissions.contains(export), let obstacle = changed.obstacleToWholeTrail {
+            faults.add(.notAllowed, at: changed.fields.hideAny ? "/fields" : "/permissions", "\(export) cannot be given. \(obstacle)")
+        }
         try faults.finish()
         return changed
     }
@@ -108,19 +112,21 @@ struct RoleChange: Sendable {
                     "The role has no permission for \(resource.resource) that this could take away from.")
             }
         }
-        let changed = FieldRules(rules.filter { rights.reach($0.key) })
+        let changed = FieldRules(rules)
         for resource in FieldCatalogue.all {
-            guard let permission = resource.makers.first(where: rights.permissions.contains) else { continue }
             let known = changed[resource.resource]
+            for (amount, currency) in resource.amounts {
+                guard let rule = known[currency], known[amount].map({ $0 < rule }) ?? true else { continue }
+                faults.add(
+                    .notAllowed, at: "/fields/\(resource.resource)/\(currency)",
+                    "An amount is nothing without its currency: give \(amount) the rule \(rule.name) too.")
+            }
+            guard let permission = resource.makers.first(where: rights.permissions.contains) else { continue }
             for field in resource.required where known[field] != nil {
                 faults.add(
                     .notAllowed, at: "/fields/\(resource.resource)/\(field)",
                     "A role with \(permission) must be able to give \(field), which is required.")
             }
-        }
-        let export = Permission(.audit, .export)
-        if changed.hideAny, rights.permissions.contains(export) {
-            faults.add(.notAllowed, at: "/fields", "A role with \(export) sees the whole trail, so no field can be hidden from it.")
         }
         if changed.count > FieldRules.maximumCount {
             faults.add(.tooMany, at: "/fields", "Expected rules for at most \(FieldRules.maximumCount) fields.")

@@ -196,7 +196,8 @@ struct RoleRoutes: Sendable {
         }
         properties["fields"] = [
             "type": "object", "additionalProperties": false, "properties": .object(resources),
-            "description": "Only for resources that the role has a permission for; null takes a rule, or all of a resource, back.",
+            "description":
+                "Given only for resources that the role has a permission for, and kept when it is taken away; null takes a rule, or all of a resource, back.",
         ]
         var schema = JSONObject()
         schema["type"] = "object"

@@ -49,9 +49,9 @@ public struct FieldRules: Sendable {
     /// The rules for the fields of a resource.
     public subscript(resource: String) -> [String: FieldRule] { rules[resource] ?? [:] }
 
-    /// The names of the fields of a resource that are hidden: with a telephone number what it is in E.164, `phone_e164`.
+    /// The names of the fields of a resource that are hidden; what goes with them is not among them.
     public func hidden(in resource: String) -> Set<String> {
-        Set(self[resource].lazy.filter { $0.value == .hidden }.flatMap { [$0.key, "\($0.key)_e164"] })
+        Set(self[resource].lazy.filter { $0.value == .hidden }.map(\.key))
     }
 
     public var hideAny: Bool { rules.values.contains { $0.values.contains(.hidden) } }

@@ -82,6 +82,16 @@ public struct ResourceDefinition: Sendable {
 
     public func field(_ name: String) -> Field? { fields.first { $0.name == name } }
 
+    /// What says of another field what that has: a number in E.164, since when a state holds. Whoever does not see that one does not see it.
+    public var companions: [String: String] {
+        Dictionary(uniqueKeysWithValues: fields.compactMap { field in field.kind.companion.map { (field.name, $0) } })
+    }
+
+    /// The names and those of the fields that go with them.
+    func withCompanions(_ names: Set<String>) -> Set<String> {
+        names.isEmpty ? names : names.union(companions.lazy.filter { names.contains($0.value) }.map(\.key))
+    }
+
     /// The id that another system knows a record by: a field of every resource.
     static let externalID = Field(
         "external_id", .text(max: 255), [.unique, .filterable, .importable],
@@ -96,6 +106,16 @@ public struct ResourceDefinition: Sendable {
             + fields.filter { $0.traits.contains(.sortable) }.map {
                 SortOrder(column: $0.name, isNullable: $0.isNullable, isText: $0.type.isText)
             }
+    }
+}
+
+extension FieldKind {
+    /// The field whose value it follows.
+    fileprivate var companion: String? {
+        switch self {
+        case .e164(let name), .since(let name, _): name
+        default: nil
+        }
     }
 }
 

@@ -1,5 +1,4 @@
 import Core
-import Postgres
 
 /// A resource as a caller sees it: the declaration, and what of it there is for him. What reads his requests and makes his answers takes a
 /// view and no declaration, so that no way in or out can forget the difference.
@@ -16,12 +15,13 @@ struct ResourceView: Sendable {
     let givable: [String]
     /// Those that a body may not have although the caller knows them.
     let notGivable: [String]
-    /// Where fields that are searched are hidden: the words of those that are not.
-    let visibleWords: SQL?
+    /// Whether what is searched is all the caller's to read. The index has the words of hidden fields too: even where they decide nothing,
+    /// the time that they take would tell them.
+    let isSearchable: Bool
 
     /// The view of a caller who sees everything, unless there are rules.
     init(_ definition: ResourceDefinition, expansions: [Expansion] = [], under rules: FieldRules = .none) {
-        let hidden = rules.hidden(in: definition.name)
+        let hidden = definition.withCompanions(rules.hidden(in: definition.name))
         self.definition = definition
         self.rules = rules
         self.expansions = expansions.filter { !hidden.contains($0.column) }
@@ -29,8 +29,7 @@ struct ResourceView: Sendable {
         let own = rules[definition.name]
         givable = shown.fields.lazy.filter { !$0.isReadOnly && own[$0.name] == nil }.map(\.name)
         notGivable = shown.fields.lazy.filter { $0.isReadOnly || own[$0.name] != nil }.map(\.name) + ResourceDefinition.commonNames
-        let isSearchedForAll = definition.fields.allSatisfy { !hidden.contains($0.name) || !$0.traits.contains(.searchable) }
-        visibleWords = isSearchedForAll ? nil : shown.words
+        isSearchable = definition.fields.allSatisfy { !hidden.contains($0.name) || !$0.traits.contains(.searchable) }
     }
 
     /// Whether an answer shows less than the record.
@@ -40,24 +39,4 @@ struct ResourceView: Sendable {
 
     /// Whether the caller may give the field, where anybody may.
     func isGivable(_ field: Field) -> Bool { rules.isEmpty || givable.contains(field.name) }
-}
-
-extension ResourceDefinition {
-    /// The words of all its fields that are searched, as the column `search` has them.
-    fileprivate var words: SQL {
-        let texts = fields.filter { $0.traits.contains(.searchable) }.flatMap { $0.searchedTexts }
-        return "search_words(tenant_id, variadic array[\(unescaped: texts.joined(separator: ", "))]::text[])"
-    }
-}
-
-extension Field {
-    /// The texts that are searched, in SQL.
-    fileprivate var searchedTexts: [String] {
-        switch kind {
-        case .object(let members): members.map { "\(name) ->> '\($0.name)'" }
-        // How every address begins is nothing to be found by.
-        case .url: ["substring(\(name) from '^[^/]*//(?:www[.])?(.*)$')"]
-        default: ["\(name)::text"]
-        }
-    }
 }

@@ -111,7 +111,8 @@ private struct Reading {
                 changes.contains(where: { $0.field.name == currency && $0.value == .set(.null) })
             else { continue }
             let isShown = view.shown.field(currency) != nil
-            faults.add(.currencyMissing, at: pointer + JSONPointer.segment(isShown ? currency : change.field.name))
+            faults.add(
+                isShown ? .currencyMissing : .ruleBroken, at: pointer + JSONPointer.segment(isShown ? currency : change.field.name))
         }
     }
 
@@ -198,6 +199,8 @@ private struct Reading {
 
 extension ValueFault {
     static let currencyMissing = ValueFault(.required, "An amount needs a currency.")
+    /// A rule that a hidden field may have part in.
+    static let ruleBroken = ValueFault(.notAllowed, "The record would break a rule.")
 }
 
 extension SQLValue {

@@ -15,7 +15,7 @@ struct ListParameter: Sendable {
 
     /// The parameters of a resource's list, but for `limit` and `after` (``Paging``) and the filters.
     static func all(of view: ResourceView) -> [ListParameter] {
-        [sort(view.shown), fields, expand(view.expansions), count, deleted] + (view.shown.isSearchable ? [search(view.shown)] : [])
+        [sort(view.shown), fields, expand(view.expansions), count, deleted] + (view.definition.isSearchable ? [search(view)] : [])
     }
 
     static func expand(_ expansions: [Expansion]) -> ListParameter {
@@ -82,15 +82,19 @@ struct ListParameter: Sendable {
         request.deleted = deleted
     }
 
-    private static func search(_ definition: ResourceDefinition) -> ListParameter {
-        let isNumbered = definition.number != nil
+    private static func search(_ view: ResourceView) -> ListParameter {
+        let (isSearchable, isNumbered) = (view.isSearchable, view.shown.number != nil)
         return ListParameter(
             "q", ["type": "string", "maxLength": 200],
             """
             Words, "phrases", -exclusions and or, without regard to case, accents and signs within words. The last word may be unfinished, \
-            unless a blank or a quote follows it; any end of a number of 4 digits or more finds it, as it was given and not in another form.
+            unless a blank or a quote follows it; any end of a number of 4 digits or more finds it, as it was given and not in another form. Not \
+            there for a role that a field is hidden from that it searches.
             """
         ) { value, request throws(ValueFault) in
+            guard isSearchable else {
+                throw ValueFault(.notAllowed, "q is not there for your role: fields that it searches are hidden from it.")
+            }
             // A blank at the end is kept: it says that the last word is finished.
             let words = try PlainText.checked(value, as: .line, maximum: 200)
             if words.isEmpty { throw ValueFault(.tooShort, "Expected words.") }

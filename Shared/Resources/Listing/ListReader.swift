@@ -4,8 +4,6 @@ import Postgres
 /// Checks the parameters of a list against what the caller may see.
 struct ListReader: Sendable {
     let view: ResourceView
-    /// Every parameter of the list, for the public document.
-    let documents: [Operation.Parameter]
     private let cursors: CursorSigner
     private let compiler: FilterCompiler
     private let parameters: [String: ListParameter]
@@ -27,7 +25,11 @@ struct ListReader: Sendable {
             uniqueKeysWithValues: fields.flatMap { field in field.operators.map { (field.parameter($0), (field, $0)) } })
         names = Paging.parameters.map(\.name) + parameters.map(\.document.name) + fields.flatMap(\.parameters)
         precondition(Set(names).count == names.count, "\(shown.name): a filter has the name of another parameter")
-        documents = Paging.parameters + parameters.map(\.document) + fields.map(\.document)
+    }
+
+    /// Every parameter of the list, for the public document.
+    var documents: [Operation.Parameter] {
+        Paging.parameters + ListParameter.all(of: view).map(\.document) + view.shown.filterFields.map(\.document)
     }
 
     /// - Parameter parent: the record that all of the list refer to, where the path names it.

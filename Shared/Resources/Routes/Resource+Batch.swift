@@ -219,14 +219,14 @@ extension ResourceAccess {
 
     /// The answer of then, without what the role hides since.
     private func replay(_ stored: StoredAnswer) -> Reply {
-        guard view.hidesFields else { return stored.reply }
+        guard view.rules.hideAny else { return stored.reply }
         let body = stored.cells.first.flatMap(\.self) ?? []
         guard let answer = try? JSONParser.parse(body, limits: .init(values: .max)), let results = answer["results"]?.array else {
             return Reply(status: stored.status, headers: [IdempotencyKey.replayed])
         }
         let shown = results.map { result -> JSON in
             guard var object = result.object, let body = result["body"]?.object else { return result }
-            object["body"] = .object((result["status"]?.integer ?? 0) < 400 ? visible(body) : visible(problem: body))
+            object["body"] = .object((result["status"]?.integer ?? 0) < 400 ? visible(body) : Self.outline(of: body))
             return .object(object)
         }
         let told: JSON = ["results": .array(shown)]
@@ -241,19 +241,11 @@ extension ResourceAccess {
         return shown
     }
 
-    /// A problem that names a hidden field tells no more than that there was one.
-    private func visible(problem: JSONObject) -> JSONObject {
-        let faults = problem["errors"]?.array ?? []
-        let told = faults.filter { fault in
-            let segments = (fault["pointer"]?.string ?? "").split(separator: "/")
-            return !segments.contains { view.definition.field(String($0)).map(view.isHidden) ?? false }
-        }
-        guard told.count < faults.count else { return problem }
-        var problem = problem
-        problem["errors"] = .array(told)
-        problem["detail"] = problem["title"]
-        problem["id"] = nil
-        return problem
+    /// What a problem says whatever it is about: all else may tell of a field that is hidden since.
+    private static func outline(of problem: JSONObject) -> JSONObject {
+        var told = JSONObject()
+        for name in ["type", "title", "status", "code", "request_id"] { told[name] = problem[name] }
+        return told
     }
 
     private func earlierReply(to key: IdempotencyKey?, as context: RequestContext) async throws -> Reply? {

@@ -307,14 +307,7 @@ extension ListRequest {
         var all = conditions
         if let scope = view.definition.scope(of: context) { all.append(scope) }
         if let search {
-            let query: SQL = "search_query(\(context.tenant)::uuid, \(search))"
-            if let words = view.visibleWords {
-                // The index knows the words of hidden fields too: it gives no fewer records than there are, and what can be read decides.
-                all.append(Condition(words: "loose_query(" + query + ")"))
-                all.append(Condition(words + " @@ (select " + query + ")", .values))
-            } else {
-                all.append(Condition(words: query))
-            }
+            all.append(Condition(words: "search_query(\(context.tenant)::uuid, \(search))"))
         }
         if let number, isWithoutNumber, let field = view.shown.number {
             all.append(Condition("\(unescaped: field.name) <> \(number)", .values))

@@ -32,6 +32,8 @@ struct WriteFailures: Sendable {
             return problem
         case "23514":
             if case .delete = write { return refusal(ofDeletion: error) }
+            // A hidden field may have part in the rule: which it is, is not told.
+            if view.hidesFields { return Self.broken(underlying: error) }
             let isMissing = error.constraint?.hasSuffix("_required") == true
             let detail =
                 words(for: error) ?? (isMissing ? ValueFault.currencyMissing.detail : "The record would break a rule of this member.")
@@ -62,24 +64,28 @@ struct WriteFailures: Sendable {
         return problem
     }
 
+    /// That a rule is broken, and not which.
+    private static func broken(underlying error: PostgresError) -> Problem {
+        var problem = Problem.invalid([.init(pointer: "", code: .notAllowed, detail: ValueFault.ruleBroken.detail)])
+        problem.underlying = error
+        return problem
+    }
+
     private func faults(of error: PostgresError, _ code: FaultCode, _ detail: String) -> [Problem.Fault] {
         field(of: error).map { field in
-            // A rule between a field that was given and a hidden one; which, is not told.
             let isHidden = view.isHidden(field)
-            return [
-                .init(pointer: isHidden ? "" : "/\(field.name)", code: code, detail: isHidden ? "The record would break a rule." : detail)
-            ]
+            return [.init(pointer: isHidden ? "" : "/\(field.name)", code: code, detail: isHidden ? ValueFault.ruleBroken.detail : detail)]
         } ?? []
     }
 
     /// A deletion broke a rule, of the record's own or of one that would lose its reference to it.
     private func refusal(ofDeletion error: PostgresError) -> Problem {
         guard let rule = rule(of: error), let words = rule.resource.rules[rule.name] else { return error.problem }
-        let others = cleared.map { ($0.source.name, $0.field.name) }.filter { $0.0 == rule.resource.name && $0.0 != definition.name }
-        let referring: [JSON] = others.map { resource, field in
-            let isHidden = view.rules[resource][field] == .hidden
-            return isHidden ? ["resource": .string(resource)] : ["resource": .string(resource), "field": .string(field)]
+        guard view.rules.hidden(in: rule.resource.name).isEmpty else {
+            return Problem(.conflict, ValueFault.ruleBroken.detail, underlying: error)
         }
+        let others = cleared.map { ($0.source.name, $0.field.name) }.filter { $0.0 == rule.resource.name && $0.0 != definition.name }
+        let referring: [JSON] = others.map { ["resource": .string($0), "field": .string($1)] }
         let names = rule.resource.name.replacing("_", with: " ")
         return Problem(
             .conflict, referring.isEmpty ? words : "One of the \(names) that refer to it would break a rule: \(words)",

@@ -448,15 +448,6 @@ create function missing_query(tenant uuid, field text) returns tsquery language 
 create function rest_query(tenant uuid, query tsquery) returns tsquery language sql immutable strict parallel safe
     return quoted_lexeme(right(tenant::text, 8))::tsquery && !!query;
 
--- What the words of a record come to at least for the query to hold, whatever other words it has beside them: without exclusions, and without
--- an order. For who may not see all words of a record: the index knows those too, so it is asked for this, and the words that he sees decide.
-create function loose_query(query tsquery) returns tsquery
-language plpgsql immutable strict parallel safe set search_path from current set client_min_messages = warning as $$
-begin
-    return replace(querytree(query), '<->', '&')::tsquery;
-end
-$$;
-
 -- The text of a query in its parts, in their order: lexemes, the unfinished ones with :*, and what stands between them. Taken apart from the
 -- beginning, so that no part begins within a lexeme, whatever quotes are in it.
 create function query_parts(query tsquery) returns setof text language sql immutable strict parallel safe
