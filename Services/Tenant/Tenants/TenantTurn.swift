@@ -17,7 +17,8 @@ struct TenantTurn: Sendable {
     /// - Throws: ``Problem`` `tenant_suspended`; `token_stale` when the caller is no longer what his token says.
     init(in transaction: PostgresTransaction, as context: RequestContext, _ further: [SQL] = []) async throws {
         let results = try await transaction.batch(
-            ["select slug, status from tenant where tenant_id = \(context.tenant) for no key update"] + Self.standing(of: context) + further)
+            ["select slug, status from tenant where tenant_id = \(context.tenant) for no key update"] + Self.standing(of: context) + further
+        )
         if let tenant = results[0].first, try tenant.decode("status") == "suspended" {
             throw Problem(.tenantSuspended, "The tenant is suspended.")
         }
