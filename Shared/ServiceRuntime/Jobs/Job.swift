@@ -64,7 +64,7 @@ public struct JobKind<Payload: Codable & Sendable>: Sendable {
     /// - Parameters:
     ///   - attempts: how often one is tried, counted from the last step that was kept.
     ///   - timeout: the longest that one step may take.
-    ///   - step: does a part of the work, bound to the tenant by row security as a request is. The context's user is who asked, or the
+    ///   - step: does a part of the work, bound to the tenant by row security as a request is. The context's user is who asked, or
     ///     ``UserID/nobody``; it has no permissions and no limits of a plan, so what needs these has them in its payload.
     public func job(
         attempts: Int = 10, timeout: Duration = .seconds(60),
