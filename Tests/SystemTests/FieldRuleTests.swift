@@ -166,11 +166,12 @@ extension SystemTests {
             try await scout.send(.get, "/v1/audit/export", expecting: 403)
         }
 
-        /// The names of all members of all objects in it.
+        /// The names of all members of all objects in it, but for a member of the tenant, whose e-mail is null.
         private static func names(in json: JSON) -> Set<String> {
             if let array = json.array { return array.reduce(into: []) { $0.formUnion(names(in: $1)) } }
             return (json.object?.members ?? []).reduce(into: []) { names, member in
                 names.insert(member.name)
+                guard member.value.object?.names != ["id", "name", "email", "status"] || member.value["email"] != .null else { return }
                 names.formUnion(self.names(in: member.value))
             }
         }

@@ -271,6 +271,9 @@ import Testing
 
     /// A role with all that tenant_admin allows is an administrator's; of several changes at once, of whatever kind, the last stays.
     @Test func theLastAdministratorStaysWhicheverRoleHeHas() async throws {
+        // The whole trail is not for who does not reach all records.
+        let permissions = BuiltInRole.tenantAdmin.permissions.permissions.map(\.description).filter { $0 != "audit.export" }
+        let all = JSON.array(permissions.map { .string($0) })
         try await TenantPlatform.run { platform in
             for round in 0..<6 {
                 let first = try await platform.organization("acme-\(round)")
@@ -279,7 +282,7 @@ import Testing
                 async let removal = platform.service.send(.delete, "/v1/members/\(first.person.id)", as: second.caller)
                 async let change =
                     round.isMultiple(of: 2)
-                    ? platform.service.send(.patch, "/v1/roles/owner", ["scopes": ["leads": "team"]], as: first.caller)
+                    ? platform.service.send(.patch, "/v1/roles/owner", ["permissions": all, "scopes": ["leads": "team"]], as: first.caller)
                     : platform.service.send(.patch, "/v1/members/\(second.person.id)", ["role": "sales"], as: first.caller)
                 let statuses = try await [removal.status, change.status]
                 #expect(statuses.filter { $0 == 401 }.count == 1, "\(statuses)")
@@ -290,7 +293,7 @@ import Testing
             try await platform.role("owner", BuiltInRole.tenantAdmin.permissions.permissions.map(\.description), by: admin)
             let owner = try await platform.join("owner", role: "owner", by: admin)
             try await platform.service.send(.delete, "/v1/members/\(admin.person.id)", as: owner.caller, expecting: 204)
-            for body: JSON in [["permissions": ["leads.read"]], ["scopes": ["leads": "own"]]] {
+            for body: JSON in [["permissions": ["leads.read"]], ["permissions": all, "scopes": ["leads": "own"]]] {
                 let refused = try await platform.service.send(.patch, "/v1/roles/owner", body, as: owner.caller, expecting: 409)
                 #expect(refused.code == "conflict")
             }
