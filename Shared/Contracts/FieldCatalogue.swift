@@ -1,8 +1,8 @@
 import Core
 
 /// The fields that a role can hide or keep from being changed, as the tenant service and the trail know them: the resources are declared in
-/// other services, and a test holds this against what they publish. `external_id` is not among them, nor what every record has: they are what
-/// a record is called by, nor a telephone number in E.164, which goes with the number.
+/// other services, and a test holds this against what they publish. What a record is called by is not among them: `external_id`, and what every
+/// record has. Nor is a telephone number in E.164, which goes with the number.
 public struct FieldCatalogue: Sendable {
     /// The resource's name, `leads`; that of its permissions too.
     public let resource: String

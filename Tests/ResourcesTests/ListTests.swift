@@ -317,33 +317,27 @@ import Testing
 extension ResourceAPI {
     /// So many accounts and contacts of the tenant, and as many again of 200 tenants.
     fileprivate func fillAccountsAndContacts(ofTenant count: Int) async throws {
-        try await asSuperuser { client in
-            _ = try await client.batch(
-                as: SystemContext(service: "test", timeout: .seconds(60)),
-                [
-                    "select set_config('search_path', \(database.schema + ", extensions"), true)",
-                    "set local session_replication_role = replica",
-                    """
-                    insert into account (tenant_id, id, external_id, phone, phone_e164, name, domain, employees, annual_revenue_minor, currency, status, parent_id, owner_id, \
-                        created_at, created_by, updated_by) \
-                    select case when n <= \(count)::int then \(tenant)::uuid else md5((n % 200)::text)::uuid end, gen_random_uuid(), 'other' || n, '040 5' || n, '+49405' || n, 'name' || n, \
-                        'a' || n || '.example', n % 500, n, 'EUR', case when n % 90 = 0 then 'former' when n % 90 = 1 then 'customer' else 'prospect' end, \
-                        case when n % 1000 = 1 then \(colleague)::uuid else gen_random_uuid() end, \
-                        case when n % 1000 = 2 then \(colleague)::uuid else gen_random_uuid() end, \
-                        timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second', gen_random_uuid(), gen_random_uuid() \
-                    from generate_series(1, 2 * \(count)::int) as n
-                    """,
-                    """
-                    insert into contact (tenant_id, id, external_id, phone, phone_e164, last_name, account_id, do_not_contact, owner_id, created_at, created_by, updated_by) \
-                    select case when n <= \(count)::int then \(tenant)::uuid else md5((n % 200)::text)::uuid end, gen_random_uuid(), 'other' || n, '040 5' || n, '+49405' || n, 'name' || n, \
-                        case when n % 1000 = 1 then \(colleague)::uuid else gen_random_uuid() end, n % 50 = 0, \
-                        case when n % 1000 = 2 then \(colleague)::uuid else gen_random_uuid() end, \
-                        timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second', gen_random_uuid(), gen_random_uuid() \
-                    from generate_series(1, 2 * \(count)::int) as n
-                    """,
-                    "analyze account", "analyze contact",
-                ])
-        }
+        try await write([
+            """
+            insert into account (tenant_id, id, external_id, phone, phone_e164, name, domain, employees, annual_revenue_minor, currency, status, parent_id, owner_id, \
+                created_at, created_by, updated_by) \
+            select case when n <= \(count)::int then \(tenant)::uuid else md5((n % 200)::text)::uuid end, gen_random_uuid(), 'other' || n, '040 5' || n, '+49405' || n, 'name' || n, \
+                'a' || n || '.example', n % 500, n, 'EUR', case when n % 90 = 0 then 'former' when n % 90 = 1 then 'customer' else 'prospect' end, \
+                case when n % 1000 = 1 then \(colleague)::uuid else gen_random_uuid() end, \
+                case when n % 1000 = 2 then \(colleague)::uuid else gen_random_uuid() end, \
+                timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second', gen_random_uuid(), gen_random_uuid() \
+            from generate_series(1, 2 * \(count)::int) as n
+            """,
+            """
+            insert into contact (tenant_id, id, external_id, phone, phone_e164, last_name, account_id, do_not_contact, owner_id, created_at, created_by, updated_by) \
+            select case when n <= \(count)::int then \(tenant)::uuid else md5((n % 200)::text)::uuid end, gen_random_uuid(), 'other' || n, '040 5' || n, '+49405' || n, 'name' || n, \
+                case when n % 1000 = 1 then \(colleague)::uuid else gen_random_uuid() end, n % 50 = 0, \
+                case when n % 1000 = 2 then \(colleague)::uuid else gen_random_uuid() end, \
+                timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second', gen_random_uuid(), gen_random_uuid() \
+            from generate_series(1, 2 * \(count)::int) as n
+            """,
+            "analyze account", "analyze contact",
+        ])
     }
 }
 

@@ -199,19 +199,13 @@ import Testing
         try await Fleet.run { api in
             let admin = api.member()
             let fleet = try await api.create(#"{"name":"F"}"#, at: "/v1/fleets", as: admin).id
-            try await api.asSuperuser { client in
-                _ = try await client.batch(
-                    as: SystemContext(service: "test"),
-                    [
-                        "select set_config('search_path', \(api.database.schema + ", extensions"), true)",
-                        "set local session_replication_role = replica",
-                        """
-                        insert into ship (tenant_id, id, name, lent_to_id, created_by, updated_by) \
-                        select \(api.tenant)::uuid, gen_random_uuid(), 'S', \(fleet)::uuid, gen_random_uuid(), gen_random_uuid() \
-                        from generate_series(1, 1001)
-                        """,
-                    ])
-            }
+            try await api.write([
+                """
+                insert into ship (tenant_id, id, name, lent_to_id, created_by, updated_by) \
+                select \(api.tenant)::uuid, gen_random_uuid(), 'S', \(fleet)::uuid, gen_random_uuid(), gen_random_uuid() \
+                from generate_series(1, 1001)
+                """
+            ])
             let refused = try await api.send(.delete, "/v1/fleets/\(fleet)", as: admin)
             #expect(try refused.code == "conflict")
             #expect(try refused.json["referring"]?[0]?["count"] == 1001)

@@ -197,36 +197,41 @@ extension ResourceAPI {
         return try await TestPostgres.withClient(configuration, body)
     }
 
-    /// Fills the table of leads past the API: so many of the tenant, and as many again of 200 tenants.
-    func fill(ofTenant count: Int) async throws {
+    /// Runs statements past the API and past the triggers: the outbox is of no interest then.
+    func write(_ statements: [SQL]) async throws {
         try await asSuperuser { client in
             _ = try await client.batch(
                 as: SystemContext(service: "test", timeout: .seconds(60)),
                 [
                     "select set_config('search_path', \(database.schema + ", extensions"), true)",
-                    // No trigger runs: the outbox is of no interest here.
                     "set local session_replication_role = replica",
-                    """
-                    insert into lead (tenant_id, id, external_id, phone, phone_e164, last_name, company, score, status, source, tags, custom, owner_id, description, \
-                        created_at, updated_at, created_by, updated_by) \
-                    select \(tenant)::uuid, gen_random_uuid(), 'other' || n, '040 5' || n, '+49405' || n, 'name' || lpad(n::text, 7, '0'), case when n % 3 > 0 then 'company' || n % 50 end, \
-                        case when n % 4 > 0 then n % 100 end, case when n % 70 = 0 then 'new' else 'contacted' end, \
-                        case when n % 1000 = 0 then 'rare' when n > \(count)::int - 20 then 'last' end, \
-                        case when n % 2 = 0 then '{even,many}' else '{many}' end::text[], jsonb_build_object('n', n), \
-                        case when n % 1000 = 2 then \(colleague)::uuid else \(TenantID())::uuid end, \
-                        case when n % 1000 = 0 then 'a rareword and a commonword' else 'a commonword' end, \
-                        timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second', timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second', \
-                        gen_random_uuid(), gen_random_uuid() \
-                    from generate_series(1, \(count)::int) as n
-                    """,
-                    """
-                    insert into lead (tenant_id, id, last_name, company, score, status, source, created_by, updated_by) \
-                    select md5((n % 200)::text)::uuid, gen_random_uuid(), 'name' || lpad(n::text, 7, '0'), 'company' || n, n % 97, 'new', 'never', gen_random_uuid(), \
-                        gen_random_uuid() \
-                    from generate_series(1, \(count)::int) as n
-                    """,
-                    "analyze lead",
-                ])
+                ] + statements)
         }
+    }
+
+    /// Fills the table of leads past the API: so many of the tenant, and as many again of 200 tenants.
+    func fill(ofTenant count: Int) async throws {
+        try await write([
+            """
+            insert into lead (tenant_id, id, external_id, phone, phone_e164, last_name, company, score, status, source, tags, custom, owner_id, description, \
+                created_at, updated_at, created_by, updated_by) \
+            select \(tenant)::uuid, gen_random_uuid(), 'other' || n, '040 5' || n, '+49405' || n, 'name' || lpad(n::text, 7, '0'), case when n % 3 > 0 then 'company' || n % 50 end, \
+                case when n % 4 > 0 then n % 100 end, case when n % 70 = 0 then 'new' else 'contacted' end, \
+                case when n % 1000 = 0 then 'rare' when n > \(count)::int - 20 then 'last' end, \
+                case when n % 2 = 0 then '{even,many}' else '{many}' end::text[], jsonb_build_object('n', n), \
+                case when n % 1000 = 2 then \(colleague)::uuid else \(TenantID())::uuid end, \
+                case when n % 1000 = 0 then 'a rareword and a commonword' else 'a commonword' end, \
+                timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second', timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second', \
+                gen_random_uuid(), gen_random_uuid() \
+            from generate_series(1, \(count)::int) as n
+            """,
+            """
+            insert into lead (tenant_id, id, last_name, company, score, status, source, created_by, updated_by) \
+            select md5((n % 200)::text)::uuid, gen_random_uuid(), 'name' || lpad(n::text, 7, '0'), 'company' || n, n % 97, 'new', 'never', gen_random_uuid(), \
+                gen_random_uuid() \
+            from generate_series(1, \(count)::int) as n
+            """,
+            "analyze lead",
+        ])
     }
 }

@@ -117,23 +117,17 @@ import Testing
             let users = (0..<count).map { _ in UserID() }
             try await team(api, of: users)
             let total = 600
-            try await api.asSuperuser { client in
-                _ = try await client.batch(
-                    as: SystemContext(service: "test"),
-                    [
-                        "select set_config('search_path', \(api.database.schema + ", extensions"), true)",
-                        "set local session_replication_role = replica",
-                        // Every third is nobody's of the team; many are of one owner, and some of one moment.
-                        """
-                        insert into lead (tenant_id, id, last_name, owner_id, created_at, created_by, updated_by) \
-                        select \(api.tenant)::uuid, gen_random_uuid(), 'n' || n, \
-                            case n % 3 when 0 then \(UserID())::uuid when 1 then (\(users)::uuid[])[1] \
-                                else (\(users)::uuid[])[1 + n % \(count)::int] end, \
-                            timestamptz '2026-01-01T00:00:00Z' + n / 4 * interval '1 second', \(UserID())::uuid, \(UserID())::uuid \
-                        from generate_series(1, \(total)::int) as n
-                        """,
-                    ])
-            }
+            try await api.write([
+                // Every third is nobody's of the team; many are of one owner, and some of one moment.
+                """
+                insert into lead (tenant_id, id, last_name, owner_id, created_at, created_by, updated_by) \
+                select \(api.tenant)::uuid, gen_random_uuid(), 'n' || n, \
+                    case n % 3 when 0 then \(UserID())::uuid when 1 then (\(users)::uuid[])[1] \
+                        else (\(users)::uuid[])[1 + n % \(count)::int] end, \
+                    timestamptz '2026-01-01T00:00:00Z' + n / 4 * interval '1 second', \(UserID())::uuid, \(UserID())::uuid \
+                from generate_series(1, \(total)::int) as n
+                """
+            ])
             let truth = try await api.asSuperuser { client in
                 try await client.batch(
                     as: SystemContext(service: "test"),
@@ -196,21 +190,15 @@ import Testing
         try await ResourceAPI.leads { api in
             let users = (0..<20).map { _ in UserID() }
             try await team(api, of: users)
-            try await api.asSuperuser { client in
-                _ = try await client.batch(
-                    as: SystemContext(service: "test"),
-                    [
-                        "select set_config('search_path', \(api.database.schema + ", extensions"), true)",
-                        "set local session_replication_role = replica",
-                        """
-                        insert into lead (tenant_id, id, last_name, owner_id, created_at, created_by, updated_by) \
-                        select \(api.tenant)::uuid, gen_random_uuid(), 'n' || n, (\(users)::uuid[])[1 + n % 20], \
-                            timestamptz '2026-01-01T00:00:00Z' + n * interval '1 second', \(UserID())::uuid, \(UserID())::uuid \
-                        from generate_series(1, 4000) as n
-                        """,
-                        "analyze lead",
-                    ])
-            }
+            try await api.write([
+                """
+                insert into lead (tenant_id, id, last_name, owner_id, created_at, created_by, updated_by) \
+                select \(api.tenant)::uuid, gen_random_uuid(), 'n' || n, (\(users)::uuid[])[1 + n % 20], \
+                    timestamptz '2026-01-01T00:00:00Z' + n * interval '1 second', \(UserID())::uuid, \(UserID())::uuid \
+                from generate_series(1, 4000) as n
+                """,
+                "analyze lead",
+            ])
             let caller = member(api, users[0])
             let lists = ListStatements(ResourceView(api.resource.definition))
             var request = ListRequest(
