@@ -13,6 +13,7 @@ public enum CRM {
     ) { dependencies in
         let resources = try dependencies.resources(Lead.definition, Account.definition, Contact.definition, Note.definition)
         let (accounts, contacts) = (resources[1], resources[2])
-        return ServiceParts(resources, routes: [contacts.list(of: accounts, by: "account_id")])
+        let conversion = LeadConversion(leads: resources[0], accounts: accounts, contacts: contacts, postgres: dependencies.postgres)
+        return ServiceParts(resources, routes: [contacts.list(of: accounts, by: "account_id")] + conversion.routes)
     }
 }

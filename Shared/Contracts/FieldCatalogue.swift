@@ -25,8 +25,9 @@ public struct FieldCatalogue: Sendable {
             "leads", "lead", required: ["last_name"],
             [
                 "first_name", "company", "title", "email", "phone", "website", "source", "status", "score", "owner_id", "tags", "address",
-                "description", "custom",
-            ], companions: ["phone_e164": "phone"]),
+                "description", "custom", "converted_at", "converted_account_id", "converted_contact_id",
+            ], readOnly: ["converted_at", "converted_account_id", "converted_contact_id"],
+            companions: ["phone_e164": "phone", "converted_at": "status"]),
         FieldCatalogue(
             "contacts", "contact", required: ["last_name"],
             ["first_name", "account_id", "title", "email", "phone", "owner_id", "tags", "address", "do_not_contact", "custom"],

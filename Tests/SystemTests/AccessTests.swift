@@ -57,6 +57,9 @@ extension SystemTests {
             DELETE /v1/leads/{id} leads.delete
             GET /v1/leads/{id} leads.read
             PATCH /v1/leads/{id} leads.update
+            DELETE /v1/leads/{id}/conversion leads.update
+            GET /v1/leads/{id}/conversion leads.read
+            POST /v1/leads/{id}/convert leads.update
             POST /v1/leads/{id}/restore leads.delete
             GET /v1/me a member
             PATCH /v1/me a member

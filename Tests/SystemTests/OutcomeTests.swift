@@ -145,6 +145,7 @@ private struct OutcomeCaller: Sendable {
     /// A body that is right and leaves the caller as he is, and who sends it.
     private func request(_ operation: DocumentedOperation) async throws -> (APIClient, JSON?) {
         if let sample = operation.sample, operation.hasBody {
+            if operation.path.hasSuffix("/convert") { return (client, operation.body) }
             return (client, operation.path.hasSuffix("/batch") ? ["operations": [["op": "create", "body": sample.body]]] : sample.body)
         }
         let unique = UUID().uuidString.prefix(8).lowercased()
@@ -199,7 +200,9 @@ private struct OutcomeCaller: Sendable {
 
     /// A record for the path's id: of what stays as it is one for all operations.
     private func record(for operation: DocumentedOperation, _ whose: Whose) async throws -> String {
-        let isGone = operation.method == .delete || operation.path.hasSuffix("/restore") || operation.method == .put && whose == .foreign
+        let isGone =
+            operation.method == .delete || operation.path.hasSuffix("/restore") || operation.path.hasSuffix("/convert")
+            || operation.method == .put && whose == .foreign
         let place = isGone ? nil : "\(operation.sample?.path ?? operation.path) \(whose) \(operation.path.contains("{external_id}"))"
         return try await kept.record(place) { try await newRecord(for: operation, whose) }
     }

@@ -3,7 +3,7 @@ import Resources
 
 /// A person who may become a customer.
 public enum Lead {
-    /// `converted` comes about by converting the lead, not by setting it, and is its end.
+    /// `converted` comes about by converting the lead, not by setting it, and is its end: such a lead stays as it is (``LeadConversion``).
     static let states = StateMachine(
         [
             "new": ["contacted", "qualified", "unqualified"],
@@ -11,7 +11,7 @@ public enum Lead {
             "qualified": ["new", "contacted", "unqualified"],
             "unqualified": ["new", "contacted", "qualified"],
             "converted": [],
-        ], start: ["new", "contacted", "qualified", "unqualified"])
+        ], start: ["new", "contacted", "qualified", "unqualified"], kept: ["converted"])
 
     public static let definition = ResourceDefinition(
         "leads", singular: "lead", permissions: .leads, owner: "owner_id", planLimit: "leads",
@@ -33,5 +33,8 @@ public enum Lead {
             Field("address", .object(Address.fields), [.searchable, .importable]),
             Field("description", .longText(max: 10_000), [.searchable, .importable]),
             Field("custom", .custom, [.importable], "Fields of the tenant's own."),
+            Field("converted_at", .since("status", in: ["converted"])),
+            Field("converted_account_id", .reference(.resource("accounts", onDelete: .keep)), .readOnly, "The account that it became."),
+            Field("converted_contact_id", .reference(.resource("contacts", onDelete: .keep)), .readOnly, "The contact that it became."),
         ])
 }

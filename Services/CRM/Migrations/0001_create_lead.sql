@@ -50,6 +50,10 @@ create table lead (
     address jsonb,
     description text,
     custom custom_members not null default '{}',
+    -- What it became.
+    converted_at timestamptz(3),
+    converted_account_id uuid,
+    converted_contact_id uuid,
     external_id text,
     created_at timestamptz(3) not null default now(),
     updated_at timestamptz(3) not null default now(),

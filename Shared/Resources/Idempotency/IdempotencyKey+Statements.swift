@@ -15,6 +15,11 @@ extension IdempotencyKey {
             """
     }
 
+    /// The same without a body, where the source has a row: for a statement that may do nothing.
+    public func insertion(as context: RequestContext, status: Int, from source: SQL) -> SQL {
+        columns(as: context, status: "\(status)::integer") + " array['']::text[] from " + source
+    }
+
     /// The columns and values before the answer, for an insert that selects from the written row.
     func columns(as context: RequestContext, status: SQL) -> SQL {
         """

@@ -9,15 +9,16 @@ struct BodyReader: Sendable {
 
     /// - Parameters:
     ///   - externalID: what the request calls the record by: the body may repeat it, and says no other.
+    ///   - inherited: of a creation, the fields that get their value from elsewhere where the body does not name them.
     ///   - pointer: where the body stands in the request, such as `/operations/3/body`.
     ///   - maximumFaults: after so many it stops to look for more.
     /// - Throws: ``Problem`` `unknown_member` when a member is not known, else `validation_failed`; either with the faults.
     func read(
-        _ json: JSON, for purpose: Purpose, as context: RequestContext, externalID: String? = nil, pointer: String = "",
-        maximumFaults: Int = Problem.maximumFaults
+        _ json: JSON, for purpose: Purpose, as context: RequestContext, externalID: String? = nil, inheriting inherited: Set<String> = [],
+        pointer: String = "", maximumFaults: Int = Problem.maximumFaults
     ) throws(Problem) -> CheckedBody {
         var reading = Reading(
-            purpose: purpose, caller: context.user, country: context.country, externalID: externalID,
+            purpose: purpose, caller: context.user, country: context.country, externalID: externalID, inherited: inherited,
             faults: FaultList(maximum: maximumFaults))
         if let object = reading.faults.members(of: json, at: pointer, known: view.givable, readOnly: view.notGivable) {
             for field in view.definition.fields {
@@ -42,6 +43,7 @@ private struct Reading {
     let caller: UserID
     let country: String?
     let externalID: String?
+    let inherited: Set<String>
     var faults: FaultList
     var changes: [Change] = []
     var references: [MemberReference] = []
@@ -73,7 +75,7 @@ private struct Reading {
     /// What the member does to the field; `nil` when it does nothing, or when its faults are noted already.
     private mutating func value(of field: Field, _ json: JSON?, at pointer: String) throws(ValueFault) -> Change.Value? {
         guard let json else {
-            guard purpose == .create else { return nil }
+            guard purpose == .create, !inherited.contains(field.name) else { return nil }
             if field.isRequired { throw ValueFault(.required, "The member '\(field.name)' is required.") }
             return .set(try defaultValue(of: field))
         }

@@ -257,7 +257,12 @@ struct ResourceDocuments: Sendable {
             id: "delete\(type)", summary: "Delete a \(definition.singular)",
             description: (["It leaves lists and search, and can be restored."] + referring).joined(separator: " "), tag: definition.name,
             parameters: [.ifMatch, .idempotencyKey], responses: [.init(204, "Deleted.")],
-            errors: catalogue.references(to: definition).contains { $0.onDelete != .keep } || !definition.rules.isEmpty ? [.conflict] : [])
+            errors: mayRefuseDeletion ? [.conflict] : [])
+    }
+
+    private var mayRefuseDeletion: Bool {
+        catalogue.references(to: definition).contains { $0.onDelete != .keep } || !definition.rules.isEmpty
+            || definition.fields.contains { if case .states(let machine) = $0.kind { !machine.kept.isEmpty } else { false } }
     }
 
     /// What becomes of the records that refer to a deleted one, a sentence each.

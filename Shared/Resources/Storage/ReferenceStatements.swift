@@ -52,6 +52,14 @@ struct ReferenceStatements: Sendable {
         return leads(of: write, as: context).map(\.sql)
     }
 
+    /// The same for a write that is part of another statement, each with its refusal.
+    func demands(of write: Write, as context: RequestContext) -> [Demand] {
+        leads(of: write, as: context).map { condition in
+            let fault = fault(of: condition)
+            return Demand(condition.sql, otherwise: Problem(.referenceNotFound, fault.detail, faults: [fault]))
+        }
+    }
+
     private func leads(of write: Write, as context: RequestContext) -> [Condition] {
         guard !outgoing.isEmpty else { return [] }
         switch write {
@@ -192,13 +200,15 @@ struct ReferenceStatements: Sendable {
         var faults: [Problem.Fault] = []
         for (index, condition) in leads(of: write, as: context).enumerated() {
             if try row.decode(first + index, as: Bool.self) { continue }
-            guard view.isHidden(condition.reference.field) else {
-                faults.append(condition.fault)
-                continue
-            }
-            faults.append(.init(pointer: "", code: .referenceNotFound, detail: "A record that it refers to is not there."))
+            faults.append(fault(of: condition))
         }
         return faults.first.map { Problem(.referenceNotFound, $0.detail, faults: faults) }
+    }
+
+    /// That the condition does not hold, as the caller is told it.
+    private func fault(of condition: Condition) -> Problem.Fault {
+        guard view.isHidden(condition.reference.field) else { return condition.fault }
+        return .init(pointer: "", code: .referenceNotFound, detail: "A record that it refers to is not there.")
     }
 
     /// Whoever's records refer to it, it is not deleted; counted are those that the caller may read, among the first that refer to it, and of the

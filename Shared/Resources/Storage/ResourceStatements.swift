@@ -12,7 +12,7 @@ struct ResourceStatements: Sendable {
     private let columnNames: String
     /// The columns as an array of text, headed by their names: an answer is rendered again as it was, even after a release
     /// that has added a field.
-    private let answer: String
+    let answer: String
     /// The same for an answer that shows many records, in which large values are left out.
     private let boundedNames: String
     private let boundedAnswer: String

@@ -287,7 +287,7 @@ struct ResourceStore: Sendable {
     }
 
     /// What the failure of the database means, with the record that has the value which the write wanted.
-    private func problem(for error: PostgresError, of write: Write, as context: RequestContext) async throws -> Problem {
+    func problem(for error: PostgresError, of write: Write, as context: RequestContext) async throws -> Problem {
         guard let field = failures.takenField(error), context.permissions.contains(Permission(view.definition.permissions, .read)),
             let question = statements.holder(of: field, wantedBy: write, as: context)
         else { return failures.problem(for: error, of: write, as: context) }
@@ -381,6 +381,9 @@ struct ResourceStore: Sendable {
 
     /// What stands for a record that is too large to be one of many, or out of the caller's reach.
     private var reference: [Column] { view.shown.columns.filter { ["id", "version"].contains($0.name) } }
+
+    /// The record of a row with all columns, for a caller who may have lost it from sight.
+    func record(_ row: PostgresRow, isInReach: Bool) -> Record { record(row, isInReach ? nil : reference) }
 
     /// - Parameter selection: the columns of the answer, all when `nil`. A record is read whole in any case: leaving out columns would
     ///   make a statement for each choice and save nothing.

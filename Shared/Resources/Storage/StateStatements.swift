@@ -11,6 +11,8 @@ struct StateStatements: Sendable {
         let isShown: Bool
         /// That the record has not come to its end.
         let goesOn: SQL?
+        /// That it may be deleted.
+        let goesAway: SQL?
     }
 
     private struct Instant: Sendable {
@@ -28,10 +30,13 @@ struct StateStatements: Sendable {
         singular = definition.singular.replacing("_", with: " ")
         machines = definition.fields.compactMap { field in
             guard case .states(let machine) = field.kind else { return nil }
-            let ends = machine.ends.map { "'\($0)'" }.joined(separator: ", ")
+            func isNone(of states: [String]) -> SQL? {
+                let list = states.map { "'\($0)'" }.joined(separator: ", ")
+                return states.isEmpty ? nil : "\(unescaped: field.name) not in (\(unescaped: list))"
+            }
             return Machine(
                 field: field.name, machine: machine, isShown: view.shown.field(field.name) != nil,
-                goesOn: ends.isEmpty ? nil : "\(unescaped: field.name) not in (\(unescaped: ends))")
+                goesOn: isNone(of: machine.ends), goesAway: isNone(of: machine.kept))
         }
         instants = definition.fields.compactMap { field in
             guard case .since(let named, let values) = field.kind else { return nil }
@@ -65,7 +70,9 @@ struct StateStatements: Sendable {
     // MARK: What a record may become
 
     func conditions(of write: Write) -> [SQL] {
-        guard !machines.isEmpty, case .update(_, let changes, _) = write else { return [] }
+        if machines.isEmpty { return [] }
+        if case .delete = write { return machines.compactMap(\.goesAway) }
+        guard case .update(_, let changes, _) = write else { return [] }
         return machines.flatMap { machine -> [SQL] in
             let goesOn = machine.goesOn.map { [$0] } ?? []
             guard let state = Self.value(of: machine.field, after: changes) else { return goesOn }
@@ -83,20 +90,32 @@ struct StateStatements: Sendable {
 
     /// The states that the record has.
     func answers(about write: Write) -> [SQL] {
-        guard case .update = write else { return [] }
-        return machines.map { "\(unescaped: $0.field)" }
+        machines(about: write).map { "\(unescaped: $0.field)" }
+    }
+
+    private func machines(about write: Write) -> [Machine] {
+        switch write {
+        case .update: machines
+        case .delete: machines.filter { $0.goesAway != nil }
+        case .create, .restore, .upsert: []
+        }
     }
 
     /// - Parameter row: begins with the answers.
     func refusal(of write: Write, _ row: PostgresRow) -> Problem? {
-        guard case .update(_, let changes, _) = write else { return nil }
-        for (index, machine) in machines.enumerated() {
+        for (index, machine) in machines(about: write).enumerated() {
             guard let current = row.text(index) else { continue }
+            if case .delete = write {
+                guard machine.machine.kept.contains(current) else { continue }
+                return Problem(
+                    .conflict, machine.isShown ? "The \(singular) is \(current) and is not deleted." : "The \(singular) is not deleted.",
+                    members: machine.isShown ? [("field", .string(machine.field)), ("current", .string(current))] : [])
+            }
             let successors = machine.machine.successors(of: current)
             let members: [(String, JSON)] = [
                 ("field", .string(machine.field)), ("current", .string(current)), ("allowed", .array(successors.map { .string($0) })),
             ]
-            let wanted = Self.value(of: machine.field, after: changes)
+            let wanted = Self.value(of: machine.field, after: write.changes)
             if successors.isEmpty {
                 if !machine.isShown { return Problem(.conflict, "The \(singular) is changed no more.") }
                 let detail = "The \(singular) is \(current) and is changed no more."

@@ -33,10 +33,10 @@ struct WriteConditions: Sendable {
         if answers.isEmpty { return nil }
         let question: SQL = "select " + SQL.joined(answers, separator: ", ")
         switch write {
-        case .update, .restore:
+        case .update, .restore, .delete:
             return question + " from \(unescaped: definition.table) where tenant_id = \(context.tenant) and id = "
                 + references.id(of: write, as: context)
-        case .create, .delete, .upsert: return question
+        case .create, .upsert: return question
         }
     }
 

@@ -1,0 +1,128 @@
+import Core
+import Postgres
+import Resources
+
+/// The statements that undo a conversion, while nothing of what it made was changed or is referred to by others.
+struct ConversionUndo {
+    /// A record that the conversion may have made.
+    struct Made {
+        /// The table, and the name in the columns of `lead_conversion`.
+        let name: String
+        let part: ResourcePart
+        let permission: Permission
+        let isPermitted: Bool
+
+        init(_ name: String, _ resource: Resource, _ context: RequestContext) {
+            self.name = name
+            part = resource.part(for: context)
+            permission = Permission(resource.definition.permissions, .create)
+            isPermitted = context.permissions.contains(permission)
+        }
+    }
+
+    let lead: RecordID
+    /// Which leads are the caller's, behind another condition.
+    let scope: SQL
+    let made: [Made]
+    let context: RequestContext
+
+    private var conversion: SQL { "lead_conversion where tenant_id = \(context.tenant) and lead_id = \(lead)" }
+
+    /// Lock what was made, so that the next statement sees how it stays.
+    var locks: [SQL] {
+        made.map { made in
+            """
+            select from \(unescaped: made.name) where tenant_id = \(context.tenant) \
+            and id = (select \(unescaped: made.name)_id from \(conversion) and makes_\(unescaped: made.name)) for no key update
+            """
+        }
+    }
+
+    private func exists(_ made: Made, _ condition: SQL) -> SQL {
+        """
+        (not exists (select from \(conversion) and makes_\(unescaped: made.name)) \
+        or exists (select from \(unescaped: made.name) where tenant_id = \(context.tenant) \
+        and id = (select \(unescaped: made.name)_id from \(conversion))\(condition)))
+        """
+    }
+
+    /// Whoever may convert may undo it, where he reaches what was made.
+    private func isReached(_ made: Made) -> SQL {
+        made.isPermitted ? exists(made, made.part.scope) : "not exists (select from \(conversion) and makes_\(unescaped: made.name))"
+    }
+
+    /// As it was made, and nothing but the conversion's own leads to it.
+    private func isUntouched(_ made: Made) -> SQL {
+        var others: [SQL] = ["version = 1 and deleted_at is null"]
+        if made.name == "account" {
+            others.append(
+                """
+                not exists (select from contact as other where other.tenant_id = account.tenant_id and other.account_id = account.id \
+                and other.deleted_at is null and other.id <> (select contact_id from \(conversion)))
+                """)
+            others.append(
+                """
+                not exists (select from account as other where other.tenant_id = account.tenant_id and other.parent_id = account.id \
+                and other.deleted_at is null)
+                """)
+        }
+        return exists(made, " and " + SQL.joined(others, separator: " and "))
+    }
+
+    private var isTheCallers: SQL { "lead.tenant_id = \(context.tenant) and lead.id = \(lead) and lead.deleted_at is null" + scope }
+
+    /// The one statement; a row when it has done it.
+    func writing(_ precondition: Precondition, _ key: IdempotencyKey?) -> SQL {
+        let changed: SQL = "version = version + 1, updated_at = now(), updated_by = \(context.user)"
+        var target = isTheCallers
+        if case .versions(let versions) = precondition { target += " and lead.version = any(\(versions))" }
+        var parts: [SQL] = [
+            """
+            undone as (update lead set \(changed), status = previous_status, converted_at = null, converted_account_id = null, \
+            converted_contact_id = null from (select * from \(conversion)) as conversion where \(target) \
+            and \(SQL.joined(made.flatMap { [isReached($0), isUntouched($0)] }, separator: " and ")) \
+            returning account_id, contact_id, makes_account, makes_contact, note_ids)
+            """
+        ]
+        for made in made {
+            parts.append(
+                """
+                \(unescaped: made.name)_gone as (update \(unescaped: made.name) set \(changed), deleted_at = now() from undone \
+                where tenant_id = \(context.tenant) and id = undone.\(unescaped: made.name)_id and undone.makes_\(unescaped: made.name))
+                """)
+        }
+        // Also what was noted about a contact that is gone by it.
+        parts.append(
+            """
+            moved as (update note set \(changed), related = row('lead', \(lead)::uuid)::record_reference from undone \
+            where tenant_id = \(context.tenant) and (related).id = undone.contact_id and (related).type = 'contact' and deleted_at is null \
+            and (undone.makes_contact or id = any(undone.note_ids)))
+            """)
+        parts.append("forgotten as (delete from \(conversion) and exists (select from undone))")
+        if let key { parts.append("key as (" + key.insertion(as: context, status: 204, from: "undone") + ")") }
+        return "with " + SQL.joined(parts, separator: ", ") + " select 1 from undone"
+    }
+
+    /// Why nothing was undone: a row with the lead's version when the lead is the caller's.
+    var question: SQL {
+        let answers: [SQL] = ["version", "exists (select from \(conversion))"] + made.flatMap { [isReached($0), isUntouched($0)] }
+        return "select \(SQL.joined(answers, separator: ", ")) from lead where " + isTheCallers
+    }
+
+    func refusal(_ row: PostgresRow) throws -> Problem {
+        guard try row.decode(1) else { return Problem(.conflict, "The lead is not converted.") }
+        var changed: [String] = []
+        for (index, made) in made.enumerated() {
+            if try !row.decode(2 + 2 * index, as: Bool.self) { return .forbidden(made.permission) }
+            if try !row.decode(3 + 2 * index, as: Bool.self) { changed.append(made.name) }
+        }
+        if changed.isEmpty {
+            return Problem(
+                .upstreamUnavailable, "Another request changed the same records at the same moment. Try again.", retryAfter: 1)
+        }
+        let names = changed.joined(separator: " and the ")
+        return Problem(
+            .conflict, "The \(names) that it became \(changed.count == 1 ? "was" : "were") changed since, or is referred to by others.",
+            members: [("changed", .array(changed.map { .string($0) }))])
+    }
+}

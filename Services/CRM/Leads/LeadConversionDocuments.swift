@@ -1,0 +1,92 @@
+import Core
+
+/// How the routes of a conversion are described.
+enum LeadConversionDocuments {
+    private static func schema(_ name: String) -> JSON { ["$ref": .string("#/components/schemas/\(name)")] }
+    private static let id: JSON = ["type": "string", "format": "uuid"]
+
+    static let convert = Operation(
+        id: "convertLead", summary: "Convert a lead",
+        description: """
+            Makes a contact of the lead, and an account of its company, or takes those that are named by their ids; once, however many ask. \
+            Members that a body leaves out are the lead's: of the account name (company), domain (of the website or the e-mail address, \
+            not that of a provider of mailboxes), website, address and owner; of the contact the names, title, email, phone, address, owner, \
+            tags and custom values. Fields of the lead that your role hides do not go along. Without account one is made if the lead names a \
+            company; null makes none. A contact that is there stays as it is, with its account. \
+            Notes about the lead, \(LeadConversion.maximumNotes) at most, are about the contact from then on. \
+            The lead is converted then, says what it became, and is not changed or deleted any more; another \
+            conversion is refused with conflict, which has converted_account_id and converted_contact_id. \
+            Making needs the permission to create each, naming one that to read it.
+            """,
+        tag: "leads", parameters: [.ifMatch, .idempotencyKey],
+        body: [
+            "type": "object", "additionalProperties": false,
+            "properties": [
+                "account": [
+                    "description": "The id of one that is there, what a new one has beside the lead's values, or null for none.",
+                    "anyOf": [id, ["type": "object"], ["type": "null"]],
+                ],
+                "contact": [
+                    "description": "The id of one that is there, or what a new one has beside the lead's values.",
+                    "anyOf": [id, ["type": "object"]],
+                ],
+            ],
+        ], bodyExample: ["account": ["industry": "Logistics"], "contact": ["title": "Head of Procurement"]],
+        responses: [
+            .init(
+                200, "What it became; of a record that you gave to somebody whose records you do not see, id and version.",
+                schema: [
+                    "type": "object", "required": ["lead", "account", "contact"],
+                    "properties": [
+                        "lead": schema("Lead"), "account": ["anyOf": [schema("Account"), schema("AccountReference"), ["type": "null"]]],
+                        "contact": ["anyOf": [schema("Contact"), schema("ContactReference")]],
+                    ],
+                ])
+        ], errors: [.conflict, .referenceNotFound, .alreadyExists])
+
+    static let offer = Operation(
+        id: "getLeadConversion", summary: "Read what a lead would become, or became",
+        description: """
+            The values that a conversion would use, and what may be there already: accounts by the domain and contacts by the e-mail \
+            address, the newest \(LeadConversion.maximumMatches) of each that you may read.
+            """,
+        tag: "leads",
+        responses: [
+            .init(
+                200, "The offer.",
+                schema: [
+                    "type": "object", "required": ["converted", "account", "contact"],
+                    "properties": [
+                        "converted": [
+                            "type": ["object", "null"], "required": ["at", "account_id", "contact_id"],
+                            "description": "What it became; null while it is not converted.",
+                            "properties": [
+                                "at": ["type": "string", "format": "date-time"],
+                                "account_id": ["type": ["string", "null"], "format": "uuid"],
+                                "contact_id": ["type": ["string", "null"], "format": "uuid"],
+                            ],
+                        ],
+                        "account": offer(of: "Account"), "contact": offer(of: "Contact"),
+                    ],
+                ])
+        ])
+
+    private static func offer(of type: String) -> JSON {
+        [
+            "type": "object", "required": ["values", "matches"],
+            "properties": [
+                "values": ["type": "object", "description": "By the names of its fields."],
+                "matches": ["type": "array", "items": schema(type)],
+            ],
+        ]
+    }
+
+    static let undo = Operation(
+        id: "undoLeadConversion", summary: "Undo the conversion of a lead",
+        description: """
+            As long as nothing that it made was changed, or is referred to by others: what it made is deleted, notes go back to the lead, \
+            also those about a contact that is deleted so, and the lead is as it was before. Else it is refused with conflict, which names in changed \
+            what stands in the way. Needs the permission to create what it made.
+            """,
+        tag: "leads", parameters: [.ifMatch, .idempotencyKey], responses: [.init(204, "Undone.")], errors: [.conflict])
+}
