@@ -126,7 +126,7 @@ import Testing
 
     @Test func theDocumentNamesEachRouteWithItsSchemas() async throws {
         try await ResourceAPI.leads { api in
-            let document = OpenAPI.document(routes: api.resource.routes, schemas: api.resource.schemas)
+            let document = OpenAPI.document(routes: api.resource.routes, schemas: api.resources.flatMap(\.schemas))
             let paths = try #require(document["paths"]?.object)
             #expect(
                 paths.names.sorted() == [

@@ -242,11 +242,11 @@ import Testing
         }
     }
 
-    /// Conversion will come; until then nothing makes a lead converted, and one that is so stays as it is.
+    /// What makes a lead converted is an operation of its own; one that is so stays as it is.
     @Test func aConvertedLeadIsMadeByNoRequestAndChangedByNone() async throws {
         try await ResourceAPI.leads { api in
             let admin = api.member()
-            let lead = try await api.create(#"{"last_name":"A","status":"qualified"}"#, as: admin)
+            let lead = try await api.create(#"{"last_name":"A","status":"qualified","external_id":"a"}"#, as: admin)
             let path = "/v1/leads/\(lead.id)"
             let refused = try await api.send(.patch, path, #"{"status":"converted"}"#, as: admin)
             #expect(refused.status == 409, "\(refused.text)")
@@ -256,6 +256,13 @@ import Testing
                 #expect(try await api.send(.patch, path, body, as: admin).status == 409)
             }
             #expect(try await api.send(.patch, path, #"{"status":"converted"}"#, as: admin).status == 200)
+            for (method, path) in [(.delete, path), (.delete, "/v1/leads/by-external-id/a")] as [(Core.Method, String)] {
+                let kept = try await api.send(method, path, as: admin)
+                #expect(try kept.status == 409 && kept.json["detail"] == "The lead is converted and is not deleted.", "\(kept.text)")
+            }
+            let blind = api.member(fields: ["leads": ["status": .hidden]])
+            let hidden = try await api.send(.delete, path, as: blind)
+            #expect(try hidden.json["detail"] == "The lead is not deleted." && hidden.json["current"] == nil)
         }
     }
 
@@ -264,7 +271,9 @@ import Testing
             let schemas = Dictionary(uniqueKeysWithValues: api.resource.schemas.map { ($0.name, $0.schema) })
             let text = schemas["LeadPatch"]?["properties"]?["status"]?["description"]?.string ?? ""
             #expect(
-                text.hasSuffix("converted is the end, after which a change is refused. Nothing becomes converted by a change."), "\(text)")
+                text.hasSuffix(
+                    "converted is the end, after which a change is refused. Nothing becomes converted by a change. What is converted is not deleted."
+                ), "\(text)")
         }
     }
 

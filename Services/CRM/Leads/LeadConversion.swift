@@ -79,9 +79,9 @@ struct LeadConversion: Sendable {
             """,
             """
             moved as (update note set version = version + 1, updated_at = now(), updated_by = \(context.user), \
-            related = row('contact', \(contact)::uuid)::record_reference from converted \
-            where note.tenant_id = \(context.tenant) and (note.related).id = \(id) and (note.related).type = 'lead' \
-            and note.deleted_at is null returning note.id)
+            related = row('contact', \(contact)::uuid)::record_reference \
+            where tenant_id = \(context.tenant) and (related).id = \(id) and (related).type = 'lead' and deleted_at is null \
+            and exists (select from converted) returning id)
             """,
             """
             noted as (insert into lead_conversion \
