@@ -36,7 +36,7 @@ struct RouteTable: Sendable {
             .crm,
             [
                 "/v1/leads", "/v1/contacts", "/v1/accounts", "/v1/pipelines", "/v1/deals", "/v1/tasks", "/v1/notes", "/v1/custom-fields",
-                "/v1/views", "/v1/search", "/v1/imports", "/v1/reports",
+                "/v1/views", "/v1/search", "/v1/imports", "/v1/reports", "/v1/products", "/v1/exchange-rates",
             ]
         ),
         (

@@ -34,6 +34,8 @@ public struct AccessClaims: Codable, Sendable, Equatable {
     public var rate: RateLimits
     /// Where the tenant is (ISO 3166-1, two letters), if it says so.
     public var country: String?
+    /// What the tenant counts in (ISO 4217).
+    public var currency: String
     /// The epoch of the tenant, then of the member, then of the role when it is one that the tenant has made.
     public var epoch: [Int64]
     /// Seconds since 1970.
@@ -57,6 +59,7 @@ public struct AccessClaims: Codable, Sendable, Equatable {
         limits = membership.limits
         rate = membership.rate
         country = membership.tenant.country
+        currency = membership.tenant.currency
         epoch = [membership.tenant.epoch, membership.epoch] + (membership.roleEpoch.map { [$0] } ?? [])
         iat = now.milliseconds / 1000
         exp = iat + Int64(Self.lifetime)

@@ -38,6 +38,9 @@ public struct FieldCatalogue: Sendable {
                 "domain", "industry", "employees", "annual_revenue_minor", "currency", "phone", "website", "status", "parent_id",
                 "owner_id", "tags", "address", "custom",
             ], companions: ["phone_e164": "phone"], amounts: ["annual_revenue_minor": "currency"]),
+        FieldCatalogue(
+            "products", "product", required: ["name"], ["sku", "description", "active", "prices", "tax_percent", "tags", "custom"]),
+        FieldCatalogue("exchange_rates", "exchange_rate", required: ["currency", "rate", "valid_from"], ["base_currency", "source"]),
         FieldCatalogue("notes", "note", required: ["body"], ["related", "pinned"]),
         FieldCatalogue(
             "tickets", "ticket", required: ["subject"],

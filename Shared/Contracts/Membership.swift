@@ -13,16 +13,22 @@ public struct Membership: Hashable, Sendable {
         public var plan: String
         /// Where it is (ISO 3166-1, two letters), if it says so.
         public var country: String?
+        /// What it counts in (ISO 4217).
+        public var currency: String
         /// Tokens made under a lower number are stale.
         public var epoch: Int64
 
-        public init(id: TenantID, slug: String, name: String, isActive: Bool, plan: String, country: String? = nil, epoch: Int64) {
+        public init(
+            id: TenantID, slug: String, name: String, isActive: Bool, plan: String, country: String? = nil,
+            currency: String = Currency.initial, epoch: Int64
+        ) {
             self.id = id
             self.slug = slug
             self.name = name
             self.isActive = isActive
             self.plan = plan
             self.country = country
+            self.currency = currency
             self.epoch = epoch
         }
     }
@@ -87,7 +93,7 @@ extension Membership {
             "tenant": [
                 "id": .string(tenant.id.description), "slug": .string(tenant.slug), "name": .string(tenant.name),
                 "status": tenant.isActive ? "active" : "suspended", "plan": .string(tenant.plan),
-                "country": tenant.country.map(JSON.string) ?? .null, "epoch": .number(tenant.epoch),
+                "country": tenant.country.map(JSON.string) ?? .null, "currency": .string(tenant.currency), "epoch": .number(tenant.epoch),
             ],
             "role": .string(role), "permissions": .string(permissions.encoded), "scopes": .string(scopes.encoded),
             "fields": .string(fields.encoded),
@@ -115,7 +121,8 @@ extension Membership {
             tenant: Tenant(
                 id: id, slug: slug, name: name, isActive: status == "active", plan: plan,
                 country: tenant["country"]?.string.flatMap { Country.code($0) },
-                epoch: tenantEpoch), role: role, permissions: permissions, scopes: scopes, fields: fields,
+                currency: tenant["currency"]?.string.flatMap { Currency.code($0) } ?? Currency.initial, epoch: tenantEpoch), role: role,
+            permissions: permissions, scopes: scopes, fields: fields,
             teams: (json["teams"]?.array ?? []).compactMap(Team.init), limits: numbers,
             rate: rate, epoch: epoch, roleEpoch: json["role_epoch"]?.integer)
     }

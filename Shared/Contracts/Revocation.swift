@@ -8,31 +8,35 @@ public enum Revocation: Hashable, Sendable {
 
     case session(SessionID)
     case member(tenant: TenantID, user: UserID, epoch: Int64)
-    /// Beside what makes its tokens stale, where the tenant is by now; without a location, which a release says nothing of that knows of none, it
-    /// is where it was.
+    /// Beside what makes its tokens stale, where the tenant is by now and what it counts in; without a location, which a release says nothing of
+    /// that knows of none, it is where it was.
     case tenant(TenantID, epoch: Int64, isActive: Bool, location: Location?)
     /// A role that a tenant has made was changed: tokens of all its members are stale.
     case role(tenant: TenantID, name: String, epoch: Int64)
 
-    /// Where a tenant is, in one of its versions: another country raises no epoch.
+    /// Where a tenant is and what it counts in, in one of its versions: another country or currency raises no epoch.
     public struct Location: Hashable, Sendable {
         /// ISO 3166-1, two letters; `nil` when the tenant does not say.
         public var country: String?
+        /// ISO 4217; `nil` when a release does not say that knows of none: it is what it was.
+        public var currency: String?
         /// The tenant's version; a higher one is newer.
         public var version: Int64
 
-        public init(country: String?, version: Int64) {
+        public init(country: String?, currency: String? = nil, version: Int64) {
             self.country = country
+            self.currency = currency
             self.version = version
         }
 
         /// `nil` when it is not said, or not to be read.
         fileprivate init?(tenant json: JSON) {
             guard let country = json["country"], let version = json["version"]?.integer else { return nil }
+            let currency = json["currency"]?.string.flatMap { Currency.code($0) }
             if country == .null {
-                self.init(country: nil, version: version)
+                self.init(country: nil, currency: currency, version: version)
             } else if let code = country.string.flatMap({ Country.code($0) }) {
-                self.init(country: code, version: version)
+                self.init(country: code, currency: currency, version: version)
             } else {
                 return nil
             }
@@ -54,7 +58,8 @@ public enum Revocation: Hashable, Sendable {
         case .tenant(let id, let epoch, let isActive, let location?):
             [
                 "kind": "tenant", "id": .string(id.description), "epoch": .number(epoch), "status": isActive ? "active" : "suspended",
-                "country": location.country.map(JSON.string) ?? .null, "version": .number(location.version),
+                "country": location.country.map(JSON.string) ?? .null, "currency": location.currency.map(JSON.string) ?? .null,
+                "version": .number(location.version),
             ]
         case .role(let tenant, let name, let epoch):
             ["kind": "role", "tenant": .string(tenant.description), "name": .string(name), "epoch": .number(epoch)]

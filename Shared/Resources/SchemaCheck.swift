@@ -189,8 +189,10 @@ private struct TableCheck {
         }
         for rule in definition.rules.keys.sorted() {
             let name = "\(definition.table)_\(rule)"
-            if constraints[name] == nil, !triggerTexts.contains(where: { $0.contains("'\(name)'") }) {
-                faults.append("No constraint or trigger holds the rule \(name).")
+            if constraints[name] == nil, !triggerTexts.contains(where: { $0.contains("'\(name)'") }),
+                !indexes.contains(where: { $0.hasPrefix("CREATE UNIQUE INDEX \(name) ON ") })
+            {
+                faults.append("No constraint, trigger or unique index holds the rule \(name).")
             }
         }
         if definition.isSearchable { searchable() }
@@ -228,7 +230,7 @@ private struct TableCheck {
             }
         case .amount(let currency):
             if columns[field.name]?.type != "bigint" { faults.append("The column \(field.name) cannot hold the whole range.") }
-            constraint("\(currency)_required", "CHECK (((\(field.name) IS NULL) OR (\(currency) IS NOT NULL)))")
+            if definition.field(currency)?.isNullable != false { faults.append("A record can have \(field.name) and no \(currency).") }
         case .since(let named, let values):
             let choices = definition.field(named)?.type.choices ?? []
             if !Set(values).isSubset(of: choices) { faults.append("The field \(field.name) is since values that \(named) cannot have.") }

@@ -10,7 +10,7 @@ import Testing
         signer = try ContextSigner(keys: Self.key)
         member = RequestContext(
             tenant: TenantID(), user: UserID(), session: SessionID(), role: "sales", permissions: BuiltInRole.sales.permissions,
-            scopes: BuiltInRole.sales.scopes, plan: "pro", limits: ["leads": 100, "users": 1], country: "AT",
+            scopes: BuiltInRole.sales.scopes, plan: "pro", limits: ["leads": 100, "users": 1], country: "AT", currency: "EUR",
             edge: EdgeContext(requestID: "r-1", deadline: Timestamp.now.advanced(by: .seconds(30)), address: "2001:db8::1"))
     }
 
@@ -43,13 +43,13 @@ import Testing
             let mac = Array("\(value)GET /v1/leads".utf8).withUnsafeBytes { signer.authenticationCode(of: $0) }
             return value + Base64URL.encode(mac)
         }
-        let claims = (fields + ["", "newer", ""]).joined(separator: ",")
+        let claims = (fields + ["newer", ""]).joined(separator: ",")
         for value in [signed(claims), signed(claims, more: "cell-7;;")] {
             let caller = try signer.verify(value, method: "GET", target: "/v1/leads")
             #expect(caller.tenant == member.tenant)
             guard case .member(let read) = caller else { continue }
             #expect(read.permissions == member.permissions && read.scopes == member.scopes && read.limits == member.limits)
-            #expect(read.country == member.country)
+            #expect(read.country == member.country && read.currency == member.currency)
             #expect(read.role == member.role && read.plan == member.plan && read.session == member.session)
             for index in value.indices where value[index] != ";" {
                 let changed = value.replacingCharacter(at: index, with: value[index] == "A" ? "B" : "A")
@@ -66,6 +66,7 @@ import Testing
         let claims = ContextSigner.claims(of: member).split(separator: ",").prefix(9).joined(separator: ",")
         var older = member
         older.country = nil
+        older.currency = Currency.initial
         let value = signer.sign(claims: claims, edge: member.edge, method: "GET", target: "/v1/leads")
         #expect(try signer.verify(value, method: "GET", target: "/v1/leads") == .member(older))
         // Without its rules there is no caller of whom fields are hidden.
@@ -85,6 +86,17 @@ import Testing
         var wrong = member
         wrong.country = text
         #expect(ContextSigner.claims(of: wrong) == ContextSigner.claims(of: none))
+    }
+
+    @Test(arguments: ["EUR,", "EU,", "EU;", ";;;", "EU\r\n", "eur", "ＥＵＲ", "EU", "", "EURO"])
+    func whatIsNoCurrencyIsNotSigned(_ text: String) throws {
+        #expect(Currency.code(text) == nil)
+        var wrong = member
+        wrong.currency = text
+        guard
+            case .member(let read) = try signer.verify(signer.sign(.member(wrong), method: "GET", target: "/"), method: "GET", target: "/")
+        else { return }
+        #expect(read.currency == Currency.initial)
     }
 
     @Test func aContextServesOneRequestUntilItsDeadline() throws {

@@ -198,31 +198,35 @@ import Testing
         }
     }
 
-    /// What is read as the country's own, such as a telephone number, is so at once, and nobody has to refresh a token for it.
+    /// What is read as the country's own, such as a telephone number, is so at once, and what is counted is in the currency of now: nobody has
+    /// to refresh a token for it.
     @Test func servicesAreToldWhereTheTenantIsByNow() async throws {
         try await TestGateway.with { gateway async throws in
             let signer = try ContextSigner(keys: TestGateway.contextKeys)
             let member = TestMember()
-            let token = gateway.key.token(for: member) { $0["country"] = "AT" }
-            func country(_ other: String? = nil) async throws -> String? {
+            let token = gateway.key.token(for: member) { ($0["country"], $0["currency"]) = ("AT", "EUR") }
+            func location(_ other: String? = nil) async throws -> [String?] {
                 #expect(try await gateway.get("/v1/leads", token: other ?? token).status == 200)
                 let request = try #require(gateway.upstream.state.withLock { $0.requests.last { $0.target == "/v1/leads" } })
                 guard
                     case .member(let context) = try signer.verify(
                         request.header("martlet-context"), method: "GET", target: request.target)
-                else { return nil }
-                return context.country
+                else { return [] }
+                return [context.country, context.currency]
             }
-            #expect(try await country() == "AT")
-            for wrong in ["AT,", "A;", "\r\n", "at"] {
-                #expect(try await country(gateway.key.token(for: TestMember()) { $0["country"] = .string(wrong) }) == nil)
+            #expect(try await location() == ["AT", "EUR"])
+            for wrong in ["AT,", "A;", "\r\n", "at", "EUR;", "eur"] {
+                let token = gateway.key.token(for: TestMember()) { ($0["country"], $0["currency"]) = (.string(wrong), .string(wrong)) }
+                #expect(try await location(token) == [nil, "USD"])
             }
             let redis = RedisClient(configuration: TestGateway.redis, eventLoop: MultiThreadedEventLoopGroup.singleton.next())
-            for (version, moved) in [(2, "JP"), (3, nil)] as [(Int64, String?)] {
-                let location = Revocation.Location(country: moved, version: version)
-                let state = Revocation.tenant(member.tenant, epoch: 1, isActive: true, location: location)
+            for (version, country, currency) in [(2, "JP", nil), (3, nil, "JPY")] as [(Int64, String?, String?)] {
+                let moved = Revocation.Location(country: country, currency: currency, version: version)
+                let state = Revocation.tenant(member.tenant, epoch: 1, isActive: true, location: moved)
                 _ = try await redis.command(["PUBLISH", Revocation.channel, state.json.description])
-                try await eventually("the tenant is elsewhere", within: .seconds(1)) { try await country() == moved }
+                try await eventually("the tenant is elsewhere", within: .seconds(1)) {
+                    try await location() == [country, currency ?? "EUR"]
+                }
             }
         }
     }

@@ -12,27 +12,30 @@ import Testing
     /// Another country raises no epoch: what is said of it is ordered by the tenant's version, however it comes.
     @Test func ofWhereATenantIsTheNewestHolds() {
         var context = RequestContext(tenant: tenant, user: UserID(), edge: EdgeContext(requestID: "r-1", deadline: .now))
-        context.country = "AT"
+        (context.country, context.currency) = ("AT", "EUR")
         let claims = TokenClaims(
             keyID: "k", tenant: tenant, user: context.user, session: SessionID(), slug: "acme", tenantEpoch: 1, memberEpoch: 1,
             role: "sales",
             expiresAt: .max, context: context)
         let directory = Directory()
         directory.setTenants([])
-        #expect(directory.country(of: claims) == "AT")
+        #expect(directory.location(of: claims).country == "AT")
         directory.apply(said(nil))
-        #expect(directory.country(of: claims) == "AT", "a release that knows of no countries has cleared none")
+        #expect(directory.location(of: claims).country == "AT", "a release that knows of no countries has cleared none")
         directory.apply(said(.init(country: "JP", version: 3)))
-        #expect(directory.country(of: claims) == "JP")
+        #expect(directory.location(of: claims).country == "JP")
         directory.apply(said(.init(country: "DE", version: 2)))
         directory.apply(said(nil))
-        #expect(directory.country(of: claims) == "JP")
+        #expect(directory.location(of: claims).country == "JP")
         // The messages of before are younger than this answer, and older by their version.
         directory.setTenants([said(.init(country: nil, version: 4))])
-        #expect(directory.country(of: claims) == nil)
+        #expect(directory.location(of: claims).country == nil)
         directory.apply(said(.init(country: "DE", version: 5)))
         directory.setTenants([said(.init(country: nil, version: 4))])
-        #expect(directory.country(of: claims) == "DE", "the answer was under way when the message came")
+        #expect(directory.location(of: claims).country == "DE", "the answer was under way when the message came")
+        #expect(directory.location(of: claims).currency == "EUR", "none of them has said another")
+        directory.apply(said(.init(country: "JP", currency: "JPY", version: 6)))
+        #expect(directory.location(of: claims).currency == "JPY")
     }
 
     /// Class A6: messages over Redis are not signed, and what they say goes into the signed context.
@@ -42,11 +45,13 @@ import Testing
         let message: JSON = ["kind": "tenant", "id": id, "epoch": 2, "status": "suspended", "country": country, "version": 3]
         #expect(Revocation(json: message) == .tenant(tenant, epoch: 2, isActive: false, location: nil))
         let rate = RateLimits(tenant: RateLimit(count: 1, period: 1), user: RateLimit(count: 1, period: 1))
-        let home = Membership.Tenant(id: tenant, slug: "acme", name: "A", isActive: true, plan: "pro", country: country.string, epoch: 1)
+        let home = Membership.Tenant(
+            id: tenant, slug: "acme", name: "A", isActive: true, plan: "pro", country: country.string, currency: country.string ?? "",
+            epoch: 1)
         let membership = Membership(
             tenant: home, role: "sales", permissions: PermissionSet(), scopes: RowScopes(), limits: [:], rate: rate, epoch: 1)
         let read = Membership(json: membership.json)
-        #expect(read != nil && read?.tenant.country == nil)
+        #expect(read != nil && read?.tenant.country == nil && read?.tenant.currency == "USD")
         let older: JSON = ["kind": "tenant", "id": id, "epoch": 1, "status": "active"]
         #expect(Revocation(json: older) == said(nil))
     }

@@ -25,7 +25,7 @@ import Testing
         let said: [Revocation] = [
             .session(SessionID()), .member(tenant: TenantID(), user: UserID(), epoch: 2),
             .tenant(TenantID(), epoch: 3, isActive: false, location: nil),
-            .tenant(TenantID(), epoch: 1, isActive: true, location: .init(country: "AT", version: 2)),
+            .tenant(TenantID(), epoch: 1, isActive: true, location: .init(country: "AT", currency: "EUR", version: 2)),
             .tenant(TenantID(), epoch: 1, isActive: true, location: .init(country: nil, version: 3)),
             .role(tenant: TenantID(), name: "scout", epoch: 4),
         ]

@@ -27,7 +27,8 @@ import Testing
             try await RevocationListener.run { listener in
                 let path = "/v1/platform/tenants/\(acme.claims.tid)"
                 try await platform.tenant.send(.patch, path, ["status": "suspended"], as: operatorSession.caller, expecting: 200)
-                await listener.expect(.tenant(acme.member.tenant, epoch: 2, isActive: false, location: .init(country: nil, version: 2)))
+                await listener.expect(
+                    .tenant(acme.member.tenant, epoch: 2, isActive: false, location: .init(country: nil, currency: "USD", version: 2)))
             }
             #expect(try await platform.login("anna", expecting: 403).code == "tenant_suspended")
         }

@@ -312,6 +312,23 @@ import Testing
             }
         }
     }
+
+    @Test func everyListOfProductsAndExchangeRatesIsLedByAnIndex() async throws {
+        try await ResourceAPI.run(Product.definition, ExchangeRate.definition) { api in
+            try await api.fillProductsAndExchangeRates(ofTenant: 10_000)
+            let values = [
+                "sku": "other5", "active": "false", "active[not]": "true", "currency": "JPY", "base_currency": "JPY",
+                "valid_from": "2020-01-05",
+                "valid_from[gt]": "2047-01-01", "valid_from[gte]": "2047-01-01", "valid_from[lt]": "2020-01-05",
+                "valid_from[lte]": "2020-01-05", "created_at[gt]": "2020-01-01T05:30:00Z", "created_at[gte]": "2020-01-01T05:30:00Z",
+                "updated_at[gt]": "2999-01-01T00:00:00Z", "updated_at[gte]": "2999-01-01T00:00:00Z",
+            ]
+            for definition in api.resources.map(\.definition) {
+                let faults = try await SchemaCheck.planFaults(of: definition, values: values, on: api.postgres, as: api.member())
+                #expect(faults.isEmpty, "\(faults.joined(separator: "\n\n"))")
+            }
+        }
+    }
 }
 
 extension ResourceAPI {
@@ -337,6 +354,28 @@ extension ResourceAPI {
             from generate_series(1, 2 * \(count)::int) as n
             """,
             "analyze account", "analyze contact",
+        ])
+    }
+}
+
+extension ResourceAPI {
+    /// So many products and exchange rates of the tenant, and as many again of 200 tenants.
+    fileprivate func fillProductsAndExchangeRates(ofTenant count: Int) async throws {
+        try await write([
+            """
+            insert into product (tenant_id, id, external_id, name, sku, active, created_at, created_by, updated_by) \
+            select case when n <= \(count)::int then \(tenant)::uuid else md5((n % 200)::text)::uuid end, gen_random_uuid(), 'other' || n, 'name' || n, \
+                'other' || n, n % 90 <> 0, timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second', gen_random_uuid(), gen_random_uuid() \
+            from generate_series(1, 2 * \(count)::int) as n
+            """,
+            """
+            insert into exchange_rate (tenant_id, id, external_id, currency, base_currency, rate, valid_from, created_at, created_by, updated_by) \
+            select case when n <= \(count)::int then \(tenant)::uuid else md5((n % 200)::text)::uuid end, gen_random_uuid(), 'other' || n, \
+                case when n % 100 = 1 then 'JPY' else 'GBP' end, case when n % 100 = 2 then 'JPY' else 'EUR' end, 1.5, date '2020-01-01' + n, \
+                timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second', gen_random_uuid(), gen_random_uuid() \
+            from generate_series(1, 2 * \(count)::int) as n
+            """,
+            "analyze product", "analyze exchange_rate",
         ])
     }
 }

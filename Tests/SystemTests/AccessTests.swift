@@ -42,6 +42,17 @@ extension SystemTests {
             GET /v1/contacts/{id} contacts.read
             PATCH /v1/contacts/{id} contacts.update
             POST /v1/contacts/{id}/restore contacts.delete
+            GET /v1/exchange-rates exchange_rates.read
+            POST /v1/exchange-rates exchange_rates.create
+            POST /v1/exchange-rates/batch exchange_rates.read
+            DELETE /v1/exchange-rates/by-external-id/{external_id} exchange_rates.delete
+            GET /v1/exchange-rates/by-external-id/{external_id} exchange_rates.read
+            PATCH /v1/exchange-rates/by-external-id/{external_id} exchange_rates.update
+            PUT /v1/exchange-rates/by-external-id/{external_id} exchange_rates.read
+            DELETE /v1/exchange-rates/{id} exchange_rates.delete
+            GET /v1/exchange-rates/{id} exchange_rates.read
+            PATCH /v1/exchange-rates/{id} exchange_rates.update
+            POST /v1/exchange-rates/{id}/restore exchange_rates.delete
             GET /v1/invitations members.read
             POST /v1/invitations members.create
             POST /v1/invitations/accept a member
@@ -84,6 +95,17 @@ extension SystemTests {
             GET /v1/platform/tenants platform.read
             GET /v1/platform/tenants/{id} platform.read
             PATCH /v1/platform/tenants/{id} platform.update
+            GET /v1/products products.read
+            POST /v1/products products.create
+            POST /v1/products/batch products.read
+            DELETE /v1/products/by-external-id/{external_id} products.delete
+            GET /v1/products/by-external-id/{external_id} products.read
+            PATCH /v1/products/by-external-id/{external_id} products.update
+            PUT /v1/products/by-external-id/{external_id} products.read
+            DELETE /v1/products/{id} products.delete
+            GET /v1/products/{id} products.read
+            PATCH /v1/products/{id} products.update
+            POST /v1/products/{id}/restore products.delete
             GET /v1/roles roles.read
             POST /v1/roles roles.create
             DELETE /v1/roles/{name} roles.delete

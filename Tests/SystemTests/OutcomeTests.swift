@@ -240,7 +240,8 @@ private struct OutcomeCaller: Sendable {
         if whose == .own, let id, sample.owner == nil {
             try await platform.psql(
                 "set search_path = crm, extensions", "select set_config('app.tenant', '\(maker.id)', false)",
-                "update \(sample.path.dropFirst("/v1/".count).dropLast()) set created_by = '\(id)' where id = '\(record)'")
+                "update \(sample.path.dropFirst("/v1/".count).dropLast().replacing("-", with: "_")) set created_by = '\(id)' where id = '\(record)'"
+            )
         }
         if operation.path.hasSuffix("/restore") { try await maker.admin.send(.delete, "\(sample.path)/\(record)", expecting: 204) }
         return operation.path.contains("{external_id}") ? external : record

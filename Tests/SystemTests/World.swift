@@ -1,5 +1,6 @@
 import Core
 import Foundation
+import Synchronization
 import TestSupport
 import Testing
 
@@ -81,17 +82,36 @@ struct DocumentedOperation: CustomStringConvertible {
 /// A record of a resource with the least that it needs; a new resource needs one here.
 struct SampleRecord {
     let path: String
-    let body: JSON
+    private let makeBody: @Sendable () -> JSON
+    var body: JSON { makeBody() }
     /// A member of the body that is text.
     let text: String
     /// The member who says whose record it is; `nil` where it is its maker's.
     let owner: String?
+
+    /// - Parameter body: made anew for each record.
+    init(path: String, body: @autoclosure @escaping @Sendable () -> JSON, text: String, owner: String?) {
+        self.path = path
+        makeBody = body
+        self.text = text
+        self.owner = owner
+    }
+
+    private static let days = Atomic(0)
+    /// Another day each time.
+    private static func day() -> JSON {
+        let number = days.add(1, ordering: .relaxed).newValue
+        return .string(String(Timestamp(milliseconds: Int64(number) * 86_400_000).description.prefix(10)))
+    }
 
     static let all = [
         SampleRecord(path: "/v1/leads", body: ["last_name": "Sample"], text: "last_name", owner: "owner_id"),
         SampleRecord(path: "/v1/accounts", body: ["name": "Sample"], text: "name", owner: "owner_id"),
         SampleRecord(path: "/v1/contacts", body: ["last_name": "Sample"], text: "last_name", owner: "owner_id"),
         SampleRecord(path: "/v1/notes", body: ["body": "Sample"], text: "body", owner: nil),
+        SampleRecord(path: "/v1/products", body: ["name": "Sample"], text: "name", owner: nil),
+        SampleRecord(
+            path: "/v1/exchange-rates", body: ["currency": "EUR", "rate": "1.0842", "valid_from": day()], text: "source", owner: nil),
         SampleRecord(path: "/v1/tickets", body: ["subject": "Sample"], text: "subject", owner: "assignee_id"),
     ]
 

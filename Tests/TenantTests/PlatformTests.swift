@@ -30,7 +30,8 @@ import Testing
             #expect(cleared.json["overrides"] == ["requests_per_second": 7])
 
             try await platform.service.send(.patch, path, ["status": "suspended"], as: root.caller, expecting: 200)
-            let state = Revocation.tenant(admin.tenant, epoch: 4, isActive: false, location: .init(country: nil, version: 4))
+            let state = Revocation.tenant(
+                admin.tenant, epoch: 4, isActive: false, location: .init(country: nil, currency: "USD", version: 4))
             #expect(try await platform.revocations().contains(state))
             // It is in that tenant's trail, with the operator as who did it.
             let rows = try await platform.database.query(

@@ -74,11 +74,22 @@ import Testing
                 let changed = try await platform.service.send(.patch, "/v1/tenant", body, as: admin.caller, expecting: 200)
                 #expect(changed.json["country"] == country.map(JSON.string) ?? .null)
                 let version = try #require(changed.json["version"]?.integer)
-                let location = Revocation.Location(country: effective, version: version)
+                let location = Revocation.Location(country: effective, currency: "USD", version: version)
                 #expect(try await platform.revocations().contains(.tenant(admin.tenant, epoch: 1, isActive: true, location: location)))
                 let tenant = try await platform.member(admin.person, in: admin.tenant).membership.tenant
                 #expect(tenant.country == effective && tenant.epoch == 1)
             }
+        }
+    }
+
+    @Test func anotherCurrencyIsAnnouncedAndMakesNoTokenStale() async throws {
+        try await TenantPlatform.run { platform in
+            let admin = try await platform.organization("acme")
+            try await platform.service.send(.patch, "/v1/tenant", ["currency": "JPY"], as: admin.caller, expecting: 200)
+            let location = Revocation.Location(country: nil, currency: "JPY", version: 2)
+            #expect(try await platform.revocations().contains(.tenant(admin.tenant, epoch: 1, isActive: true, location: location)))
+            let tenant = try await platform.member(admin.person, in: admin.tenant).membership.tenant
+            #expect(tenant.currency == "JPY" && tenant.epoch == 1)
         }
     }
 
@@ -97,7 +108,8 @@ import Testing
             #expect(replay.header("etag") != nil)
             #expect(replay.header("etag") == first.header("etag"))
             #expect(try await platform.member(admin.person, in: admin.tenant).membership.tenant.epoch == 2)
-            let state = Revocation.tenant(admin.tenant, epoch: 2, isActive: true, location: .init(country: nil, version: 2))
+            let state = Revocation.tenant(
+                admin.tenant, epoch: 2, isActive: true, location: .init(country: nil, currency: "USD", version: 2))
             #expect(try await platform.revocations().contains(state))
         }
     }

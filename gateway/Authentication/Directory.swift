@@ -119,10 +119,11 @@ final class Directory: Sendable {
 
     private static func raise(_ known: inout Int64?, to epoch: Int64) { known = max(epoch, known ?? epoch) }
 
-    /// Where the tenant of a token is by now.
-    func country(of claims: TokenClaims) -> String? {
+    /// Where the tenant of a token is by now, and what it counts in.
+    func location(of claims: TokenClaims) -> (country: String?, currency: String) {
         state.withLock { state in
-            if let location = state.tenants?[claims.tenant]?.location { location.country } else { claims.context.country }
+            guard let location = state.tenants?[claims.tenant]?.location else { return (claims.context.country, claims.context.currency) }
+            return (location.country, location.currency ?? claims.context.currency)
         }
     }
 

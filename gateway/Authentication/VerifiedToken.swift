@@ -15,8 +15,8 @@ final class VerifiedToken {
     let tenantLimit: LeasedBucket?
     /// The `RateLimit-Policy` line.
     let policyLine: [UInt8]
-    /// Where its tenant is, as the context says.
-    private var country: String?
+    /// Where its tenant is and what it counts in, as the context says.
+    private var location: (country: String?, currency: String)
     /// The directory's version at which ``standing`` was looked up.
     private var checkedVersion: UInt64 = 0
     private(set) var standing = Directory.Standing.current
@@ -26,7 +26,7 @@ final class VerifiedToken {
         self.claims = claims
         slug = Array(claims.slug.utf8)
         contextClaims = Array(ContextSigner.claims(of: claims.context).utf8)
-        country = claims.context.country
+        location = (claims.context.country, claims.context.currency)
         tenantText = Array(claims.tenant.description.utf8)
         userLimit = claims.userRate.map { limiter.bucket("user:\(claims.tenant):\(claims.user)", name: "user", policy: $0) }
         tenantLimit = claims.tenantRate.map { limiter.bucket("tenant:\(claims.tenant)", name: "tenant", policy: $0) }
@@ -40,11 +40,11 @@ final class VerifiedToken {
         guard checkedVersion != version else { return }
         standing = directory.standing(of: claims)
         checkedVersion = version
-        let country = directory.country(of: claims)
-        guard country != self.country else { return }
-        self.country = country
+        let location = directory.location(of: claims)
+        guard location != self.location else { return }
+        self.location = location
         var context = claims.context
-        context.country = country
+        (context.country, context.currency) = location
         contextClaims = Array(ContextSigner.claims(of: context).utf8)
     }
 }

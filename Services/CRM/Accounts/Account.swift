@@ -14,7 +14,9 @@ public enum Account {
             Field(
                 "annual_revenue_minor", .amount(currency: "currency"), [.sortable, .filterable, .importable],
                 "A year's revenue in the currency's smallest unit.", example: 1_250_000_000),
-            Field("currency", .currency, [.importable], "That of the annual revenue.", example: "EUR"),
+            Field(
+                "currency", .currency, [.importable], default: .tenantCurrency, "That of the annual revenue; the tenant's unless given.",
+                example: "EUR"),
             Field("phone", .phone, [.filterable, .searchable, .importable]),
             Field("website", .url, [.searchable, .importable]),
             Field(

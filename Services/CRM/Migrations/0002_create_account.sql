@@ -34,7 +34,7 @@ create table account (
     industry text,
     employees integer,
     annual_revenue_minor bigint,
-    currency account_currency,
+    currency account_currency not null,
     phone text,
     phone_e164 text,
     website text,
@@ -54,9 +54,7 @@ create table account (
         account_lexemes(tenant_id, name, domain, industry, phone, website, tags, address, custom)
     ) stored,
     constraint account_pkey primary key (tenant_id, id),
-    constraint account_parent_id_fkey foreign key (tenant_id, parent_id) references account (tenant_id, id),
-    -- Of two columns, so no domain can have it.
-    constraint account_currency_required check (annual_revenue_minor is null or currency is not null)
+    constraint account_parent_id_fkey foreign key (tenant_id, parent_id) references account (tenant_id, id)
 )
 -- By default a fifth of a table's rows are dead before they are cleared away, which is a long way for a large one.
 with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);

@@ -15,7 +15,7 @@ create table tenant (
     settings jsonb not null default '{}',
     -- Raised when tokens made before must not be used any longer: another slug, plan, status or override.
     epoch bigint not null default 1,
-    -- Since when gateways are told something else than tokens say: the epoch, or the country.
+    -- Since when gateways are told something else than tokens say: the epoch, the country, or the currency.
     epoch_changed_at timestamptz(3) not null default now(),
     version bigint not null default 1,
     created_at timestamptz(3) not null default now(),

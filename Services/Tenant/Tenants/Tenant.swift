@@ -60,7 +60,7 @@ struct Tenant: Sendable {
 
     /// What gateways are told.
     var state: Revocation {
-        let location = Revocation.Location(country: Country.of(country, locale: locale), version: version)
+        let location = Revocation.Location(country: Country.of(country, locale: locale), currency: currency, version: version)
         return .tenant(id, epoch: epoch, isActive: isActive, location: location)
     }
 

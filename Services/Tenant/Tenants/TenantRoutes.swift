@@ -32,7 +32,8 @@ struct TenantRoutes: Sendable {
                 description: """
                     Members that are absent stay as they are; a setting of null is removed. Another slug ends no session, but \
                     everybody's access token must be refreshed. Telephone numbers without a calling code are read as the country's; \
-                    another country acts at once on what is written from then on, and changes no number that is there.
+                    another country acts at once on what is written from then on, and changes no number that is there. So does another \
+                    currency: it is that of amounts and exchange rates that are given without one.
                     """,
                 tag: "tenant",
                 parameters: [.ifMatch, .idempotencyKey],

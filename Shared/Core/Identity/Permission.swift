@@ -6,14 +6,15 @@ public enum PermissionResource: String, Sendable, CaseIterable {
     case customFields = "custom_fields"
     case views, reports, audit, webhooks
     case apiKeys = "api_keys"
-    case roles, members, teams, tenant, platform
+    case roles, members, teams, tenant, platform, products
+    case exchangeRates = "exchange_rates"
 
     /// Whether its records have owners, so that a role may reach some of them only.
     public var hasOwners: Bool {
         switch self {
         case .leads, .contacts, .accounts, .deals, .tasks, .notes, .activities, .tickets, .articles, .views: true
         case .pipelines, .queues, .slaPolicies, .macros, .customFields, .reports, .audit, .webhooks, .apiKeys, .roles, .members, .teams,
-            .tenant, .platform:
+            .tenant, .platform, .products, .exchangeRates:
             false
         }
     }

@@ -22,8 +22,8 @@ public enum BuiltInRole: String, Sendable, CaseIterable {
             [(Self.ofTenants, Self.everything, .all)]
         case .manager:
             [
-                ([.leads, .contacts, .accounts, .deals] + Self.personal + Self.tickets, Self.allButAdmin, .all),
-                ([.pipelines, .customFields, .members, .teams, .audit], [.read], .all),
+                ([.leads, .contacts, .accounts, .deals, .products] + Self.personal + Self.tickets, Self.allButAdmin, .all),
+                ([.pipelines, .exchangeRates, .customFields, .members, .teams, .audit], [.read], .all),
                 (Self.supportSettings, [.read, .update], .all),
                 ([.views], Self.everything, .all),
                 ([.reports], [.read, .export], .all),
@@ -36,7 +36,7 @@ public enum BuiltInRole: String, Sendable, CaseIterable {
                 (Self.tickets, [.read, .create], .all),
                 (Self.personal, [.read, .create, .update, .delete], .own),
                 ([.views], [.read, .create, .update, .delete], .own),
-                ([.pipelines, .customFields, .reports, .members, .teams], [.read], .all),
+                ([.pipelines, .products, .exchangeRates, .customFields, .reports, .members, .teams], [.read], .all),
             ]
         case .support:
             [
@@ -50,8 +50,8 @@ public enum BuiltInRole: String, Sendable, CaseIterable {
         case .readOnly:
             [
                 (
-                    [.leads, .contacts, .accounts, .deals, .pipelines, .customFields, .views, .reports] + Self.personal + Self.tickets
-                        + Self.supportSettings, [.read], .all
+                    [.leads, .contacts, .accounts, .deals, .pipelines, .products, .exchangeRates, .customFields, .views, .reports]
+                        + Self.personal + Self.tickets + Self.supportSettings, [.read], .all
                 )
             ]
         }

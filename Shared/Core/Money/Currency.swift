@@ -27,6 +27,15 @@ public enum Currency {
     /// How many digits follow the decimal point, 2 for EUR: an `amount_minor` of 1250 is 12.50. `nil` for what is no code of the list.
     public static func minorDigits(of code: String) -> Int? { digits[code] }
 
+    /// What a tenant counts in until it says another.
+    public static let initial = "USD"
+
+    /// The text, if it has the form of a currency's code; else `nil`. What comes from elsewhere is read by this: it goes into the signed
+    /// context, whose separators must not be in it.
+    public static func code(_ text: some StringProtocol) -> String? {
+        text.utf8.count == 3 && text.utf8.allSatisfy((UInt8(ascii: "A")...UInt8(ascii: "Z")).contains) ? String(text) : nil
+    }
+
     /// The code as given.
     ///
     /// - Throws: ``ValueFault`` `not_allowed` for any other text, also for one in lower case, with the nearest code.

@@ -4,8 +4,8 @@ import Synchronization
 /// Signs and verifies the header `Martlet-Context`, by which the gateway tells a service who calls, and services tell each other.
 ///
 /// The value is `v1;<key id>;<claims>;<request id>;<deadline>;<address>;<mac>`. The claims are `-` (nobody), `s,<service>`,
-/// `u,<tenant>,<user>,<session>,<role>,<permissions>,<scopes>,<plan>,<limits>[,<country>]`, or the same of a member from whom fields are hidden,
-/// `r,…,<country>,<fields>`: whoever does not know of rules refuses it. They stay the same for a token and can be kept.
+/// `u,<tenant>,<user>,<session>,<role>,<permissions>,<scopes>,<plan>,<limits>[,<country>,,<currency>]`, or the same of a member from whom
+/// fields are hidden, `r,…,<country>,<fields>,<currency>`: whoever does not know of rules refuses it. They stay the same for a token and can be kept.
 /// The MAC is HMAC-SHA256 (RFC 2104) over all before it and the request line's method and target, so a value serves one
 /// request only, and only until its deadline.
 ///
@@ -78,8 +78,8 @@ public struct ContextSigner: Sendable {
             context.fields.isEmpty ? "u" : "r", context.tenant.description, context.user.description, context.session?.description ?? "-",
             context.role,
             context.permissions.encoded, context.scopes.encoded, context.plan, limits.isEmpty ? "-" : limits,
-            context.country.flatMap { Country.code($0) } ?? "-",
-        ].joined(separator: ",") + (context.fields.isEmpty ? "" : ",\(context.fields.encoded)")
+            context.country.flatMap { Country.code($0) } ?? "-", context.fields.encoded, Currency.code(context.currency) ?? "-",
+        ].joined(separator: ",")
     }
 
     public static let anonymousClaims = "-"
@@ -205,7 +205,8 @@ public struct ContextSigner: Sendable {
             RequestContext(
                 tenant: tenant, user: user, session: SessionID(fields[3]), role: String(fields[4]), permissions: permissions,
                 scopes: scopes, fields: rules, plan: String(fields[7]), limits: limits,
-                country: fields.count > 9 ? Country.code(fields[9]) : nil, edge: edge))
+                country: fields.count > 9 ? Country.code(fields[9]) : nil,
+                currency: fields.count > 11 ? Currency.code(fields[11]) ?? Currency.initial : Currency.initial, edge: edge))
     }
 }
 

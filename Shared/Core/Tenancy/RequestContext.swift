@@ -34,11 +34,14 @@ public struct RequestContext: Sendable, Hashable {
     public var limits: [String: Int]
     /// Where the tenant is (ISO 3166-1, two letters): how its members dial. `nil` where it does not say.
     public var country: String?
+    /// What the tenant counts in (ISO 4217).
+    public var currency: String
     public var edge: EdgeContext
 
     public init(
         tenant: TenantID, user: UserID, session: SessionID? = nil, role: String, permissions: PermissionSet, scopes: RowScopes,
-        fields: FieldRules = .none, plan: String, limits: [String: Int] = [:], country: String? = nil, edge: EdgeContext
+        fields: FieldRules = .none, plan: String, limits: [String: Int] = [:], country: String? = nil,
+        currency: String = Currency.initial, edge: EdgeContext
     ) {
         self.tenant = tenant
         self.user = user
@@ -50,6 +53,7 @@ public struct RequestContext: Sendable, Hashable {
         self.plan = plan
         self.limits = limits
         self.country = country
+        self.currency = currency
         self.edge = edge
     }
 

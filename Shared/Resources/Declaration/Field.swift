@@ -30,6 +30,8 @@ public struct Field: Sendable {
         case value(JSON)
         /// The id of whoever creates the record.
         case caller
+        /// What the tenant counts in. A record is never without it.
+        case tenantCurrency
     }
 
     public let name: String
@@ -43,7 +45,7 @@ public struct Field: Sendable {
     public let example: JSON?
 
     /// - Parameter defaultValue: `.null` unless given; tags and custom fields start empty instead, states with the machine's first.
-    /// - Precondition: states have no other default, and a reference that must be there is not cleared.
+    /// - Precondition: states have no other default, a reference that must be there is not cleared, and no list goes by a decimal number.
     public init(
         _ name: String, _ kind: FieldKind, _ traits: Traits = [], default defaultValue: Default = .null, _ description: String = "",
         example: JSON? = nil
@@ -59,6 +61,7 @@ public struct Field: Sendable {
             self.defaultValue = defaultValue
         }
         switch kind {
+        case .decimal: precondition(traits.isDisjoint(with: [.filterable, .sortable, .unique]), "\(name): no list goes by decimal numbers")
         case .reference(.resource(_, onDelete: .clear)), .reference(.parent(onDelete: .clear)), .related(_, onDelete: .clear):
             precondition(!traits.contains(.required), "\(name): what is required cannot be cleared")
         default: break
@@ -76,7 +79,9 @@ public struct Field: Sendable {
     /// Whether a record may be without a value. A field with a value from the start never loses it, it is only changed.
     public var isNullable: Bool {
         if isRequired || type.isCollection { return false }
-        if case .value = defaultValue { return false }
-        return true
+        switch defaultValue {
+        case .value, .tenantCurrency: return false
+        case .null, .caller: return true
+        }
     }
 }

@@ -21,9 +21,12 @@ public enum FieldKind: Sendable {
     case integer(ClosedRange<Int64>)
     /// A code of ``Currency``; `text`.
     case currency
-    /// An amount in the smallest unit of the currency that the named field has, from 0 to ``maximumAmount``; `bigint`. A record with an
-    /// amount has a currency, which the constraint `<table>_<currency>_required` holds.
+    /// An amount in the smallest unit of the currency that the named field has, from 0 to ``maximumAmount``; `bigint`. Every record has that
+    /// currency, be it without an amount.
     case amount(currency: String)
+    /// A decimal number, exact; text in JSON, `numeric` in the table. Whether one is less than another, a filter cannot ask: the comparisons of
+    /// `numeric` reach no index under row security.
+    case decimal(DecimalFormat)
     /// One of the values; `text` with a check constraint over all of them.
     case enumeration([String])
     /// One of the machine's states, never null; kept as an enumeration is.
@@ -39,6 +42,9 @@ public enum FieldKind: Sendable {
     case tags(maxCount: Int, maxLength: Int)
     /// A fixed set of members, merged one level deep by a patch; `jsonb`.
     indirect case object([Field])
+    /// Up to `max` objects of the same members, replaced as a whole by a patch, no two with the same value of the member `key`; `jsonb`, an
+    /// array, never null.
+    indirect case list([Field], max: Int, key: String? = nil)
     /// Members of the tenant's own naming: at most 50 keys `[a-z0-9_]{1,64}` with scalar values; `jsonb`, never null.
     case custom
     /// The id of another record; `uuid`.

@@ -13,8 +13,9 @@ struct FieldType: Sendable {
     var isWide = false
     /// Whether values are of the composite type `record_reference`.
     var isRelated = false
-    /// Whether a record without a value has an empty one and never null.
-    var isCollection = false
+    /// What a record without a value has, where it never has null.
+    var empty: String?
+    var isCollection: Bool { empty != nil }
     /// How a filter may compare the values.
     var operators = FilterOperator.ofChoices
     /// All the values that there are, where these are few.
@@ -94,7 +95,9 @@ extension FieldKind {
                 columnTypes: ["text"], format: .plain, choices: Currency.codes,
                 schema: { _, _ in ["type": "string", "enum": .array(Currency.codes.map { .string($0) })] },
                 rule: "A code of ISO 4217.", example: "EUR", checkedText: Currency.checked)
-        case .amount(let currency): .integer(0...Self.maximumAmount, rule: "Needs \(currency).")
+        case .amount(let currency): .integer(0...Self.maximumAmount, rule: "In \(currency).")
+        case .decimal(let format): .decimal(format)
+        case .list(let fields, let maximum, let key): .list(fields, maximum, key: key)
         case .enumeration(let values): .choice(values)
         case .states(let machine): .states(machine)
         case .timestamp: .timestamp()
@@ -121,7 +124,7 @@ extension FieldKind {
                 })
         case .tags(let maximumCount, let maximumLength):
             FieldType(
-                columnTypes: ["text[]"], format: .textArray, isText: true, isCollection: true, operators: FilterOperator.ofCollections,
+                columnTypes: ["text[]"], format: .textArray, isText: true, empty: "{}", operators: FilterOperator.ofCollections,
                 schema: { _, _ in
                     let items = FieldType.schema(PlainText.pattern(.line, isRequired: true, without: ","), maximum: maximumLength)
                     return ["type": "array", "maxItems": .number(maximumCount), "items": items]
@@ -138,7 +141,7 @@ extension FieldKind {
                 })
         case .custom:
             FieldType(
-                columnTypes: ["jsonb"], format: .raw, isWide: true, isCollection: true, operators: [.equal],
+                columnTypes: ["jsonb"], format: .raw, isWide: true, empty: "{}", operators: [.equal],
                 schema: { _, _ in
                     [
                         "type": "object", "maxProperties": .number(Self.maximumCustomKeys),
@@ -204,6 +207,28 @@ extension FieldType {
             columnTypes: ["text"], format: .text, isText: true, isWide: form == .lines, operators: FilterOperator.ofTexts,
             schema: { isRequired, _ in schema(PlainText.pattern(form, isRequired: isRequired), maximum: maximum) },
             checkedText: { text throws(ValueFault) in try PlainText.checked(text, as: form, maximum: maximum) })
+    }
+
+    fileprivate static func decimal(_ format: DecimalFormat) -> FieldType {
+        FieldType(
+            columnTypes: ["numeric"], format: .plain, operators: [],
+            schema: { _, _ in ["type": "string", "pattern": .string(format.pattern)] },
+            rule: "A decimal number as text, exact. \(format.rule)", example: .string(format.example), checkedText: format.checked)
+    }
+
+    fileprivate static func list(_ fields: [Field], _ maximum: Int, key: String?) -> FieldType {
+        FieldType(
+            columnTypes: ["jsonb"], format: .raw, isWide: true, empty: "[]", operators: [],
+            schema: { _, allValues in
+                var items: JSONObject = JSONObject()
+                items["type"] = "object"
+                items["additionalProperties"] = false
+                items["properties"] = .object(fields.reduce(into: JSONObject()) { $0[$1.name] = $1.schema(allValues: allValues) })
+                let required = fields.filter(\.isRequired).map { JSON.string($0.name) }
+                if !required.isEmpty { items["required"] = .array(required) }
+                return ["type": "array", "maxItems": .number(maximum), "items": .object(items)]
+            },
+            rule: key.map { "One for each \($0); a change replaces all of them." } ?? "A change replaces all of them.")
     }
 
     fileprivate static func timestamp(rule: String = "") -> FieldType {

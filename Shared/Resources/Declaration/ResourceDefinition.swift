@@ -3,7 +3,7 @@ import Core
 /// A resource declared once: its names, its fields and their rules. ``Resource`` derives routes, checks, SQL and the public
 /// document from it, and ``SchemaCheck`` holds it against its table.
 public struct ResourceDefinition: Sendable {
-    /// The plural in paths, `leads`: the routes lie below `/v1/leads`.
+    /// The plural, `exchange_rates`; in paths with hyphens: the routes lie below `/v1/exchange-rates`.
     public let name: String
     /// The singular, `lead`: the table's name, and the aggregate of its events.
     public let singular: String
@@ -16,7 +16,7 @@ public struct ResourceDefinition: Sendable {
     public let planLimit: String?
     /// What the table holds its rows to beside their kinds, in words: by the end of the constraint's name, `lost_reason_required` for
     /// `deal_lost_reason_required`. It begins with the field that a refusal points at, the longest name that fits. The table has a constraint of
-    /// that name, or a trigger after the change raises `23514` (check_violation) with it.
+    /// that name, a unique index of several columns, or a trigger after the change raises `23514` (check_violation) with it.
     public let rules: [String: String]
     /// Every column of the JSON object, in its order.
     let columns: [Column]
@@ -65,7 +65,10 @@ public struct ResourceDefinition: Sendable {
     public var table: String { singular }
     /// Whether a body can say whose record it is.
     var isGivable: Bool { field(owner)?.isReadOnly == false }
-    public var path: String { "/v1/\(name)" }
+    public var path: String { "/v1/\(name.replacing("_", with: "-"))" }
+    /// What people call a record, and several.
+    var noun: String { singular.replacing("_", with: " ") }
+    var nouns: String { name.replacing("_", with: " ") }
     public var isSearchable: Bool { fields.contains { $0.traits.contains(.searchable) } }
 
     /// The type's name in the public document: `Lead`.

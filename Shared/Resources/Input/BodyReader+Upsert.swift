@@ -42,10 +42,10 @@ extension BodyReader {
         case .always: if let creation, change != nil { throw creation }
         case .onlyMakes:
             if let creation { throw creation }
-            change = Problem(.versionMismatch, "The \(definition.singular) is there.")
+            change = Problem(.versionMismatch, "The \(definition.noun) is there.")
         case .onlyChanges(let demanded):
             if let change { throw change }
-            creation = Problem(.versionMismatch, "There is no \(definition.singular) with this external_id.")
+            creation = Problem(.versionMismatch, "There is no \(definition.noun) with this external_id.")
             precondition = demanded
         }
         let patch = try read(

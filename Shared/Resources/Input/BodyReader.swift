@@ -18,7 +18,7 @@ struct BodyReader: Sendable {
         pointer: String = "", maximumFaults: Int = Problem.maximumFaults
     ) throws(Problem) -> CheckedBody {
         var reading = Reading(
-            purpose: purpose, caller: context.user, country: context.country, externalID: externalID, inherited: inherited,
+            purpose: purpose, context: context, externalID: externalID, inherited: inherited,
             faults: FaultList(maximum: maximumFaults))
         if let object = reading.faults.members(of: json, at: pointer, known: view.givable, readOnly: view.notGivable) {
             for field in view.definition.fields {
@@ -30,7 +30,6 @@ struct BodyReader: Sendable {
                     reading.field(field, value, at: pointer + JSONPointer.segment(field.name))
                 }
             }
-            reading.requireCurrencies(of: view, at: pointer)
         }
         try reading.faults.finish()
         return CheckedBody(changes: reading.changes, members: reading.references)
@@ -40,8 +39,7 @@ struct BodyReader: Sendable {
 /// One body being read: what is found so far, and what is wrong.
 private struct Reading {
     let purpose: BodyReader.Purpose
-    let caller: UserID
-    let country: String?
+    let context: RequestContext
     let externalID: String?
     let inherited: Set<String>
     var faults: FaultList
@@ -68,7 +66,7 @@ private struct Reading {
     mutating func number(_ field: Field, of name: String) {
         guard let given = changes.last, given.field.name == name, case .set(let value) = given.value else { return }
         var number = SQLValue.null
-        if case .text(let text) = value, let read = PhoneNumber.e164(text, from: country) { number = .text(read) }
+        if case .text(let text) = value, let read = PhoneNumber.e164(text, from: context.country) { number = .text(read) }
         changes.append(Change(field: field, value: .set(number)))
     }
 
@@ -81,13 +79,15 @@ private struct Reading {
         }
         switch (field.kind, json) {
         case (_, .null):
-            if field.type.isCollection { return .set(Self.emptyCollection) }
+            if let empty = field.type.empty { return .set(.text(empty)) }
             try requireNullable(field)
             return .set(.null)
         case (.tags(let maximumCount, _), _):
             return .set(try tags(json, of: field.type, maximumCount: maximumCount, at: pointer).sqlValue)
         case (.object(let fields), _):
             return object(json, fields, at: pointer).map { whole($0, emptyIsNull: true) }
+        case (.list(let fields, let maximum, let key), _):
+            return .set(.text(try list(json, of: fields, maximum: maximum, key: key, at: pointer).description))
         case (.related(let types, _), _):
             return RelatedRecord(json, among: types, at: pointer, faults: &faults).map { .set(.text($0.text)) }
         case (.custom, _):
@@ -99,22 +99,10 @@ private struct Reading {
             let value = try field.type.checked(json)
             // A text that shows nothing is no text.
             if value == .null { try requireNullable(field) }
-            if case .reference(.member) = field.kind, let user = value.string.flatMap({ UserID($0) }), user != caller {
+            if case .reference(.member) = field.kind, let user = value.string.flatMap({ UserID($0) }), user != context.user {
                 references.append(MemberReference(pointer: pointer, user: user))
             }
             return .set(SQLValue(scalar: value))
-        }
-    }
-
-    /// An amount without a currency says nothing. Where a patch names one of them only, the table's constraint decides.
-    mutating func requireCurrencies(of view: ResourceView, at pointer: String) {
-        for change in changes where change.value != .set(.null) {
-            guard case .amount(let currency) = change.field.kind,
-                changes.contains(where: { $0.field.name == currency && $0.value == .set(.null) })
-            else { continue }
-            let isShown = view.shown.field(currency) != nil
-            faults.add(
-                isShown ? .currencyMissing : .ruleBroken, at: pointer + JSONPointer.segment(isShown ? currency : change.field.name))
         }
     }
 
@@ -125,16 +113,14 @@ private struct Reading {
 
     private func defaultValue(of field: Field) throws(ValueFault) -> SQLValue {
         switch (field.defaultValue, field.kind) {
-        case (.caller, _): caller.sqlValue
+        case (.caller, _): context.user.sqlValue
+        case (.tenantCurrency, _): .text(context.currency)
         case (.value(let json), .tags): (json.array?.compactMap(\.string) ?? []).sqlValue
-        case (.value(let json), .custom), (.value(let json), .object): .text(json.description)
+        case (.value(let json), .custom), (.value(let json), .object), (.value(let json), .list): .text(json.description)
         case (.value(let json), _): SQLValue(scalar: try field.type.checked(json))
-        case (.null, _): field.type.isCollection ? Self.emptyCollection : .null
+        case (.null, _): field.type.empty.map(SQLValue.text) ?? .null
         }
     }
-
-    /// The same in `text[]` and in `jsonb`.
-    private static let emptyCollection = SQLValue.text("{}")
 
     /// On create there is nothing to merge with, so members that are null are left out.
     private func whole(_ members: JSONObject, emptyIsNull: Bool) -> Change.Value {
@@ -181,6 +167,40 @@ private struct Reading {
         return object
     }
 
+    /// Each element has all members, those that were not given as well.
+    private mutating func list(
+        _ json: JSON, of fields: [Field], maximum: Int, key: String?, at pointer: String
+    ) throws(ValueFault) -> JSON {
+        guard let elements = json.array else { throw .type("an array of objects", json) }
+        if elements.count > maximum { throw ValueFault(.tooMany, "Expected at most \(maximum) elements, found \(elements.count).") }
+        var keys: Set<JSON> = []
+        return .array(
+            elements.enumerated().map { index, element in
+                let place = "\(pointer)/\(index)"
+                guard let given = faults.members(of: element, at: place, known: fields.map(\.name)) else { return .null }
+                var object = JSONObject()
+                for field in fields {
+                    do throws(ValueFault) {
+                        object[field.name] = try member(field, given[field.name])
+                        if field.name == key, let value = object[field.name], !keys.insert(value).inserted {
+                            throw ValueFault(.notUnique, "Another element has this \(field.name).")
+                        }
+                    } catch {
+                        faults.add(error, at: place + JSONPointer.segment(field.name))
+                    }
+                }
+                return .object(object)
+            })
+    }
+
+    /// A member of an element as it is kept.
+    private func member(_ field: Field, _ given: JSON?) throws(ValueFault) -> JSON {
+        if given == nil, case .value(let value) = field.defaultValue { return value }
+        let value = if let given, given != .null { try field.type.checked(given) } else { JSON.null }
+        if value == .null { try requireNullable(field) }
+        return value
+    }
+
     private mutating func custom(_ json: JSON, at pointer: String) throws(ValueFault) -> JSONObject {
         guard let given = json.object else { throw .type("an object", json) }
         if given.members.count > FieldKind.maximumCustomKeys {
@@ -200,7 +220,6 @@ private struct Reading {
 }
 
 extension ValueFault {
-    static let currencyMissing = ValueFault(.required, "An amount needs a currency.")
     /// A rule that a hidden field may have part in.
     static let ruleBroken = ValueFault(.notAllowed, "The record would break a rule.")
 }

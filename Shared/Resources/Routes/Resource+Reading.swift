@@ -19,7 +19,8 @@ extension Resource {
             preconditionFailure("\(definition.name): the field \(name) does not refer to \(parent.definition.name)")
         }
         let operation = documents.list(of: parent.definition, by: field, parameters: whole.lists)
-        return .permitted(permission(.read), .get, "\(parent.definition.path)/{id}/\(definition.name)", operation) { call, context in
+        return .permitted(permission(.read), .get, "\(parent.definition.path)/{id}\(definition.path.dropFirst(3))", operation) {
+            call, context in
             try context.require(parent.permission(.read))
             let id: RecordID = try call.id()
             let access = access(of: context)

@@ -48,8 +48,8 @@ struct ResourceDocuments: Sendable {
             "type": "object", "required": ["id", "version"], "additionalProperties": false,
             "properties": ["id": ["type": "string", "format": "uuid"], "version": ["type": "integer", "minimum": 1]],
             "description": .string(
-                "Instead of a \(definition.singular) that is too large to be one of many"
-                    + (definition.isGivable ? ", or that you have given to somebody whose \(definition.name) you do not see." : ".")
+                "Instead of a \(definition.noun) that is too large to be one of many"
+                    + (definition.isGivable ? ", or that you have given to somebody whose \(definition.nouns) you do not see." : ".")
             ),
         ]
     }
@@ -153,7 +153,7 @@ struct ResourceDocuments: Sendable {
     /// What any body of a record is held to.
     private var ruleTexts: [String] {
         let giving = """
-            To give it to somebody whose \(definition.name) you do not see needs \(definition.permissions.rawValue).share, and is answered with \
+            To give it to somebody whose \(definition.nouns) you do not see needs \(definition.permissions.rawValue).share, and is answered with \
             id and version only, without a Location.
             """
         return [Self.takenText] + (definition.isGivable ? [giving] : []) + definition.rules.sorted { $0.key < $1.key }.map(\.value)
@@ -212,49 +212,49 @@ struct ResourceDocuments: Sendable {
 
     func list(parameters reader: ListReader) -> Operation {
         Operation(
-            id: "list\(plural)", summary: "List \(definition.name)", description: Self.pagingText, tag: definition.name,
+            id: "list\(plural)", summary: "List \(definition.nouns)", description: Self.pagingText, tag: definition.name,
             parameters: reader.documents,
-            responses: [.init(200, "A page of \(definition.name), in the order asked for.", schema: reference("Page"))])
+            responses: [.init(200, "A page of \(definition.nouns), in the order asked for.", schema: reference("Page"))])
     }
 
     func list(of parent: ResourceDefinition, by field: Field, parameters reader: ListReader) -> Operation {
         let type = parent.schemaName
         return Operation(
-            id: "list\(type)\(plural)", summary: "List the \(definition.name) of one of the \(parent.name)",
-            description: "The list of all \(definition.name) where \(field.name) is the id of the path. \(Self.pagingText)",
+            id: "list\(type)\(plural)", summary: "List the \(definition.nouns) of one of the \(parent.nouns)",
+            description: "The list of all \(definition.nouns) where \(field.name) is the id of the path. \(Self.pagingText)",
             tag: definition.name,
             parameters: reader.documents,
-            responses: [.init(200, "A page of \(definition.name), in the order asked for.", schema: reference("Page"))])
+            responses: [.init(200, "A page of \(definition.nouns), in the order asked for.", schema: reference("Page"))])
     }
 
     var get: Operation {
         Operation(
-            id: "get\(type)", summary: "Read a \(definition.singular)", tag: definition.name,
+            id: "get\(type)", summary: "Read a \(definition.noun)", tag: definition.name,
             parameters: [Self.fields, expand, .ifNoneMatch],
-            responses: [.init(200, "The \(definition.singular).", schema: reference())])
+            responses: [.init(200, "The \(definition.noun).", schema: reference())])
     }
 
     var create: Operation {
         Operation(
-            id: "create\(type)", summary: "Create a \(definition.singular)", description: text(), tag: definition.name,
+            id: "create\(type)", summary: "Create a \(definition.noun)", description: text(), tag: definition.name,
             parameters: [.idempotencyKey],
             body: reference("Create"), bodyExample: example(.create),
-            responses: [.init(201, "The new \(definition.singular).", schema: written, headers: [.location, .tag])],
+            responses: [.init(201, "The new \(definition.noun).", schema: written, headers: [.location, .tag])],
             errors: limitErrors + [.referenceNotFound, .alreadyExists])
     }
 
     var update: Operation {
         Operation(
-            id: "update\(type)", summary: "Change a \(definition.singular) (merge patch, RFC 7396)",
+            id: "update\(type)", summary: "Change a \(definition.noun) (merge patch, RFC 7396)",
             description: text(Self.changeText), tag: definition.name,
             parameters: [.ifMatch, .idempotencyKey], body: reference("Patch"), bodyExample: example(.patch),
-            responses: [.init(200, "The changed \(definition.singular).", schema: written)],
+            responses: [.init(200, "The changed \(definition.noun).", schema: written)],
             errors: stateErrors + [.referenceNotFound, .alreadyExists])
     }
 
     var delete: Operation {
         Operation(
-            id: "delete\(type)", summary: "Delete a \(definition.singular)",
+            id: "delete\(type)", summary: "Delete a \(definition.noun)",
             description: (["It leaves lists and search, and can be restored."] + referring).joined(separator: " "), tag: definition.name,
             parameters: [.ifMatch, .idempotencyKey], responses: [.init(204, "Deleted.")],
             errors: mayRefuseDeletion ? [.conflict] : [])
@@ -268,7 +268,7 @@ struct ResourceDocuments: Sendable {
     /// What becomes of the records that refer to a deleted one, a sentence each.
     private var referring: [String] {
         catalogue.references(to: definition).map { reference in
-            let (name, field) = (reference.source.name.replacing("_", with: " "), reference.field.name)
+            let (name, field) = (reference.source.nouns, reference.field.name)
             let most = ReferenceStatements.maximumCleared
             return switch reference.onDelete {
             case .refuse: "It is refused as long as \(name) refer to it by \(field)."
@@ -298,20 +298,20 @@ struct ResourceDocuments: Sendable {
     var getByExternalID: Operation {
         var operation = get
         operation.id = "get\(type)ByExternalID"
-        operation.summary = "Read the \(definition.singular) with an external id"
+        operation.summary = "Read the \(definition.noun) with an external id"
         operation.parameters.append(Self.externalID)
         return operation
     }
 
     var upsert: Operation {
         Operation(
-            id: "upsert\(type)", summary: "Make the \(definition.singular) with an external id, or change it",
+            id: "upsert\(type)", summary: "Make the \(definition.noun) with an external id, or change it",
             description: text(upsertText), tag: definition.name, parameters: [Self.externalID, .ifMatch, .onlyMakes, .idempotencyKey],
             body: reference("Patch"),
             bodyExample: upsertExample,
             responses: [
-                .init(200, "The \(definition.singular), changed.", schema: written),
-                .init(201, "The new \(definition.singular).", schema: written, headers: [.location]),
+                .init(200, "The \(definition.noun), changed.", schema: written),
+                .init(201, "The new \(definition.noun).", schema: written, headers: [.location]),
             ],
             errors: limitErrors + stateErrors + [.referenceNotFound, .alreadyExists])
     }
@@ -319,7 +319,7 @@ struct ResourceDocuments: Sendable {
     var updateByExternalID: Operation {
         var operation = update
         operation.id = "update\(type)ByExternalID"
-        operation.summary = "Change the \(definition.singular) with an external id (merge patch, RFC 7396)"
+        operation.summary = "Change the \(definition.noun) with an external id (merge patch, RFC 7396)"
         operation.parameters.append(Self.externalID)
         return operation
     }
@@ -327,7 +327,7 @@ struct ResourceDocuments: Sendable {
     var deleteByExternalID: Operation {
         var operation = delete
         operation.id = "delete\(type)ByExternalID"
-        operation.summary = "Delete the \(definition.singular) with an external id"
+        operation.summary = "Delete the \(definition.noun) with an external id"
         operation.parameters.append(Self.externalID)
         return operation
     }
@@ -336,9 +336,9 @@ struct ResourceDocuments: Sendable {
 
     var restore: Operation {
         Operation(
-            id: "restore\(type)", summary: "Restore a deleted \(definition.singular)", description: Self.takenText, tag: definition.name,
+            id: "restore\(type)", summary: "Restore a deleted \(definition.noun)", description: Self.takenText, tag: definition.name,
             parameters: [.ifMatch, .idempotencyKey],
-            responses: [.init(200, "The restored \(definition.singular).", schema: reference())],
+            responses: [.init(200, "The restored \(definition.noun).", schema: reference())],
             errors: limitErrors
                 + (catalogue.references(of: definition).contains { $0.onDelete == .refuse } ? [.referenceNotFound] : []) + [
                     .conflict, .alreadyExists, .invalidJSON, .unknownMember, .unsupportedMediaType, .validationFailed, .bodyTooLarge,
@@ -347,7 +347,7 @@ struct ResourceDocuments: Sendable {
 
     var batch: Operation {
         Operation(
-            id: "batch\(plural)", summary: "Write up to \(BatchReader.maximumOperations) \(definition.name) at once",
+            id: "batch\(plural)", summary: "Write up to \(BatchReader.maximumOperations) \(definition.nouns) at once",
             description: text(Self.batchText),
             tag: definition.name, parameters: [Self.fields, .idempotencyKey], body: reference("Batch"), bodyExample: batchExample,
             responses: [.init(200, "The results in the order of the operations.", schema: reference("BatchResults"))],

@@ -29,7 +29,7 @@ struct HandOver {
     static func refusal(of definition: ResourceDefinition) -> Problem {
         let permission = Permission(definition.permissions, .share)
         let detail =
-            "To give a \(definition.singular) to somebody whose \(definition.name) you do not see needs the permission \(permission)."
+            "To give a \(definition.noun) to somebody whose \(definition.nouns) you do not see needs the permission \(permission)."
         return Problem(.forbidden, detail, faults: [.init(pointer: "/\(definition.owner)", code: .notAllowed, detail: detail)])
     }
 }

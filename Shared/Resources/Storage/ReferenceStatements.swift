@@ -42,7 +42,7 @@ struct ReferenceStatements: Sendable {
         var fault: Problem.Fault {
             .init(
                 pointer: "/\(reference.field.name)\(reference.field.type.isRelated ? "/id" : "")", code: .referenceNotFound,
-                detail: "There is no such \(reference.target.singular).")
+                detail: "There is no such \(reference.target.noun).")
         }
     }
 
@@ -221,7 +221,7 @@ struct ReferenceStatements: Sendable {
             let (all, count) = (found[0], found[1])
             guard all > (reference.onDelete == .refuse ? 0 : Self.maximumCleared) else { continue }
             let shown = count > Self.maximumCounted ? "more than \(Self.maximumCounted)" : String(count)
-            var reason = "\(shown) \(count == 1 ? reference.source.singular : reference.source.name)"
+            var reason = "\(shown) \(count == 1 ? reference.source.noun : reference.source.nouns)"
             var member = JSONObject()
             member["resource"] = .string(reference.source.name)
             if view.rules[reference.source.name][reference.field.name] != .hidden {

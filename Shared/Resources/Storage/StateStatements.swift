@@ -27,7 +27,7 @@ struct StateStatements: Sendable {
 
     init(_ view: ResourceView) {
         let definition = view.definition
-        singular = definition.singular.replacing("_", with: " ")
+        singular = definition.noun
         machines = definition.fields.compactMap { field in
             guard case .states(let machine) = field.kind else { return nil }
             func isNone(of states: [String]) -> SQL? {

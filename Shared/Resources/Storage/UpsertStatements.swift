@@ -62,6 +62,7 @@ extension ResourceStatements {
 
     /// The id of the live record that has the value which the write wanted to give to its own; none if the caller may not see it.
     func holder(of field: Field, wantedBy write: Write, as context: RequestContext) -> SQL? {
+        guard field.isUnique else { return nil }
         let value: SQL
         switch write {
         case .restore(let id, _):

@@ -16,17 +16,17 @@ struct WriteFailures: Sendable {
         case "MR001":
             let limit = definition.planLimit.flatMap { name in context.limits[name].map { (name, $0) } }
             return Problem(
-                .planLimitReached, "The plan \(context.plan) allows no more \(definition.name).",
+                .planLimitReached, "The plan \(context.plan) allows no more \(definition.nouns).",
                 members: limit.map { [("limit", .string($0.0)), ("maximum", .number($0.1))] } ?? [], underlying: error)
         case "23505":
-            return taken(takenField(error), by: nil, underlying: error)
+            return taken(takenField(error), by: nil, words: words(for: error), underlying: error)
         case "23503":
             let detail = "There is no such record."
             return Problem(.referenceNotFound, detail, faults: faults(of: error, .referenceNotFound, detail), underlying: error)
         case "MR002":
             let isCycle = error.constraint?.hasSuffix("_cycle") == true
             let detail =
-                isCycle ? "The \(definition.singular) would be above itself." : "More than 50 levels would be above each other."
+                isCycle ? "The \(definition.noun) would be above itself." : "More than 50 levels would be above each other."
             var problem = Problem.invalid(faults(of: error, isCycle ? .cycle : .tooDeep, detail))
             problem.underlying = error
             return problem
@@ -36,7 +36,7 @@ struct WriteFailures: Sendable {
             if view.hidesFields { return Self.broken(underlying: error) }
             let isMissing = error.constraint?.hasSuffix("_required") == true
             let detail =
-                words(for: error) ?? (isMissing ? ValueFault.currencyMissing.detail : "The record would break a rule of this member.")
+                words(for: error) ?? (isMissing ? "It must be there." : "The record would break a rule of this member.")
             let found = faults(of: error, isMissing ? .required : words(for: error) == nil ? .outOfRange : .notAllowed, detail)
             guard !found.isEmpty else { return error.problem }
             var problem = Problem.invalid(found)
@@ -54,8 +54,9 @@ struct WriteFailures: Sendable {
 
     /// - Parameter holder: the record that has the value; not told to those who may not see it. It is live and so never one that could be
     ///   restored instead.
-    func taken(_ field: Field?, by holder: RecordID?, underlying: PostgresError? = nil) -> Problem {
-        let detail = "Another \(definition.singular) has this \(field?.name ?? "value")."
+    ///   - words: what the declaration says of it, where the value is unique together with others.
+    func taken(_ field: Field?, by holder: RecordID?, words: String? = nil, underlying: PostgresError? = nil) -> Problem {
+        let detail = words ?? "Another \(definition.noun) has this \(field?.name ?? "value")."
         let faults = field.map { [Problem.Fault(pointer: "/\($0.name)", code: .notUnique, detail: detail)] } ?? []
         var problem =
             holder.map { Problem.alreadyExists(detail, id: $0, isRestorable: false, faults: faults) }
@@ -86,7 +87,7 @@ struct WriteFailures: Sendable {
         }
         let others = cleared.map { ($0.source.name, $0.field.name) }.filter { $0.0 == rule.resource.name && $0.0 != definition.name }
         let referring: [JSON] = others.map { ["resource": .string($0), "field": .string($1)] }
-        let names = rule.resource.name.replacing("_", with: " ")
+        let names = rule.resource.nouns
         return Problem(
             .conflict, referring.isEmpty ? words : "One of the \(names) that refer to it would break a rule: \(words)",
             members: referring.isEmpty ? [] : [("referring", .array(referring))], underlying: error)
@@ -124,7 +125,7 @@ struct WriteFailures: Sendable {
     /// Why the write found no row to change, when there is one with that version.
     func problem(for write: Write, version: Int64, isDeleted: Bool) -> Problem {
         switch (write, isDeleted) {
-        case (.restore, false): return Problem(.conflict, "The \(definition.singular) is not deleted.")
+        case (.restore, false): return Problem(.conflict, "The \(definition.noun) is not deleted.")
         case (.restore, true), (_, false):
             return mismatch(version)
         case (_, true): return .notFound
@@ -132,7 +133,7 @@ struct WriteFailures: Sendable {
     }
 
     func mismatch(_ version: Int64) -> Problem {
-        Problem(.versionMismatch, "The \(definition.singular) has version \(version).", members: [("current_version", .number(version))])
+        Problem(.versionMismatch, "The \(definition.noun) has version \(version).", members: [("current_version", .number(version))])
     }
 
     /// Why an upsert has neither made nor changed a record; `nil` when nothing stands in its way any more. A record that is none of the

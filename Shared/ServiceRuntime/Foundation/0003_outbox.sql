@@ -103,7 +103,8 @@ begin
         select part, string_agg(format('%L, ', name) || value, ', ' order by number) as members
         from (
             select number, name, (row_number() over (order by number) - 1) / 20 as part,
-                case base when 'timestamptz'::regtype then format('%I.rfc3339(ROW.%I)', home, name) else format('ROW.%I', name) end as value
+                case base when 'timestamptz'::regtype then format('%I.rfc3339(ROW.%I)', home, name)
+                    when 'numeric'::regtype then format('ROW.%I::text', name) else format('ROW.%I', name) end as value
             from shown_columns(target, unseen)
         ) as shown
         group by part
@@ -118,9 +119,11 @@ begin
             ' before := before || jsonb_build_object(%1$L, %2$s); after := after || jsonb_build_object(%1$L, %3$s); end if;',
             name,
             case base when 'timestamptz'::regtype then format('%I.rfc3339(old.%I)', home, name)
+                when 'numeric'::regtype then format('old.%I::text', name)
                 when 'jsonb'::regtype then format('%1$I.changed_members(new.%2$I, old.%2$I)', home, name)
                 else format('old.%I', name) end,
             case base when 'timestamptz'::regtype then format('%I.rfc3339(new.%I)', home, name)
+                when 'numeric'::regtype then format('new.%I::text', name)
                 when 'jsonb'::regtype then format('%1$I.changed_members(old.%2$I, new.%2$I)', home, name)
                 else format('new.%I', name) end) as comparison
         from shown_columns(target, unseen)
