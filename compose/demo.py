@@ -51,6 +51,15 @@ SUBJECTS = [
     "Invoice shows the old address", "Cannot export the pipeline to CSV", "Password mail never arrives", "Duplicate contacts after the import",
     "Question about the enterprise plan", "Webhook deliveries are delayed", "Dashboard total does not match the list",
 ]
+# Name, article number, price in USD, EUR and JPY in their smallest units, tax in percent.
+PRODUCTS = [
+    ("Turbine inspection", "TI-200", 135_000, 125_000, 19_800, "19"), ("Remote monitoring, a year", "RM-12", 480_000, 444_000, 69_900, "19"),
+    ("Spare blade", "SB-7", 2_150_000, 1_990_000, 3_150_000, "19"), ("Operator training, a day", "OT-1", 98_000, 90_500, 142_000, "7"),
+    ("Gearbox oil, a litre", "GO-1", 1_850, 1_715, 2_690, "19"), ("Emergency call-out", "EC-1", 260_000, 240_000, 379_000, "19"),
+    ("Handbook, printed", "HB-3", 4_900, 4_500, 7_100, "7"), ("Access to the portal, a seat", "AP-1", 3_900, 3_600, 5_700, "19"),
+]
+# What a unit was worth in USD, from the first of the year and of July on.
+RATES = {"EUR": ("1.0842", "1.1023"), "GBP": ("1.2718", "1.2951"), "CHF": ("1.1203", "1.1377"), "NOK": ("0.0917", "0.0932"), "JPY": ("0.0064", "0.0067")}
 PRIORITIES = ["normal", "low", "high", "normal", "urgent"]
 CHANNELS = ["email", "web", "phone", "chat"]
 
@@ -165,6 +174,20 @@ def note(number, leads, accounts):
     }
 
 
+def product(number):
+    name, sku, usd, eur, jpy, tax = PRODUCTS[number]
+    prices = [{"currency": code, "unit_price_minor": price} for code, price in (("USD", usd), ("EUR", eur), ("JPY", jpy))]
+    return {"name": name, "sku": sku, "prices": prices, "tax_percent": tax, "active": number != 6}
+
+
+def exchange_rates():
+    days = ("2026-01-01", "2026-07-01")
+    return [
+        {"currency": code, "base_currency": "USD", "rate": rate, "valid_from": day, "source": "ECB"}
+        for code, rates in RATES.items() for day, rate in zip(days, rates)
+    ]
+
+
 def ticket(number):
     subject = SUBJECTS[number % len(SUBJECTS)]
     return {
@@ -231,6 +254,9 @@ def load(url):
         for below, above in SUBSIDIARIES.items():
             admins[slug].call("PATCH", f"/v1/accounts/{accounts[below]}", {"parent_id": accounts[above]})
         create_all(admins[slug], "contacts", slug, [contact(number, accounts, of_tenant) for number in range(contacts)])
+        if slug == "acme":
+            create_all(admins[slug], "products", slug, [product(number) for number in range(len(PRODUCTS))])
+            create_all(admins[slug], "exchange-rates", slug, exchange_rates())
         create_all(admins[slug], "notes", slug, [note(number, people, accounts) for number in range(contacts // 2)])
         create_all(admins[slug], "tickets", slug, [ticket(number) for number in range(tickets)])
         say(f"{slug}: {leads} leads, {len(accounts)} accounts, {contacts} contacts, {contacts // 2} notes, {tickets} tickets")

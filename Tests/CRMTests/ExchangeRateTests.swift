@@ -1,5 +1,6 @@
 import CRM
 import Core
+import Operations
 import Postgres
 import TestSupport
 import Testing

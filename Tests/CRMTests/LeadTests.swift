@@ -13,10 +13,10 @@ import Testing
                 let context = RequestContext(
                     tenant: TenantID(), user: UserID(), role: "auditor", permissions: BuiltInRole.sales.permissions,
                     scopes: BuiltInRole.sales.scopes, plan: "pro", edge: edge)
-                var claims = ContextSigner.claims(of: context).split(separator: ",").map(String.init)
+                var claims = ContextSigner.claims(of: context).split(separator: ",", omittingEmptySubsequences: false).map(String.init)
                 claims[5] += "ff"
                 claims[6] += "3"
-                claims += ["", "newer"]
+                claims += ["newer", ""]
                 let header = RunningService.signer.sign(
                     claims: claims.joined(separator: ","), edge: edge, method: "POST", target: "/v1/leads")
                 try await APIClient(url: service.url).send(

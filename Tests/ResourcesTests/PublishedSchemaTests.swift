@@ -1,4 +1,3 @@
-import CRM
 import Core
 import Resources
 import TestSupport
@@ -17,7 +16,7 @@ import Testing
             case "tickets": ({ try await ResourceAPI.tickets($0) }, ["subject": "A"])
             case "notes": ({ try await ResourceAPI.notes($0) }, ["body": "A"])
             case "accounts": ({ try await ResourceAPI.accounts($0) }, ["name": "A"])
-            case "products": ({ try await ResourceAPI.run(Product.definition, $0) }, ["name": "A"])
+            case "products": ({ try await ResourceAPI.products($0) }, ["name": "A"])
             default: ({ try await ResourceAPI.contacts($0) }, ["last_name": "A"])
             }
         try await run { api in

@@ -39,6 +39,10 @@ struct ResourceAPI: Sendable {
         try await run(Note.definition, Lead.definition, Contact.definition, Account.definition, service: "CRM", body)
     }
 
+    static func products<T>(_ body: (ResourceAPI) async throws -> T) async throws -> T {
+        try await run(Product.definition, service: "CRM", body)
+    }
+
     /// Records with a field of every kind that a list can be filtered by.
     static func samples<T>(_ body: (ResourceAPI) async throws -> T) async throws -> T {
         try await run(Sample.definition, tables: Sample.table, body)

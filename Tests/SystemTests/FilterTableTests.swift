@@ -279,7 +279,7 @@ private struct ListFilter: CustomStringConvertible {
             case .related(let types): types.map { "\($0):\(RecordID())" }
             case .text(_, let example): [example.asQueryValue, "\(example.asQueryValue)"]
             }
-        return ["", "not"].contains(name) ? one + [one.joined(separator: ",")] : one
+        return ["", "not"].contains(name) ? one + [one.prefix(100).joined(separator: ",")] : one
     }
 
     func wrong(_ name: String) -> [String] {
@@ -312,7 +312,11 @@ private struct ListFilter: CustomStringConvertible {
             case .boolean: ["1", "0", "TRUE", "yes", "t", "null"]
             case .id: ["me", "0", "%7B01a20922-d6ba-7e1d-b402-13919357caf0%7D", "01a20922-d6ba-7e1d-b402-13919357caf", "null"]
             case .email: ["nobody", "a@", "@b.example", "a%20b@c.example", "a@b@c.example", "a%0A@b.example"]
-            case .choice(let values): [values[0] + "x", values[0].uppercased(), "null", "%20\(values[0])x"]
+            case .choice(let values):
+                [
+                    values[0] + "x", values[0].lowercased() == values[0] ? values[0].uppercased() : values[0].lowercased(), "null",
+                    "%20\(values[0])x",
+                ]
             case .related(let types):
                 [
                     "\(types[0])", "\(types[0]):", "\(types[0]):1", "\(types[0])s:\(RecordID())", ":\(RecordID())", RecordID().description,

@@ -16,7 +16,7 @@ public enum Product {
                     [
                         Field("currency", .currency, [.required]),
                         Field("unit_price_minor", .amount(currency: "currency"), [.required], "Of one unit, without tax."),
-                    ], max: 100, key: "currency"), [.importable], "The price in each currency that it is sold in.",
+                    ], maxCount: 100, key: "currency"), [.importable], "The price in each currency that it is sold in.",
                 example: [["currency": "EUR", "unit_price_minor": 125_000], ["currency": "JPY", "unit_price_minor": 198_000]]),
             Field("tax_percent", .decimal(.percentage), [.importable], "The rate of tax on it.", example: "19"),
             Field("tags", .tags(maxCount: 50, maxLength: 50), [.importable]),

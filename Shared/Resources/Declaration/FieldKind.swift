@@ -42,9 +42,9 @@ public enum FieldKind: Sendable {
     case tags(maxCount: Int, maxLength: Int)
     /// A fixed set of members, merged one level deep by a patch; `jsonb`.
     indirect case object([Field])
-    /// Up to `max` objects of the same members, replaced as a whole by a patch, no two with the same value of the member `key`; `jsonb`, an
+    /// Up to `maxCount` objects of the same members, replaced as a whole by a patch, no two with the same value of the member `key`; `jsonb`, an
     /// array, never null.
-    indirect case list([Field], max: Int, key: String? = nil)
+    indirect case list([Field], maxCount: Int, key: String? = nil)
     /// Members of the tenant's own naming: at most 50 keys `[a-z0-9_]{1,64}` with scalar values; `jsonb`, never null.
     case custom
     /// The id of another record; `uuid`.
