@@ -40,7 +40,7 @@ public struct ResourcePart: Sendable {
             and referred.deleted_at is null
             """
         if let readable = definition.readable(by: context) { sql += " and " + readable }
-        let detail = "There is no such \(definition.singular)."
+        let detail = "There is no such \(definition.noun)."
         return Demand(
             sql + " for share)",
             otherwise: Problem(
