@@ -15,7 +15,7 @@ extension SystemTests {
             let published = try #require(role?["properties"]?["fields"]?["properties"]?.object)
             var resources: Set<String> = []
             for operation in try await DocumentedOperation.all(of: world) where operation.path.hasSuffix("/batch") {
-                let name = operation.path.split(separator: "/")[1].replacing("-", with: "_")
+                let name = String(operation.path.split(separator: "/")[1]).replacing("-", with: "_")
                 resources.insert(name)
                 let reference = document["paths"]?[operation.path]?["post"]?["requestBody"]?["content"]?["application/json"]?["schema"]
                 let type = String((reference?["$ref"]?.string?.split(separator: "/").last ?? "").dropLast("Batch".count))
