@@ -6,6 +6,7 @@ Everything is derived from fixed lists, and each batch of records carries an Ide
 simply repeated. The operator must exist (`martlet-identity operator create`).
 """
 
+import datetime
 import json
 import sys
 import time
@@ -16,10 +17,10 @@ PASSWORD = "martlet-demo"
 BATCH = 100  # records a request; the API takes up to 200
 
 TENANTS = [
-    # slug, name, plan, leads, tickets, contacts
-    ("acme", "Acme Industrial", "enterprise", 200, 40, 60),
-    ("globex", "Globex Logistics", "pro", 50, 12, 20),
-    ("initech", "Initech Software", "free", 20, 5, 8),
+    # slug, name, plan, leads, tickets, contacts, deals
+    ("acme", "Acme Industrial", "enterprise", 200, 40, 60, 60),
+    ("globex", "Globex Logistics", "pro", 50, 12, 20, 15),
+    ("initech", "Initech Software", "free", 20, 5, 8, 6),
 ]
 PEOPLE_OF_ACME = [
     # local part, name, role
@@ -165,6 +166,25 @@ def contact(number, accounts, owners):
     }
 
 
+# What a deal is about, and why it was lost.
+OFFERS = ["Pilot", "Rollout", "Renewal", "Second site", "Training", "Support plan"]
+LOST = ["Price", "Timing", "A competitor", "No budget"]
+
+
+def deal(number, pipeline, accounts, owners):
+    place, stage = number * 5 % len(accounts), pipeline["stages"][number * 7 % len(pipeline["stages"])]
+    currency = BUSINESS[place][3]
+    # Due from two months before the first load to seven months behind it, so that a forecast has something in each of its months.
+    due = datetime.date.fromisoformat(pipeline["created_at"][:10]) + datetime.timedelta(days=number * 37 % 270 - 60)
+    return {
+        "name": f"{COMPANIES[place]}: {OFFERS[number % len(OFFERS)]}", "account_id": accounts[place], "stage_id": stage["id"],
+        "amount_minor": (number * 13 % 40 + 1) * 2_500 * (1 if currency == "JPY" else 100), "currency": currency,
+        "expected_close_on": due.isoformat(), "tags": [TAGS[number % len(TAGS)]],
+        **({"lost_reason": LOST[number % len(LOST)]} if stage["kind"] == "lost" else {}),
+        **({"owner_id": owners[number % len(owners)]} if owners else {}),
+    }
+
+
 def note(number, leads, accounts):
     kind, ids = [("lead", leads), ("account", accounts)][number % 2]
     person = FIRST[number * 7 % len(FIRST)]
@@ -247,7 +267,7 @@ def load(url):
         admins["acme"].call("POST", "/v1/teams", {"name": "Sales", "member_ids": owners})
     say("3 tenants, 8 people, a team")
 
-    for slug, name, _, leads, tickets, contacts in TENANTS:
+    for slug, name, _, leads, tickets, contacts, deals in TENANTS:
         of_tenant = owners if slug == "acme" else []
         people = create_all(admins[slug], "leads", slug, [lead(name, number, of_tenant) for number in range(leads)])
         accounts = create_all(admins[slug], "accounts", slug, [account(number, of_tenant) for number in range(len(COMPANIES))])
@@ -257,9 +277,12 @@ def load(url):
         if slug == "acme":
             create_all(admins[slug], "products", slug, [product(number) for number in range(len(PRODUCTS))])
             create_all(admins[slug], "exchange-rates", slug, exchange_rates())
+        # The one that every tenant has.
+        pipeline = admins[slug].call("GET", "/v1/pipelines?is_default=true")["data"][0]
+        create_all(admins[slug], "deals", slug, [deal(number, pipeline, accounts, of_tenant) for number in range(deals)])
         create_all(admins[slug], "notes", slug, [note(number, people, accounts) for number in range(contacts // 2)])
         create_all(admins[slug], "tickets", slug, [ticket(number) for number in range(tickets)])
-        say(f"{slug}: {leads} leads, {len(accounts)} accounts, {contacts} contacts, {contacts // 2} notes, {tickets} tickets")
+        say(f"{slug}: {leads} leads, {len(accounts)} accounts, {contacts} contacts, {deals} deals, {contacts // 2} notes, {tickets} tickets")
 
 
 if __name__ == "__main__":

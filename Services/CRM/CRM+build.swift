@@ -12,9 +12,16 @@ public enum CRM {
         migrations: Bundle.module.resourceURL!.appendingPathComponent("Migrations")
     ) { dependencies in
         let resources = try dependencies.resources(
-            Lead.definition, Account.definition, Contact.definition, Note.definition, Product.definition, ExchangeRate.definition)
-        let (accounts, contacts) = (resources[1], resources[2])
-        let conversion = LeadConversion(leads: resources[0], accounts: accounts, contacts: contacts, postgres: dependencies.postgres)
-        return ServiceParts(resources, routes: [contacts.list(of: accounts, by: "account_id")] + conversion.routes)
+            Lead.definition, Account.definition, Contact.definition, Note.definition, Product.definition, ExchangeRate.definition,
+            Pipeline.definition, Deal.definition)
+        let (accounts, contacts, deals) = (resources[1], resources[2], resources[7])
+        let (postgres, cursors) = (dependencies.postgres, CursorSigner(signer: dependencies.signer))
+        let conversion = LeadConversion(leads: resources[0], accounts: accounts, contacts: contacts, postgres: postgres)
+        let stages = DealStages(deals: deals, postgres: postgres, cursors: cursors)
+        let forecast = Forecast(deals: deals, postgres: postgres, cursors: cursors)
+        let routes = [contacts.list(of: accounts, by: "account_id")] + conversion.routes + stages.routes + [forecast.route]
+        var parts = ServiceParts(resources, routes: routes)
+        parts.routes = DefaultPipeline(postgres: postgres).listed(in: parts.routes)
+        return parts
     }
 }

@@ -41,6 +41,14 @@ public struct FieldCatalogue: Sendable {
         FieldCatalogue(
             "products", "product", required: ["name"], ["sku", "description", "active", "prices", "tax_percent", "tags", "custom"]),
         FieldCatalogue("exchange_rates", "exchange_rate", required: ["currency", "rate", "valid_from"], ["base_currency", "source"]),
+        FieldCatalogue("pipelines", "pipeline", required: ["name"], ["is_default", "stages"]),
+        FieldCatalogue(
+            "deals", "deal", required: ["name"],
+            [
+                "account_id", "contact_id", "pipeline_id", "stage_id", "stage_changed_at", "status", "amount_minor", "currency",
+                "probability",
+                "expected_close_on", "closed_at", "lost_reason", "owner_id", "tags", "custom",
+            ], readOnly: ["stage_changed_at", "status", "closed_at"], amounts: ["amount_minor": "currency"]),
         FieldCatalogue("notes", "note", required: ["body"], ["related", "pinned"]),
         FieldCatalogue(
             "tickets", "ticket", required: ["subject"],

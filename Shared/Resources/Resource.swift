@@ -42,5 +42,17 @@ public struct Resource: Sendable {
         context.fields.isEmpty ? whole : accesses.access(under: context.fields)
     }
 
+    /// Whether the caller's role hides the field: to him it is not there.
+    public func hides(_ field: String, from context: RequestContext) -> Bool { access(of: context).view.shown.field(field) == nil }
+
+    /// The condition that a row of the table is this record, live and the caller's to reach, for statements of the service's own.
+    public func condition(on id: RecordID, as context: RequestContext) -> SQL {
+        let statements = whole.store.statements
+        return statements.key(.id(id), context) + " and deleted_at is null" + statements.scope(of: context)
+    }
+
+    /// The condition that a row of the table is the caller's to reach; `nil` where everybody's are.
+    public func reach(of context: RequestContext) -> SQL? { definition.reach(of: context) }
+
     func permission(_ action: PermissionAction) -> Permission { Permission(definition.permissions, action) }
 }

@@ -257,6 +257,7 @@ private struct TableCheck {
                 faults.append("No trigger keeps the tree of \(field.name): call nested.")
             }
             foreignKey("\(field.name)_fkey", field.name, to: target, of: field)
+        case .reference(.row): constraint("\(field.name)_fkey", nil)
         default: break
         }
     }

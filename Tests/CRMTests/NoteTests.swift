@@ -5,12 +5,12 @@ import Testing
 
 /// What is special about notes; what every resource has is tested with the engine.
 @Suite struct NoteTests {
-    @Test func aNoteIsAboutALeadAContactOrAnAccount() async throws {
+    @Test func aNoteIsAboutALeadAContactAnAccountOrADeal() async throws {
         try await AccountTests.run { service, member in
             let body = "# Call\n\n* asked for **40 seats**\n* `budget < 10k`, see <https://kestrel.example/?a=1&b=2>"
             for (path, type, record) in [
                 ("/v1/leads", "lead", ["last_name": "Okafor"] as JSON), ("/v1/contacts", "contact", ["last_name": "Okafor"]),
-                ("/v1/accounts", "account", ["name": "Kestrel"]),
+                ("/v1/accounts", "account", ["name": "Kestrel"]), ("/v1/deals", "deal", ["name": "40 seats"]),
             ] {
                 let about = try await service.send(.post, path, record, as: member, expecting: 201).json
                 let id = about["id"] ?? .null
@@ -29,7 +29,7 @@ import Testing
             let loose = try await service.send(.get, "/v1/notes?related%5Bnull%5D=true&pinned=false", as: member, expecting: 200)
             #expect(loose.json["data"]?.array?.count == 1)
             let other = try await service.send(
-                .post, "/v1/notes", ["body": "x", "related": ["type": "deal", "id": .string(RecordID().description)]], as: member,
+                .post, "/v1/notes", ["body": "x", "related": ["type": "ticket", "id": .string(RecordID().description)]], as: member,
                 expecting: 422)
             #expect(other.json["errors"]?[0]?["pointer"] == "/related/type")
         }

@@ -24,10 +24,13 @@ import Testing
         }
     }
 
-    @Test(arguments: [Account.definition, Contact.definition, Note.definition, Product.definition, ExchangeRate.definition])
+    @Test(arguments: [
+        Account.definition, Contact.definition, Note.definition, Product.definition, ExchangeRate.definition, Pipeline.definition,
+        Deal.definition,
+    ])
     func whatElseTheCRMHasFitsItsTable(definition: ResourceDefinition) async throws {
         try await ResourceAPI.accounts { api in
-            let others = [Lead.definition, Contact.definition, Account.definition]
+            let others = [Lead.definition, Contact.definition, Account.definition, Pipeline.definition, Deal.definition]
             let faults = try await SchemaCheck.faults(of: definition, beside: others, on: api.postgres)
             #expect(faults == [])
         }

@@ -36,7 +36,9 @@ struct ResourceAPI: Sendable {
     }
 
     static func notes<T>(_ body: (ResourceAPI) async throws -> T) async throws -> T {
-        try await run(Note.definition, Lead.definition, Contact.definition, Account.definition, service: "CRM", body)
+        try await run(
+            Note.definition, Lead.definition, Contact.definition, Account.definition, Deal.definition, Pipeline.definition, service: "CRM",
+            body)
     }
 
     static func products<T>(_ body: (ResourceAPI) async throws -> T) async throws -> T {

@@ -53,6 +53,19 @@ extension SystemTests {
             GET /v1/exchange-rates/{id} exchange_rates.read
             PATCH /v1/exchange-rates/{id} exchange_rates.update
             POST /v1/exchange-rates/{id}/restore exchange_rates.delete
+            GET /v1/deals deals.read
+            POST /v1/deals deals.create
+            POST /v1/deals/batch deals.read
+            DELETE /v1/deals/by-external-id/{external_id} deals.delete
+            GET /v1/deals/by-external-id/{external_id} deals.read
+            PATCH /v1/deals/by-external-id/{external_id} deals.update
+            PUT /v1/deals/by-external-id/{external_id} deals.read
+            DELETE /v1/deals/{id} deals.delete
+            GET /v1/deals/{id} deals.read
+            PATCH /v1/deals/{id} deals.update
+            POST /v1/deals/{id}/move deals.update
+            POST /v1/deals/{id}/restore deals.delete
+            GET /v1/deals/{id}/stages deals.read
             GET /v1/invitations members.read
             POST /v1/invitations members.create
             POST /v1/invitations/accept a member
@@ -90,6 +103,17 @@ extension SystemTests {
             PATCH /v1/notes/{id} notes.update
             POST /v1/notes/{id}/restore notes.delete
             GET /v1/permissions a member
+            GET /v1/pipelines pipelines.read
+            POST /v1/pipelines pipelines.create
+            POST /v1/pipelines/batch pipelines.read
+            DELETE /v1/pipelines/by-external-id/{external_id} pipelines.delete
+            GET /v1/pipelines/by-external-id/{external_id} pipelines.read
+            PATCH /v1/pipelines/by-external-id/{external_id} pipelines.update
+            PUT /v1/pipelines/by-external-id/{external_id} pipelines.read
+            DELETE /v1/pipelines/{id} pipelines.delete
+            GET /v1/pipelines/{id} pipelines.read
+            PATCH /v1/pipelines/{id} pipelines.update
+            POST /v1/pipelines/{id}/restore pipelines.delete
             GET /v1/plan a member
             GET /v1/plans anybody
             GET /v1/platform/tenants platform.read
@@ -106,6 +130,7 @@ extension SystemTests {
             GET /v1/products/{id} products.read
             PATCH /v1/products/{id} products.update
             POST /v1/products/{id}/restore products.delete
+            GET /v1/reports/forecast reports.read
             GET /v1/roles roles.read
             POST /v1/roles roles.create
             DELETE /v1/roles/{name} roles.delete

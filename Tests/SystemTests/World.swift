@@ -108,6 +108,8 @@ struct SampleRecord {
         SampleRecord(path: "/v1/leads", body: ["last_name": "Sample"], text: "last_name", owner: "owner_id"),
         SampleRecord(path: "/v1/accounts", body: ["name": "Sample"], text: "name", owner: "owner_id"),
         SampleRecord(path: "/v1/contacts", body: ["last_name": "Sample"], text: "last_name", owner: "owner_id"),
+        SampleRecord(path: "/v1/pipelines", body: ["name": "Sample"], text: "name", owner: nil),
+        SampleRecord(path: "/v1/deals", body: ["name": "Sample"], text: "name", owner: "owner_id"),
         SampleRecord(path: "/v1/notes", body: ["body": "Sample"], text: "body", owner: nil),
         SampleRecord(path: "/v1/products", body: ["name": "Sample"], text: "name", owner: nil),
         SampleRecord(

@@ -1,7 +1,7 @@
 import Core
 import Resources
 
-/// What somebody wrote down about a lead, a contact or an account.
+/// What somebody wrote down about a lead, a contact, an account or a deal.
 public enum Note {
     public static let definition = ResourceDefinition(
         "notes", singular: "note", permissions: .notes,
@@ -9,7 +9,9 @@ public enum Note {
             Field(
                 "body", .longText(max: 50_000), [.required, .searchable, .importable], "Markdown, kept as it is given.",
                 example: "Asked for a quote for **40 seats**."),
-            Field("related", .related(["lead", "contact", "account"], onDelete: .keep), [.filterable, .importable], "What it is about."),
+            Field(
+                "related", .related(["lead", "contact", "account", "deal"], onDelete: .keep), [.filterable, .importable],
+                "What it is about."),
             Field("pinned", .boolean, [.filterable, .importable], default: .value(false), "Whether it is shown before others."),
         ])
 }

@@ -32,6 +32,8 @@ public struct Field: Sendable {
         case caller
         /// What the tenant counts in. A record is never without it.
         case tenantCurrency
+        /// What the table gives it, by a trigger. A record is never without it.
+        case table
     }
 
     public let name: String
@@ -80,7 +82,7 @@ public struct Field: Sendable {
     public var isNullable: Bool {
         if isRequired || type.isCollection { return false }
         switch defaultValue {
-        case .value, .tenantCurrency: return false
+        case .value, .tenantCurrency, .table: return false
         case .null, .caller: return true
         }
     }

@@ -62,6 +62,8 @@ public enum FieldKind: Sendable {
         /// The record of the same resource that this one is below; held by a foreign key too, and to a tree by the trigger that
         /// `nested` makes.
         case parent(onDelete: OnDelete)
+        /// A row of the named table that is no resource of its own, such as a part of one; held by a foreign key, and never expanded.
+        case row(String)
     }
 
     /// What deleting a record means to those that refer to it.

@@ -182,6 +182,7 @@ extension FieldKind.Target {
         switch self {
         case .member: ""
         case .resource(let name, let onDelete): "The id of one of the \(name.replacing("_", with: " ")). \(onDelete.rule)"
+        case .row(let table): "The id of a \(table)."
         case .parent(let onDelete): "No record is above itself, and none has more than 49 above it. \(onDelete.rule)"
         }
     }

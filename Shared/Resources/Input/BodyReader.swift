@@ -118,7 +118,7 @@ private struct Reading {
         case (.value(let json), .tags): (json.array?.compactMap(\.string) ?? []).sqlValue
         case (.value(let json), .custom), (.value(let json), .object), (.value(let json), .list): .text(json.description)
         case (.value(let json), _): SQLValue(scalar: try field.type.checked(json))
-        case (.null, _): field.type.empty.map(SQLValue.text) ?? .null
+        case (.null, _), (.table, _): field.type.empty.map(SQLValue.text) ?? .null
         }
     }
 

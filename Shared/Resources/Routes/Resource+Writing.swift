@@ -33,6 +33,33 @@ extension Resource {
         }
     }
 
+    /// A change of some members that has a name of its own, `POST /v1/deals/{id}/move`: it does what PATCH does with them.
+    ///
+    /// - Parameters:
+    ///   - members: those that the body may have, fields of the resource.
+    ///   - required: those of them that it must have.
+    public func action(
+        _ name: String, setting members: [String], requiring required: [String], summary: String, description: String, example: JSON
+    ) -> Route {
+        let operation = documents.action(name, members, required, summary: summary, description: description, example: example)
+        return .permitted(permission(.update), .post, "\(definition.path)/{id}/\(name)", operation) { call, context in
+            try call.query.allowOnly([])
+            let access = access(of: context)
+            let id: RecordID = try call.id()
+            let json = try call.json()
+            let key = try IdempotencyKey(call, body: json)
+            let precondition = try Precondition(call, tagsHashBody: true)
+            var faults = FaultList()
+            let given = faults.members(of: json, at: "", known: members)
+            for member in required where given != nil && given?[member] == nil {
+                faults.add(.required, at: JSONPointer.segment(member), "The member '\(member)' is required.")
+            }
+            try faults.finish()
+            let body = try access.reader.read(json, for: .patch, as: context)
+            return try await access.answer(.update(.id(id), body.changes, precondition), members: body.members, as: context, key: key)
+        }
+    }
+
     var delete: Route { removing(at: "{id}", documents.delete) { call, _ in .id(try call.id()) } }
 
     /// As ``changing(at:_:_:)``.

@@ -252,6 +252,18 @@ struct ResourceDocuments: Sendable {
             errors: stateErrors + [.referenceNotFound, .alreadyExists])
     }
 
+    func action(_ name: String, _ members: [String], _ required: [String], summary: String, description: String, example: JSON) -> Operation
+    {
+        var schema = input(.patch).object ?? JSONObject()
+        let properties = schema["properties"]
+        schema["properties"] = .object(members.reduce(into: JSONObject()) { $0[$1] = properties?[$1] })
+        schema["required"] = .array(required.map { .string($0) })
+        return Operation(
+            id: "\(name)\(type)", summary: summary, description: text(description), tag: definition.name,
+            parameters: [.ifMatch, .idempotencyKey], body: .object(schema), bodyExample: example,
+            responses: [.init(200, "The changed \(definition.noun).", schema: written)], errors: stateErrors + [.referenceNotFound])
+    }
+
     var delete: Operation {
         Operation(
             id: "delete\(type)", summary: "Delete a \(definition.noun)",

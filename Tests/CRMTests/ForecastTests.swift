@@ -1,0 +1,215 @@
+import CRM
+import Core
+import Operations
+import Postgres
+import TestSupport
+import Testing
+
+@Suite struct ForecastTests {
+    private static func forecast(_ service: RunningService, _ query: String, as caller: Caller) async throws -> [JSON] {
+        let answer = try await service.send(.get, "/v1/reports/forecast?\(query)", as: caller, expecting: 200)
+        return answer.json["data"]?.array ?? []
+    }
+
+    @Test func eachSumIsWhatItSays() async throws {
+        try await PipelineTests.run { service, _, admin in
+            let stages = try await DealTests.stages(service, admin)
+            for (amount, currency, day, stage, probability) in [
+                (100, "EUR", "2026-01-31", "Proposal", nil), (50, "EUR", "2026-01-01", "Negotiation", nil),
+                (7, "EUR", "2026-02-28", "Discovery", 30),
+                (1000, "JPY", "2026-01-15", "Qualification", 75), (5, "EUR", nil, "Qualification", nil),
+                (9, "EUR", "2026-01-31", "Lost", nil),
+                (nil, "EUR", "2026-01-31", "Proposal", nil), (3, "EUR", "2025-12-31", "Proposal", nil),
+            ] as [(Int?, String, String?, String, Int?)] {
+                var body = JSONObject()
+                body["name"] = "A"
+                body["amount_minor"] = amount.map { .number($0) }
+                body["currency"] = .string(currency)
+                body["expected_close_on"] = day.map { .string($0) }
+                body["stage_id"] = stages[stage]
+                body["probability"] = probability.map { .number($0) }
+                try await service.send(.post, "/v1/deals", .object(body), as: admin, expecting: 201)
+            }
+            func sums(_ line: JSON) -> [Int64?] {
+                ["open_minor", "weighted_minor", "committed_minor", "won_minor", "open_count", "won_count"].map { line[$0]?.integer }
+            }
+            let lines = try await Self.forecast(service, "from=2026-01-20&periods=2", as: admin)
+            #expect(lines.map { $0["period"]?["start"]?.string } == ["2026-01-01", "2026-01-01", "2026-02-01", nil])
+            #expect(lines.map { $0["currency"]?.string } == ["EUR", "JPY", "EUR", "EUR"])
+            #expect(lines.first?["period"]?["end"] == "2026-01-31")
+            // Half a unit counts as one: 50 + 37.5, 2.1, 0.5.
+            #expect(lines.map(sums) == [[150, 88, 50, 0, 3, 0], [1000, 750, 1000, 0, 1, 0], [7, 2, 0, 0, 1, 0], [5, 1, 0, 0, 1, 0]])
+            let quarter = try await Self.forecast(service, "period=quarter&fiscal_year_starts=2&from=2026-01-20&periods=1", as: admin)
+            #expect(quarter.first?["period"] == ["start": "2025-11-01", "end": "2026-01-31"])
+            #expect(quarter.first.map(sums) == [153, 89, 50, 0, 4, 0])
+            // What is won counts on its day, whatever was expected.
+            let won = try await service.send(
+                .post, "/v1/deals", ["name": "W", "amount_minor": 11, "currency": "EUR", "stage_id": stages["Won"] ?? .null], as: admin,
+                expecting: 201
+            ).json
+            let now = try await Self.forecast(service, "periods=1", as: admin)
+            #expect(now.first { $0["won_count"] == 1 }.map(sums) == [0, 0, 11, 11, 0, 1])
+            let byPipeline = try await Self.forecast(service, "periods=1&group=pipeline", as: admin)
+            #expect(byPipeline.first?["group"] == ["id": won["pipeline_id"] ?? .null, "name": "Sales"])
+            // A page at a time it is the same.
+            var target = "from=2026-01-20&periods=2&limit=1"
+            var paged: [JSON] = []
+            while true {
+                let page = try await service.send(.get, "/v1/reports/forecast?\(target)", as: admin, expecting: 200).json
+                paged += page["data"]?.array ?? []
+                guard let next = page["page"]?["next"]?.string else { break }
+                target = "from=2026-01-20&periods=2&limit=1&after=\(next)"
+            }
+            #expect(paged == lines)
+        }
+    }
+
+    @Test func anotherCurrencyIsConvertedAtTheRateOfTheDay() async throws {
+        try await PipelineTests.run { service, _, admin in
+            let deal: JSON = ["name": "A", "amount_minor": 1000, "currency": "JPY", "expected_close_on": "2026-01-31"]
+            try await service.send(.post, "/v1/deals", deal, as: admin, expecting: 201)
+            let none = try await Self.forecast(service, "from=2026-01-01&periods=1", as: admin)
+            #expect(none.first?["converted"] == .null)
+            for (day, rate) in [("2020-01-01", "0.0065"), ("9999-01-01", "1")] as [(JSON, JSON)] {
+                try await service.send(
+                    .post, "/v1/exchange-rates", ["currency": "JPY", "rate": rate, "valid_from": day], as: admin, expecting: 201)
+            }
+            let line = try await Self.forecast(service, "from=2026-01-01&periods=1", as: admin).first
+            let converted: JSON = [
+                "currency": "USD", "open_minor": 650, "weighted_minor": 65, "committed_minor": 0, "won_minor": 0, "rate": "0.0065",
+                "rate_valid_from": "2020-01-01",
+            ]
+            #expect(line?["converted"] == converted, "\(String(describing: line))")
+        }
+    }
+
+    @Test func aForecastIsOfWhatTheCallerMayRead() async throws {
+        try await PipelineTests.run { service, database, admin in
+            try await service.send(
+                .post, "/v1/deals", ["name": "A", "amount_minor": 5, "expected_close_on": "2026-01-31"], as: admin, expecting: 201)
+            let query = "from=2026-01-01&periods=1"
+            func member(_ role: BuiltInRole, _ change: (inout RequestContext) -> Void) throws -> Caller {
+                guard case .member(var context) = PipelineTests.colleague(of: admin, role) else { throw Problem.notFound }
+                change(&context)
+                return .member(context)
+            }
+            let own = try member(.sales) { $0.scopes[.deals] = .own }
+            #expect(try await Self.forecast(service, query, as: own).isEmpty)
+            #expect(try await Self.forecast(service, "\(query)&as_of=\(Timestamp.now)", as: own).isEmpty)
+            #expect(try await Self.forecast(service, query, as: AccountTests.member(.manager)).isEmpty)
+            let blind = try member(.manager) { $0.fields = FieldRules(["deals": ["amount_minor": .hidden]]) }
+            let refused = try await service.send(.get, "/v1/reports/forecast?\(query)", as: blind, expecting: 403)
+            #expect(refused.text.contains("amount_minor"))
+            let unowned = try member(.manager) { $0.fields = FieldRules(["deals": ["owner_id": .hidden]]) }
+            try await service.send(.get, "/v1/reports/forecast?\(query)&group=owner", as: unowned, expecting: 403)
+            #expect(try await Self.forecast(service, query, as: unowned).count == 1)
+            let support = try await service.send(
+                .get, "/v1/reports/forecast", as: PipelineTests.colleague(of: admin, .support), expecting: 403)
+            #expect(support.text.contains("deals.read"))
+            // Who shares a team sees what the other owns, and of each team that he is in.
+            guard case .member(let context) = admin, case .member(let mate) = own else { return }
+            let team = RecordID()
+            try await database.query(
+                in: .crm,
+                [context.user, mate.user].map { user in
+                    "insert into team_member_copy (tenant_id, team_id, user_id) values (\(context.tenant), \(team), \(user))"
+                })
+            let teammate = try member(.sales) { ($0.scopes[.deals], $0.user) = (.team, mate.user) }
+            let lines = try await Self.forecast(service, "\(query)&group=team", as: teammate)
+            #expect(lines.count == 1 && lines.first?["group"]?["id"]?.string == team.description)
+            for (parameter, name) in [
+                ("period=week", "period"), ("group=stage", "group"), ("from=2026-02-30", "from"), ("periods=25", "periods"),
+                ("periods=0", "periods"),
+                ("as_of=2999-01-01T00:00:00Z", "as_of"), ("as_of=now", "as_of"), ("fiscal_year_starts=13", "fiscal_year_starts"),
+            ] {
+                let answer = try await service.send(.get, "/v1/reports/forecast?\(parameter)", as: admin, expecting: 400)
+                #expect(answer.json["errors"]?[0]?["pointer"]?.string == "?\(name)", "\(answer.text)")
+            }
+            #expect(try await service.send(.get, "/v1/reports/forecast?after=x", as: admin, expecting: 400).code == "invalid_cursor")
+        }
+    }
+
+    /// Goal: the past is told as it was. Method: some 200 changes of all that a forecast adds up, from a seed; what a forecast says in between is kept,
+    /// and asked for again when all is over.
+    @Test func howItStoodIsWhatWasSeenThen() async throws {
+        try await PipelineTests.run { service, database, admin in
+            guard case .member(let context) = admin else { return }
+            let colleague = UserID()
+            try await database.query(
+                in: .crm,
+                [
+                    """
+                    insert into member_copy (tenant_id, user_id, email, name, role, status, version)
+                    values (\(context.tenant), \(colleague), 'b@kestrel.example', 'Ben', 'sales', 'active', 1)
+                    """
+                ])
+            let pipelines = try await (0..<2).asyncMap { number in
+                try await service.send(.post, "/v1/pipelines", ["name": .string("P\(number)")], as: admin, expecting: 201).json
+            }
+            let stages = pipelines.flatMap { $0["stages"]?.array ?? [] }.compactMap { $0["id"] }
+            var random = SplitMix(seed: 29)
+            var live: [String] = []
+            var deleted: [String] = []
+            var seen: [(query: String, moment: Timestamp, lines: [JSON])] = []
+            for step in 0..<200 {
+                let choice = random.next(in: 0..<10)
+                if live.count < 6 || choice == 0 {
+                    let body: JSON = [
+                        "name": "A", "amount_minor": .number(random.next(in: 0..<1000)),
+                        "stage_id": stages[random.next(in: 0..<stages.count)],
+                        "expected_close_on": .string("2026-0\(1 + random.next(in: 0..<9))-15"),
+                    ]
+                    live.append(try await service.send(.post, "/v1/deals", body, as: admin, expecting: 201).json["id"]?.string ?? "")
+                } else if choice == 1, live.count > 8 {
+                    let id = live.remove(at: random.next(in: 0..<live.count))
+                    try await service.send(.delete, "/v1/deals/\(id)", as: admin, expecting: 204)
+                    deleted.append(id)
+                } else if choice == 2, !deleted.isEmpty {
+                    let id = deleted.remove(at: random.next(in: 0..<deleted.count))
+                    try await service.send(.post, "/v1/deals/\(id)/restore", as: admin, expecting: 200)
+                    live.append(id)
+                } else {
+                    let change: JSON =
+                        switch random.next(in: 0..<7) {
+                        case 0: ["amount_minor": .number(random.next(in: 0..<1000))]
+                        case 1: ["currency": random.next(in: 0..<2) == 0 ? "EUR" : "USD"]
+                        case 2:
+                            ["expected_close_on": random.next(in: 0..<4) == 0 ? .null : .string("2026-0\(1 + random.next(in: 0..<9))-20")]
+                        case 3: ["owner_id": .string((random.next(in: 0..<2) == 0 ? colleague : context.user).description)]
+                        case 4: ["name": "B"]
+                        default: ["stage_id": stages[random.next(in: 0..<stages.count)]]
+                        }
+                    try await service.send(.patch, "/v1/deals/\(live[random.next(in: 0..<live.count)])", change, as: admin, expecting: 200)
+                }
+                guard step % 4 == 3 else { continue }
+                // A millisecond that begins behind the last change, and ends before the next one.
+                let moment = Timestamp.now.advanced(by: .milliseconds(1))
+                while Timestamp.now <= moment { await Task.yield() }
+                let period = ["month", "quarter"][random.next(in: 0..<2)]
+                let group = ["currency", "owner", "pipeline"][random.next(in: 0..<3)]
+                let query = "period=\(period)&group=\(group)&from=2026-01-01&periods=24&limit=200"
+                seen.append((query, moment, try await Self.forecast(service, query, as: admin)))
+            }
+            #expect(seen.count == 50 && Set(seen.map { $0.lines.count }).count > 3)
+            for (query, moment, lines) in seen {
+                let told = try await Self.forecast(service, "\(query)&as_of=\(moment)", as: admin)
+                #expect(told == lines, "\(query) as of \(moment)")
+            }
+            #expect(try await Self.forecast(service, "as_of=2001-01-01T00:00:00Z", as: admin).isEmpty)
+        }
+    }
+}
+
+/// Numbers from a seed (Steele, Lea and Flood, 2014).
+private struct SplitMix {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next(in range: Range<Int>) -> Int {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = (state ^ (state >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return range.lowerBound + Int((mixed ^ (mixed >> 31)) % UInt64(range.count))
+    }
+}
