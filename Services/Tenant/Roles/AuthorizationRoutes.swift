@@ -144,8 +144,9 @@ struct AuthorizationRoutes: Sendable {
         // What may be removed without being read is asked for as if it could be read; the answer is thrown away.
         var reader = member
         reader.permissions.insert(Permission(resource, .read))
+        let path = "/v1/" + resource.rawValue.replacing("_", with: "-")
         let answer = try await services.call(
-            service, .get, "/v1/\(resource.rawValue)/\(record)?fields=id", bytes: nil, caller: .member(reader))
+            service, .get, "\(path)/\(record)?fields=id", bytes: nil, caller: .member(reader))
         switch answer.status {
         case 200: return true
         case 404: return false
