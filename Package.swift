@@ -133,7 +133,7 @@ let package = Package(
             tests("ServiceRuntime", ["ServiceRuntime", "CRM", "Activity", "Tenant", "Contracts", "Operations", "Postgres", "Resources"]),
             tests("Identity", ["Identity", "Tenant", "Operations"]),
             tests("Tenant", ["Tenant"]),
-            tests("CRM", ["CRM"]),
+            tests("CRM", ["CRM", "Operations", "Postgres"]),
             tests("Activity", ["Activity", "Operations"]),
             tests("Support", ["Support", "Operations", "Postgres"]),
             tests("System", ["Identity", "Tenant", "CRM", "Activity", "Support", "Gateway"], exclude: ["outcomes.golden.txt"]),

@@ -14,13 +14,15 @@ struct CrossOrigin: Sendable {
         writer.put("Access-Control-Allow-Origin: ")
         writer.put(origin)
         writer.put("\r\nAccess-Control-Allow-Credentials: true\r\n")
-        writer.put("Access-Control-Expose-Headers: ETag, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, traceparent\r\n")
+        writer.put(
+            "Access-Control-Expose-Headers: ETag, Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, traceparent\r\n"
+        )
     }
 
     /// What a preflight is told beside ``write(origin:into:)``.
     static let preflightLines: StaticString = """
         Access-Control-Allow-Methods: GET, HEAD, POST, PUT, PATCH, DELETE\r
-        Access-Control-Allow-Headers: Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id, X-Tenant, traceparent\r
+        Access-Control-Allow-Headers: Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer, X-Request-Id, X-Tenant, traceparent\r
         Access-Control-Max-Age: 600\r
 
         """

@@ -31,8 +31,10 @@ public struct Resource: Sendable {
     }
 
     /// Create, list, read, change, remove, restore and batch, below ``ResourceDefinition/path``, and what another system does by its own
-    /// ids.
-    public var routes: [Route] { [list, create, get, update, delete, restore, batch] + routesByExternalID }
+    /// ids; duplicates and merges where there are such.
+    public var routes: [Route] {
+        [list, create, get, update, delete, restore, batch] + routesByExternalID + (definition.isMergeable ? routesOfMerging : [])
+    }
 
     /// The schemas of the public document: `Lead`, `LeadCreate`, `LeadPatch`, `LeadPage`, `LeadBatch`.
     public var schemas: [(name: String, schema: JSON)] { documents.schemas }

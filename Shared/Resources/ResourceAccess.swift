@@ -7,6 +7,8 @@ import Synchronization
 final class ResourceAccess: Sendable {
     let view: ResourceView
     let store: ResourceStore
+    /// `nil` where records cannot be merged.
+    let merges: MergeStore?
     let references: ReferenceResolvers
     let reader: BodyReader
     let lists: ListReader
@@ -20,6 +22,7 @@ final class ResourceAccess: Sendable {
         self.view = view
         self.references = references
         store = ResourceStore(view, among: catalogue, postgres: postgres)
+        merges = view.definition.isMergeable ? MergeStore(store, among: catalogue) : nil
         reader = BodyReader(view: view)
         lists = ListReader(view, cursors: cursors)
     }

@@ -129,7 +129,9 @@ private struct TableCheck {
         let keys = definition.fields.flatMap { field in
             field.type.isRelated ? definition.targets(of: field).map { "\(field.name)_\($0.name)_id" } : []
         }
-        let known = Set(definition.columns.map(\.name) + keys + ["tenant_id", "deleted_at", "search"])
+        if definition.isMergeable { column("merged_into_id", ["uuid"], isRequired: false) }
+        let merging = definition.isMergeable ? ["merged_into_id"] : []
+        let known = Set(definition.columns.map(\.name) + keys + merging + ["tenant_id", "deleted_at", "search"])
         for name in columns.keys.sorted() where !known.contains(name) { faults.append("The column \(name) is not declared.") }
         for order in definition.sortable {
             let key = order.isText ? "\(order.column) COLLATE \(SortOrder.collation)" : order.column

@@ -75,7 +75,8 @@ import Testing
             field.name == "title" ? Field("title", .text(max: 200), [.filterable, .searchable, .importable]) : field
         }
         let definition = ResourceDefinition(
-            "leads", singular: "lead", permissions: .leads, owner: "owner_id", planLimit: "leads", fields: fields)
+            "leads", singular: "lead", permissions: .leads, owner: "owner_id", planLimit: "leads", duplicates: Lead.definition.duplicates,
+            fields: fields)
         try await ResourceAPI.leads { api in
             let faults = try await SchemaCheck.faults(of: definition, beside: Self.besideLeads, on: api.postgres)
             #expect(faults == ["The column search does not know the values of title: give it to filter_words."])
@@ -109,8 +110,8 @@ import Testing
     func aReferenceLeadsToTheDeclaredResource(change: String, fault: String?) async throws {
         let parent = Field("parent_id", .reference(.resource("leads", onDelete: .keep)))
         let definition = ResourceDefinition(
-            "leads", singular: "lead", permissions: .leads, owner: "owner_id", planLimit: "leads", fields: Lead.definition.fields + [parent]
-        )
+            "leads", singular: "lead", permissions: .leads, owner: "owner_id", planLimit: "leads", duplicates: Lead.definition.duplicates,
+            fields: Lead.definition.fields + [parent])
         try await ResourceAPI.leads { api in
             try await api.database.asOwner([
                 "create table memo (tenant_id uuid, id uuid, constraint memo_pkey primary key (tenant_id, id))",
@@ -133,7 +134,9 @@ import Testing
             let paths = try #require(document["paths"]?.object)
             #expect(
                 paths.names.sorted() == [
-                    "/v1/leads", "/v1/leads/batch", "/v1/leads/by-external-id/{external_id}", "/v1/leads/{id}", "/v1/leads/{id}/restore",
+                    "/v1/leads", "/v1/leads/batch", "/v1/leads/by-external-id/{external_id}", "/v1/leads/{id}",
+                    "/v1/leads/{id}/duplicates", "/v1/leads/{id}/merge", "/v1/leads/{id}/merges", "/v1/leads/{id}/restore",
+                    "/v1/leads/{id}/unmerge",
                 ])
             let upsert = try #require(paths["/v1/leads/by-external-id/{external_id}"]?["put"])
             #expect(upsert["responses"]?.object?.names.contains("304") == false)

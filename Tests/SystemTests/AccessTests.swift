@@ -21,7 +21,11 @@ extension SystemTests {
             GET /v1/accounts/{id} accounts.read
             PATCH /v1/accounts/{id} accounts.update
             GET /v1/accounts/{id}/contacts contacts.read
+            GET /v1/accounts/{id}/duplicates accounts.read
+            POST /v1/accounts/{id}/merge accounts.delete
+            GET /v1/accounts/{id}/merges accounts.read
             POST /v1/accounts/{id}/restore accounts.delete
+            POST /v1/accounts/{id}/unmerge accounts.delete
             GET /v1/audit audit.read
             GET /v1/audit/export audit.export
             POST /v1/auth/login anybody
@@ -41,7 +45,11 @@ extension SystemTests {
             DELETE /v1/contacts/{id} contacts.delete
             GET /v1/contacts/{id} contacts.read
             PATCH /v1/contacts/{id} contacts.update
+            GET /v1/contacts/{id}/duplicates contacts.read
+            POST /v1/contacts/{id}/merge contacts.delete
+            GET /v1/contacts/{id}/merges contacts.read
             POST /v1/contacts/{id}/restore contacts.delete
+            POST /v1/contacts/{id}/unmerge contacts.delete
             GET /v1/exchange-rates exchange_rates.read
             POST /v1/exchange-rates exchange_rates.create
             POST /v1/exchange-rates/batch exchange_rates.read
@@ -84,7 +92,11 @@ extension SystemTests {
             DELETE /v1/leads/{id}/conversion leads.update
             GET /v1/leads/{id}/conversion leads.read
             POST /v1/leads/{id}/convert leads.update
+            GET /v1/leads/{id}/duplicates leads.read
+            POST /v1/leads/{id}/merge leads.delete
+            GET /v1/leads/{id}/merges leads.read
             POST /v1/leads/{id}/restore leads.delete
+            POST /v1/leads/{id}/unmerge leads.delete
             GET /v1/me a member
             PATCH /v1/me a member
             GET /v1/members members.read

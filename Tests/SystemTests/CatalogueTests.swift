@@ -16,6 +16,8 @@ extension SystemTests {
                 "tenant.tenant_slug_unique",
                 // The gateways' poll for what was revoked, and sign-in's question which tenants a person is in.
                 "tenant.tenant_epoch_changed", "tenant.member_epoch_changed", "tenant.custom_role_epoch_changed", "tenant.member_of_user",
+                // Retention, by their age.
+                "crm.merge_age",
                 // Services follow the log of all tenants in its order.
                 "activity.event_position_pkey", "activity.event_position_aggregate",
             ])
@@ -29,8 +31,9 @@ extension SystemTests {
                     "member_copy", "team_member_copy", "job",
                 ].map { "\(schema).\($0)" }
             } + [
+                // What was merged and moved is in the trail with the records.
                 "activity.event", "activity.event_log", "activity.event_hour", "activity.event_position", "support.ticket_counter",
-                "crm.lead_conversion", "crm.stage", "crm.deal_history",
+                "crm.lead_conversion", "crm.stage", "crm.deal_history", "crm.merge", "crm.merge_move",
             ])
 
         private static func quoted(_ names: [String]) -> String { names.map { "'\($0)'" }.joined(separator: ", ") }

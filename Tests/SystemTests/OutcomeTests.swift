@@ -144,10 +144,12 @@ private struct OutcomeCaller: Sendable {
 
     /// A body that is right and leaves the caller as he is, and who sends it.
     private func request(_ operation: DocumentedOperation) async throws -> (APIClient, JSON?) {
+        if let sample = operation.sample, operation.path.hasSuffix("/merge") {
+            return (client, ["from": [.string(try await tenant.create(sample.path, sample.body))]])
+        }
         // What is done with a record has a body of its own.
         if operation.method == .post, operation.path.contains("{id}") { return (client, operation.body) }
         if let sample = operation.sample, operation.hasBody {
-            if operation.path.hasSuffix("/convert") { return (client, operation.body) }
             return (client, operation.path.hasSuffix("/batch") ? ["operations": [["op": "create", "body": sample.body]]] : sample.body)
         }
         let unique = UUID().uuidString.prefix(8).lowercased()

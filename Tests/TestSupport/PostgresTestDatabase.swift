@@ -46,6 +46,7 @@ public struct TestPostgres: Sendable {
             "select pg_advisory_xact_lock(7264)",
             "create schema if not exists extensions",
             "create extension if not exists btree_gin schema extensions",
+            "create extension if not exists pg_trgm schema extensions",
             "grant usage on schema extensions to public",
         ]
         for suffix in ["_owner", "", "_system"] {

@@ -88,6 +88,7 @@ public struct TestDatabase: Sendable {
             "create schema \(unescaped: service.rawValue) authorization \(unescaped: roles[0])",
             "grant usage on schema \(unescaped: service.rawValue) to \(unescaped: roles.joined(separator: ", "))",
             "create schema if not exists extensions", "create extension if not exists btree_gin schema extensions",
+            "create extension if not exists pg_trgm schema extensions",
             "grant usage on schema extensions to public",
         ])
     }

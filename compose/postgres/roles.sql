@@ -35,6 +35,7 @@ from unnest(array['', '_system', '_search']) as suffix \gexec
 -- Extensions are shared by all schemas; their operators and functions are found here.
 create schema if not exists extensions;
 create extension if not exists btree_gin schema extensions;
+create extension if not exists pg_trgm schema extensions;
 grant usage on schema extensions to public;
 select format('alter role %I set search_path = %I, extensions', 'martlet_' || :'service' || suffix, :'service')
 from unnest(array['_owner', '', '_system']) as suffix \gexec

@@ -5,6 +5,7 @@ import Resources
 public enum Account {
     public static let definition = ResourceDefinition(
         "accounts", singular: "account", permissions: .accounts, owner: "owner_id",
+        duplicates: [.host("domain", website: "website"), .phone("phone"), .name(["name"])],
         fields: [
             Field("name", .text(max: 200), [.required, .sortable, .filterable, .searchable, .importable], example: "Kestrel Freight"),
             Field("domain", .hostName, [.filterable, .searchable, .importable], example: "kestrel.example"),

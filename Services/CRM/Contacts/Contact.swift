@@ -5,6 +5,7 @@ import Resources
 public enum Contact {
     public static let definition = ResourceDefinition(
         "contacts", singular: "contact", permissions: .contacts, owner: "owner_id",
+        duplicates: [.email("email"), .phone("phone"), .name(["first_name", "last_name"])],
         fields: [
             Field("first_name", .text(max: 100), [.searchable, .importable], example: "Ngozi"),
             Field("last_name", .text(max: 100), [.required, .sortable, .filterable, .searchable, .importable], example: "Okafor"),

@@ -15,6 +15,7 @@ public enum Lead {
 
     public static let definition = ResourceDefinition(
         "leads", singular: "lead", permissions: .leads, owner: "owner_id", planLimit: "leads",
+        duplicates: [.email("email"), .phone("phone"), .name(["first_name", "last_name"])],
         fields: [
             Field("first_name", .text(max: 100), [.searchable, .importable], example: "Ngozi"),
             Field("last_name", .text(max: 100), [.required, .sortable, .filterable, .searchable, .importable], example: "Okafor"),

@@ -60,6 +60,7 @@ create table lead (
     created_by uuid not null,
     updated_by uuid not null,
     deleted_at timestamptz(3),
+    merged_into_id uuid,
     search tsvector not null generated always as (
         lead_lexemes(
             tenant_id, first_name, last_name, company, title, email, phone, website, source, tags, address, description, custom)

@@ -17,7 +17,7 @@ begin
                 address ->> 'street', address ->> 'postal_code', address ->> 'city', address ->> 'region', address ->> 'country')
                 || %1$I.filter_words(
                     tenant, tags, custom, 'name:' || name, coalesce('domain:' || domain, 'domain'),
-                    coalesce('industry:' || industry, 'industry'));
+                    coalesce('industry:' || industry, 'industry'), 'site:' || %1$I.web_host(website));
         end
         $body$
         $create$,
@@ -50,6 +50,7 @@ create table account (
     created_by uuid not null,
     updated_by uuid not null,
     deleted_at timestamptz(3),
+    merged_into_id uuid,
     search tsvector not null generated always as (
         account_lexemes(tenant_id, name, domain, industry, phone, website, tags, address, custom)
     ) stored,

@@ -43,6 +43,7 @@ create table contact (
     created_by uuid not null,
     updated_by uuid not null,
     deleted_at timestamptz(3),
+    merged_into_id uuid,
     search tsvector not null generated always as (
         contact_lexemes(tenant_id, first_name, last_name, title, email, phone, tags, address, custom)
     ) stored,

@@ -19,6 +19,8 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     case methodNotAllowed = "method_not_allowed"
     case conflict
     case alreadyExists = "already_exists"
+    case duplicate
+    case merged
     case idempotencyInProgress = "idempotency_in_progress"
     case versionMismatch = "version_mismatch"
     case bodyTooLarge = "body_too_large"
@@ -42,7 +44,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
         case .forbidden, .tenantMismatch, .tenantSuspended, .planLimitReached, .entitlementRequired: 403
         case .notFound: 404
         case .methodNotAllowed: 405
-        case .conflict, .alreadyExists, .idempotencyInProgress: 409
+        case .conflict, .alreadyExists, .duplicate, .merged, .idempotencyInProgress: 409
         case .versionMismatch: 412
         case .bodyTooLarge: 413
         case .uriTooLong: 414
@@ -78,6 +80,8 @@ public enum ErrorCode: String, Sendable, CaseIterable {
         case .methodNotAllowed: "Method not allowed"
         case .conflict: "The request conflicts with the present state"
         case .alreadyExists: "It exists already"
+        case .duplicate: "There may be a record of it already"
+        case .merged: "The record was merged into another one"
         case .idempotencyInProgress: "A request with this idempotency key is still running"
         case .versionMismatch: "The record has changed since it was read"
         case .bodyTooLarge: "The body is too large"

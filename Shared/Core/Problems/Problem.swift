@@ -99,13 +99,17 @@ public struct Problem: Error, Sendable {
         Problem(.internal, "The fault is ours and has been logged.", context: context, underlying: underlying)
     }
 
-    /// The body, `application/problem+json`.
-    public func body(requestID: String) -> [UInt8] {
+    public static let jsonType = "application/problem+json"
+
+    /// The body, of the type ``jsonType``.
+    ///
+    /// - Parameter status: that of the answer, where it is not the code's.
+    public func body(requestID: String, status: Int? = nil) -> [UInt8] {
         var writer = JSONWriter()
         writer.object { object in
             object.member("type", "urn:martlet:problem:\(code.rawValue)")
             object.member("title", code.title)
-            object.member("status", code.status)
+            object.member("status", status ?? code.status)
             object.member("code", code.rawValue)
             object.member("detail", detail)
             object.member("request_id", requestID)

@@ -27,6 +27,11 @@ public struct Operation: Sendable {
         /// For a write that makes a record or changes it.
         public static let onlyMakes = Parameter(
             "If-None-Match", in: .header, schema: ["type": "string", "const": "*"], "With * nothing that is there is changed.")
+        /// For a create that can look for records that are the same; the header of an answer that has is documented with it.
+        public static let prefer = Parameter(
+            "Prefer", in: .header, schema: ["type": "string", "example": "duplicates=refuse"],
+            "With duplicates=refuse nothing is made where there may be a record of it already (RFC 7240); other preferences are passed over."
+        )
         /// For a read of a record that has a version; the answer 304 is documented with it.
         public static let ifNoneMatch = Parameter(
             "If-None-Match", in: .header, schema: ["type": "string"], "Answers 304 when it names the version.")
@@ -52,8 +57,15 @@ public struct Operation: Sendable {
         public var name: String
         public var description: String
 
+        public init(name: String, description: String) {
+            self.name = name
+            self.description = description
+        }
+
         public static let location = Header(name: "Location", description: "The path of the new record.")
         public static let tag = Header(name: "ETag", description: "The version in quotes, for If-Match and If-None-Match.")
+        public static let preferenceApplied = Header(
+            name: Preference.appliedHeader, description: "The preference of the request that the answer goes by.")
         public static let replayed = Header(name: "Idempotent-Replayed", description: "true on an answer that was given before.")
     }
 
@@ -129,6 +141,7 @@ extension Operation {
         for index in all.indices {
             if all[index].schema != nil, takes(.ifMatch) || takes(.ifNoneMatch) { all[index].headers.append(.tag) }
             if takes(.idempotencyKey) { all[index].headers.append(.replayed) }
+            if takes(.prefer) { all[index].headers.append(.preferenceApplied) }
         }
         if takes(.ifNoneMatch), method == .get { all.append(Response(304, "Not changed.")) }
         return all
@@ -253,8 +266,15 @@ public enum OpenAPI {
             "detail": ["type": "string", "description": "What went wrong this time, for a person."],
             "request_id": ["type": "string", "description": "As in X-Request-Id."],
             "id": [
-                "type": "string", "description": "With already_exists: the record of your tenant that is in the way, if you may read it.",
+                "type": "string",
+                "description":
+                    "With already_exists: the record of your tenant that is in the way, if you may read it. With merged: what the record was merged into.",
             ],
+            "ids": [
+                "type": "array", "items": ["type": "string", "format": "uuid"],
+                "description": "With duplicate: the records that may be the same, as far as you may read them.",
+            ],
+            "others": ["type": "boolean", "description": "With duplicate: whether there are some that you may not read."],
             "restorable": ["type": "boolean", "description": "With already_exists: whether that record is deleted and can be restored."],
             "errors": [
                 "type": "array",

@@ -18,14 +18,18 @@ public struct ResourceDefinition: Sendable {
     /// `deal_lost_reason_required`. It begins with the field that a refusal points at, the longest name that fits. The table has a constraint of
     /// that name, a unique index of several columns, or a trigger after the change raises `23514` (check_violation) with it.
     public let rules: [String: String]
+    /// By what its records are taken for one, the surest first. A resource that says so has its records compared and merged; its table has the
+    /// column `merged_into_id uuid`, and the service's schema the tables `merge` and `merge_move`.
+    public let duplicates: [DuplicateMatch]
     /// Every column of the JSON object, in its order.
     let columns: [Column]
 
     /// - Parameter fields: its own; those of another definition may be among them.
-    /// - Precondition: names are not empty and no field is declared twice or under a name that every record has; each rule begins with a field.
+    /// - Precondition: names are not empty and no field is declared twice or under a name that every record has; each rule begins with a field;
+    ///   duplicates are found by declared fields.
     public init(
         _ name: String, singular: String, permissions: PermissionResource, owner: String = "created_by", planLimit: String? = nil,
-        rules: [String: String] = [:], fields: [Field]
+        rules: [String: String] = [:], duplicates: [DuplicateMatch] = [], fields: [Field]
     ) {
         let fields = fields.filter { !$0.isAdded }.flatMap { [$0] + ($0.e164.map { [$0] } ?? []) } + [Self.externalID]
         let names = fields.map(\.name)
@@ -35,12 +39,14 @@ public struct ResourceDefinition: Sendable {
             (names + Self.commonNames).contains(owner), "\(name): the owner field \(owner) is not declared")
         precondition(
             rules.keys.allSatisfy { rule in names.contains { rule.hasPrefix("\($0)_") } }, "\(name): a rule begins with no field")
-        self.init(name, singular, permissions, owner, planLimit, rules, fields)
+        precondition(
+            duplicates.flatMap(\.fields).allSatisfy(names.contains), "\(name): duplicates are found by what is not declared")
+        self.init(name, singular, permissions, owner, planLimit, rules, duplicates, fields)
     }
 
     private init(
         _ name: String, _ singular: String, _ permissions: PermissionResource, _ owner: String, _ planLimit: String?,
-        _ rules: [String: String], _ fields: [Field]
+        _ rules: [String: String], _ duplicates: [DuplicateMatch], _ fields: [Field]
     ) {
         self.name = name
         self.singular = singular
@@ -49,6 +55,7 @@ public struct ResourceDefinition: Sendable {
         self.owner = owner
         self.planLimit = planLimit
         self.rules = rules
+        self.duplicates = duplicates
         columns =
             [Column(name: "id", format: .plain), Column(name: "version", format: .raw)]
             + fields.map { Column(name: $0.name, format: $0.type.format, isWide: $0.type.isWide) } + [
@@ -59,7 +66,7 @@ public struct ResourceDefinition: Sendable {
 
     /// The same without some of its fields. Whose record it is, is still told by ``owner``, be that among them.
     func without(_ names: Set<String>) -> ResourceDefinition {
-        ResourceDefinition(name, singular, permissions, owner, planLimit, rules, fields.filter { !names.contains($0.name) })
+        ResourceDefinition(name, singular, permissions, owner, planLimit, rules, duplicates, fields.filter { !names.contains($0.name) })
     }
 
     public var table: String { singular }
@@ -69,6 +76,8 @@ public struct ResourceDefinition: Sendable {
     /// What people call a record, and several.
     var noun: String { singular.replacing("_", with: " ") }
     var nouns: String { name.replacing("_", with: " ") }
+    /// Whether its records can be merged.
+    public var isMergeable: Bool { !duplicates.isEmpty }
     public var isSearchable: Bool { fields.contains { $0.traits.contains(.searchable) } }
 
     /// The type's name in the public document: `Lead`.

@@ -4,7 +4,7 @@ import Postgres
 /// Checks the parameters of a list against what the caller may see.
 final class ListReader: Sendable {
     let view: ResourceView
-    private let cursors: CursorSigner
+    let cursors: CursorSigner
     private let compiler: FilterCompiler
     private let parameters: [String: ListParameter]
     private let filters: [String: (field: FilterField, comparison: FilterOperator)]

@@ -26,8 +26,11 @@ extension Resource {
             let access = access(of: context)
             if access.view.isHidden(field) { throw Problem.notFound }
             let (request, paging) = try access.lists.read(call.query, of: (field, id), as: context)
-            _ = try await parent.access(of: context).store.get(.id(id), as: context)
-            return .json(try await access.store.list(request, paging, as: context))
+            let above = parent.access(of: context)
+            return try await above.following(.id(id), to: "/\(definition.name)", as: context) {
+                _ = try await above.store.get(.id(id), as: context)
+                return .json(try await access.store.list(request, paging, as: context))
+            }
         }
     }
 
@@ -42,12 +45,14 @@ extension Resource {
         .permitted(permission(.read), .get, "\(definition.path)/\(place)", operation) { call, context in
             let access = access(of: context)
             let key = try record(call, access)
-            guard !call.query.items.isEmpty else { return access.answer(call, try await access.store.get(key, as: context)) }
-            let (selection, expansions) = try access.lists.shape(of: call.query)
-            if expansions.isEmpty { return access.answer(call, try await access.store.get(key, as: context, selection: selection)) }
-            let record = try await access.store.get(key, as: context, selection: selection, expanding: expansions)
-            // Changes when what is expanded changes.
-            return EntityTag.reply(to: call, record.body, tag: EntityTag.of(Int64(record.version) ?? 0, body: record.body))
+            return try await access.following(key, as: context) {
+                guard !call.query.items.isEmpty else { return access.answer(call, try await access.store.get(key, as: context)) }
+                let (selection, expansions) = try access.lists.shape(of: call.query)
+                if expansions.isEmpty { return access.answer(call, try await access.store.get(key, as: context, selection: selection)) }
+                let record = try await access.store.get(key, as: context, selection: selection, expanding: expansions)
+                // Changes when what is expanded changes.
+                return EntityTag.reply(to: call, record.body, tag: EntityTag.of(Int64(record.version) ?? 0, body: record.body))
+            }
         }
     }
 }

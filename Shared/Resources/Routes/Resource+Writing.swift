@@ -9,7 +9,11 @@ extension Resource {
             let json = try call.json()
             let key = try IdempotencyKey(call, body: json)
             let body = try access.reader.read(json, for: .create, as: context)
-            return try await access.answer(.create(id: RecordID(), body.changes), members: body.members, as: context, key: key)
+            let refusesDuplicates = definition.isMergeable && call.prefers(.refusesDuplicates)
+            var reply = try await access.answer(
+                .create(id: RecordID(), body.changes), members: body.members, refusesDuplicates: refusesDuplicates, as: context, key: key)
+            if refusesDuplicates { reply.headers.append(Preference.refusesDuplicates.applied) }
+            return reply
         }
     }
 
@@ -98,10 +102,10 @@ extension Resource {
 
 extension ResourceAccess {
     func answer(
-        _ write: Write, members: [MemberReference] = [], as context: RequestContext, key: IdempotencyKey?
+        _ write: Write, members: [MemberReference] = [], refusesDuplicates: Bool = false, as context: RequestContext, key: IdempotencyKey?
     ) async throws -> Reply {
         if case .create = write { try requireScope(context, .create) }
-        let written = try await perform(write, members: members, as: context, key: key)
+        let written = try await perform(write, members: members, refusesDuplicates: refusesDuplicates, as: context, key: key)
         var headers = written.isReplayed ? [IdempotencyKey.replayed] : []
         guard let record = written.record else { return Reply(status: written.status, headers: headers) }
         headers.append(("etag", tag(of: record)))
@@ -111,13 +115,12 @@ extension ResourceAccess {
 
     /// Confirms what the members refer to, then writes. A repeat is answered as before even when that has gone since.
     func perform(
-        _ write: Write, members: [MemberReference], as context: RequestContext, key: IdempotencyKey?, shape: ResourceStore.Shape = .whole
-    )
-        async throws -> Written
-    {
+        _ write: Write, members: [MemberReference], refusesDuplicates: Bool = false, as context: RequestContext, key: IdempotencyKey?,
+        shape: ResourceStore.Shape = .whole
+    ) async throws -> Written {
         try await guarding(key, as: context, replay: { store.replay($0, shape) }) {
             try await references.confirm(members, as: context)
-            return try await store.perform(write, as: context, key: key, shape: shape)
+            return try await store.perform(write, as: context, key: key, shape: shape, refusesDuplicates: refusesDuplicates)
         }
     }
 

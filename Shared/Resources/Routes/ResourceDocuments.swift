@@ -15,12 +15,12 @@ struct ResourceDocuments: Sendable {
             (type, record), ("\(type)Create", input(.create)), ("\(type)Patch", input(.patch)), ("\(type)Page", page),
             ("\(type)Reference", stub), ("\(type)Batch", batchInput), ("\(type)BatchResults", batchOutput),
             (MemberSummary.schemaName, MemberSummary.schema),
-        ]
+        ] + (definition.isMergeable ? [("\(type)Duplicates", duplicatesSchema), (Merge.schemaName, Merge.schema)] : [])
     }
 
     private func reference(_ suffix: String = "") -> JSON { ["$ref": .string("#/components/schemas/\(type)\(suffix)")] }
 
-    private var record: JSON {
+    var record: JSON {
         var properties = JSONObject()
         let id: JSON = ["type": "string", "format": "uuid", "readOnly": true]
         let time: JSON = ["type": "string", "format": "date-time", "readOnly": true]
@@ -224,23 +224,24 @@ struct ResourceDocuments: Sendable {
             description: "The list of all \(definition.nouns) where \(field.name) is the id of the path. \(Self.pagingText)",
             tag: definition.name,
             parameters: reader.documents,
-            responses: [.init(200, "A page of \(definition.nouns), in the order asked for.", schema: reference("Page"))])
+            responses: [.init(200, "A page of \(definition.nouns), in the order asked for.", schema: reference("Page"))]
+                + Self.movedResponses(of: parent))
     }
 
     var get: Operation {
         Operation(
             id: "get\(type)", summary: "Read a \(definition.noun)", tag: definition.name,
             parameters: [Self.fields, expand, .ifNoneMatch],
-            responses: [.init(200, "The \(definition.noun).", schema: reference())])
+            responses: [.init(200, "The \(definition.noun).", schema: reference())] + Self.movedResponses(of: definition))
     }
 
     var create: Operation {
         Operation(
             id: "create\(type)", summary: "Create a \(definition.noun)", description: text(), tag: definition.name,
-            parameters: [.idempotencyKey],
+            parameters: [.idempotencyKey] + (definition.isMergeable ? [.prefer] : []),
             body: reference("Create"), bodyExample: example(.create),
             responses: [.init(201, "The new \(definition.noun).", schema: written, headers: [.location, .tag])],
-            errors: limitErrors + [.referenceNotFound, .alreadyExists])
+            errors: limitErrors + (definition.isMergeable ? [.duplicate] : []) + [.referenceNotFound, .alreadyExists])
     }
 
     var update: Operation {
@@ -249,7 +250,7 @@ struct ResourceDocuments: Sendable {
             description: text(Self.changeText), tag: definition.name,
             parameters: [.ifMatch, .idempotencyKey], body: reference("Patch"), bodyExample: example(.patch),
             responses: [.init(200, "The changed \(definition.noun).", schema: written)],
-            errors: stateErrors + [.referenceNotFound, .alreadyExists])
+            errors: stateErrors + mergeErrors + [.referenceNotFound, .alreadyExists])
     }
 
     func action(_ name: String, _ members: [String], _ required: [String], summary: String, description: String, example: JSON) -> Operation
@@ -269,7 +270,7 @@ struct ResourceDocuments: Sendable {
             id: "delete\(type)", summary: "Delete a \(definition.noun)",
             description: (["It leaves lists and search, and can be restored."] + referring).joined(separator: " "), tag: definition.name,
             parameters: [.ifMatch, .idempotencyKey], responses: [.init(204, "Deleted.")],
-            errors: mayRefuseDeletion ? [.conflict] : [])
+            errors: mergeErrors + (mayRefuseDeletion ? [.conflict] : []))
     }
 
     private var mayRefuseDeletion: Bool {
@@ -325,7 +326,7 @@ struct ResourceDocuments: Sendable {
                 .init(200, "The \(definition.noun), changed.", schema: written),
                 .init(201, "The new \(definition.noun).", schema: written, headers: [.location]),
             ],
-            errors: limitErrors + stateErrors + [.referenceNotFound, .alreadyExists])
+            errors: limitErrors + stateErrors + mergeErrors + [.referenceNotFound, .alreadyExists])
     }
 
     var updateByExternalID: Operation {
@@ -351,7 +352,7 @@ struct ResourceDocuments: Sendable {
             id: "restore\(type)", summary: "Restore a deleted \(definition.noun)", description: Self.takenText, tag: definition.name,
             parameters: [.ifMatch, .idempotencyKey],
             responses: [.init(200, "The restored \(definition.noun).", schema: reference())],
-            errors: limitErrors
+            errors: limitErrors + mergeErrors
                 + (catalogue.references(of: definition).contains { $0.onDelete == .refuse } ? [.referenceNotFound] : []) + [
                     .conflict, .alreadyExists, .invalidJSON, .unknownMember, .unsupportedMediaType, .validationFailed, .bodyTooLarge,
                 ])
@@ -363,6 +364,6 @@ struct ResourceDocuments: Sendable {
             description: text(Self.batchText),
             tag: definition.name, parameters: [Self.fields, .idempotencyKey], body: reference("Batch"), bodyExample: batchExample,
             responses: [.init(200, "The results in the order of the operations.", schema: reference("BatchResults"))],
-            errors: limitErrors + [.notFound, .versionMismatch, .referenceNotFound, .alreadyExists, .conflict])
+            errors: limitErrors + mergeErrors + [.notFound, .versionMismatch, .referenceNotFound, .alreadyExists, .conflict])
     }
 }

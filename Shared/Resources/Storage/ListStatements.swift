@@ -180,7 +180,7 @@ struct ListStatements: Sendable {
     /// Rows in the list's order, behind its cursor.
     private func ordered(_ request: ListRequest, _ served: [Condition], limit: Int, as context: RequestContext) -> SQL {
         if let owners = served.lazy.compactMap(\.owners).first {
-            let conditions = tenant(context) + Self.states(request) + served.filter { $0.owners == nil }.map(\.sql)
+            let conditions = tenant(context) + states(request) + served.filter { $0.owners == nil }.map(\.sql)
             let rest = request.cursor.flatMap { behind($0, request.sort) }.map { [$0] } ?? []
             return owners.rows(of: table, conditions + rest, isDescending: request.sort.isDescending, limit: limit)
         }
@@ -190,7 +190,7 @@ struct ListStatements: Sendable {
         let conditions = tenant(context) + served.filter(\.parts.isEmpty).map(\.sql)
         // At most one of them has parts: it gives the order.
         let parts = served.flatMap(\.parts).map { [$0] }
-        let ranges = Self.states(request).flatMap { state in
+        let ranges = states(request).flatMap { state in
             self.ranges(behind: request.cursor, request.sort).flatMap { range in
                 (parts.isEmpty ? [[]] : parts).map { part in
                     "select * from \(unescaped: table)" + Self.where(conditions + [state] + part + range) + tail
@@ -226,7 +226,7 @@ struct ListStatements: Sendable {
     private func matches(_ request: ListRequest, as context: RequestContext, columns: String = "*") -> SQL {
         let all = request.conditions(of: view, as: context)
         let words = lookedUp(all)
-        let states = Self.states(request)
+        let states = states(request)
         guard !words.isEmpty else {
             // An index has either the live records or the deleted ones.
             let rows = states.map { state in
@@ -242,7 +242,7 @@ struct ListStatements: Sendable {
         let query = SQL.joined(words.compactMap(\.words), separator: " && ")
         let places: SQL = "select \(unescaped: table)_search((select " + query + "))"
         return "select \(unescaped: columns) from (select * from \(unescaped: table) where ctid = any(array(" + places
-            + ")) offset 0) as \(unescaped: table)" + Self.where(tenant(context) + (states.count == 1 ? states : []) + others)
+            + ")) offset 0) as \(unescaped: table)" + Self.where(tenant(context) + (states.count == 1 ? states : notMerged) + others)
     }
 
     /// The conditions by which rows are looked up together in the index on `search`. What holds for nearly all rows leads to them only where
@@ -261,7 +261,7 @@ struct ListStatements: Sendable {
     /// Counts the rows of the whole list, at most up to the bound.
     func count(_ request: ListRequest, as context: RequestContext, bound: Int?) -> SQL {
         let conditions = request.conditions(of: view, as: context)
-        let isWhole = bound == nil && Self.states(request).count == 1
+        let isWhole = bound == nil && states(request).count == 1
         let rows = matches(request, as: context, columns: isWhole ? "count(*)" : "")
         if isWhole { return planned(rows, conditions) }
         let limit: SQL = bound.map { " limit \(unescaped: String($0 + 1))" } ?? ""
@@ -271,13 +271,17 @@ struct ListStatements: Sendable {
     private func tenant(_ context: RequestContext) -> [SQL] { ["tenant_id = \(context.tenant)"] }
 
     /// The records that the list shows, as a condition for each part of the table that has indexes of its own.
-    private static func states(_ request: ListRequest) -> [SQL] {
-        switch request.deleted {
+    private func states(_ request: ListRequest) -> [SQL] {
+        let deleted = SQL.joined(["deleted_at is not null"] + notMerged, separator: " and ")
+        return switch request.deleted {
         case nil: ["deleted_at is null"]
-        case .only: ["deleted_at is not null"]
-        case .include: ["deleted_at is null", "deleted_at is not null"]
+        case .only: [deleted]
+        case .include: ["deleted_at is null", deleted]
         }
     }
+
+    /// What was merged into another record is gone from all lists.
+    private var notMerged: [SQL] { view.definition.isMergeable ? ["merged_into_id is null"] : [] }
 
     private func cursor(_ sort: SortOrder, of table: String? = nil) -> String {
         let prefix = table.map { "\($0)." } ?? ""

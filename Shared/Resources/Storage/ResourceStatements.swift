@@ -200,10 +200,32 @@ struct ResourceStatements: Sendable {
         case .restore(let id, let precondition):
             return Statement(
                 result: changed(["deleted_at = null"] + references.assignments(of: write), by: context)
-                    + target(.id(id), "deleted_at is not null", precondition, context) + held(write, as: context)
+                    + target(.id(id), "deleted_at is not null\(unescaped: notMerged)", precondition, context) + held(write, as: context)
                     + " returning " + names)
         case .upsert(let upsert): return self.upsert(upsert, as: context, returning: names)
         }
+    }
+
+    /// What a merge makes of the survivor: the changes that were asked for, held to what a change is held to, and what it takes over. `nil` where
+    /// that is nothing.
+    func survival(of id: RecordID, _ changes: [Change], taking taken: [Change], as context: RequestContext, returning names: SQL) -> SQL? {
+        let all = changes + taken
+        guard !all.isEmpty else { return nil }
+        return changed(all.map(assignment) + conditions.states.assignments(of: changes), by: context)
+            + target(.id(id), "deleted_at is null", .none, context) + " and (" + difference(all) + ")"
+            + held(.update(.id(id), changes, .none), as: context) + " returning " + names
+    }
+
+    /// Makes the records that are merged into another one leave; in the order of their ids, as all are locked.
+    func leaving(_ ids: [RecordID], for survivor: RecordID, as context: RequestContext) -> SQL {
+        changed(["deleted_at = now()", "merged_into_id = \(survivor)"], by: context)
+            + " where tenant_id = \(context.tenant) and id = any(\(ids)::uuid[]) and deleted_at is null"
+    }
+
+    /// Brings one of them back.
+    func comingBack(_ id: RecordID, from survivor: RecordID, as context: RequestContext) -> SQL {
+        changed(["deleted_at = null", "merged_into_id = null"] + references.assignments(of: .restore(id: id, .none)), by: context)
+            + " where tenant_id = \(context.tenant) and id = \(id) and merged_into_id = \(survivor) returning id"
     }
 
     /// - Parameter conditions: what must hold beside what any creation is held to.
@@ -281,6 +303,9 @@ struct ResourceStatements: Sendable {
         }
     }
 
+    /// That a deleted record is not one that was merged into another.
+    var notMerged: String { definition.isMergeable ? " and merged_into_id is null" : "" }
+
     /// Locks the rows in the order of their ids, and tells of each its id, version, whether it is deleted, and its external id.
     func lock(_ records: Set<RecordKey>, as context: RequestContext) -> SQL {
         var ids: [RecordID] = []
@@ -299,9 +324,11 @@ struct ResourceStatements: Sendable {
             """
     }
 
-    /// Tells why a write found no row: version and whether it is deleted, for a row that the caller may see.
+    /// Tells why a write found no row: version, whether it is deleted, and whether it was merged into another, for a row that the caller may see.
     func state(of record: RecordKey, as context: RequestContext) -> SQL {
-        var sql: SQL = "select version, deleted_at is not null from \(unescaped: table) where " + key(record, context)
+        let isMerged = definition.isMergeable ? "merged_into_id is not null" : "false"
+        var sql: SQL =
+            "select version, deleted_at is not null, \(unescaped: isMerged) from \(unescaped: table) where " + key(record, context)
         if case .external = record { sql += " and deleted_at is null" }
         return sql + scope(of: context)
     }

@@ -35,14 +35,16 @@ final class ResourceStore: Sendable {
     let view: ResourceView
     let postgres: PostgresClient
     let statements: ResourceStatements
+    let duplicates: DuplicateStatements
     private let lists: ListStatements
     private let renderer: RowRenderer
-    private let failures: WriteFailures
+    let failures: WriteFailures
 
     init(_ view: ResourceView, among catalogue: ResourceCatalogue, postgres: PostgresClient) {
         self.view = view
         self.postgres = postgres
         statements = ResourceStatements(view, among: catalogue)
+        duplicates = DuplicateStatements(view)
         lists = ListStatements(view)
         renderer = RowRenderer(columns: view.shown.columns)
         failures = WriteFailures(
@@ -204,12 +206,16 @@ final class ResourceStore: Sendable {
     /// Runs the write in one round trip; only a failure, or a change that changes nothing, costs another, to learn its reason.
     /// With a key it runs inside ``IdempotencyKey/guarding(_:as:on:replay:_:)``.
     ///
-    /// - Throws: ``Problem`` `not_found`, `version_mismatch`, `conflict`, `already_exists`, `reference_not_found`, `plan_limit_reached`.
+    /// - Parameter refusesDuplicates: whether a creation is refused where there may be a record of it already.
+    /// - Throws: ``Problem`` `not_found`, `merged`, `version_mismatch`, `conflict`, `already_exists`, `duplicate`, `reference_not_found`,
+    ///   `plan_limit_reached`.
     func perform(
-        _ write: Write, as context: RequestContext, key: IdempotencyKey? = nil, shape: Shape = .whole, attempts: Int = 4
+        _ write: Write, as context: RequestContext, key: IdempotencyKey? = nil, shape: Shape = .whole, refusesDuplicates: Bool = false,
+        attempts: Int = 4
     ) async throws -> Written {
         let statement = statements.write(write, as: context, key: key, returning: shape.returning)
-        let locks = statements.locks(of: [write], as: context).map { [$0] } ?? []
+        let guards = refusesDuplicates ? duplicates.guards(of: write.changes, as: context) : []
+        let locks = (statements.locks(of: [write], as: context).map { [$0] } ?? []) + guards
         let row: PostgresRow?
         do {
             let first =
@@ -217,7 +223,8 @@ final class ResourceStore: Sendable {
             row = try await postgres.batch(as: context, locks + first + [statement]).last?.first
         } catch let error as PostgresError where error.isDeadlock && attempts > 1 {
             // Nothing of it was kept, and what it waited for has gone on meanwhile.
-            return try await perform(write, as: context, key: key, shape: shape, attempts: attempts - 1)
+            return try await perform(
+                write, as: context, key: key, shape: shape, refusesDuplicates: refusesDuplicates, attempts: attempts - 1)
         } catch let error as PostgresError {
             throw try await problem(for: error, of: write, as: context)
         }
@@ -227,7 +234,8 @@ final class ResourceStore: Sendable {
             let reason = try await problem(for: write, as: context, mayRepeat: attempts > 1) { try await postgres.batch(as: context, $0) }
             if let reason { throw reason }
             // As wanted when the write came, and changed by somebody else before it was read: the write is tried again.
-            return try await perform(write, as: context, key: key, shape: shape, attempts: attempts - 1)
+            return try await perform(
+                write, as: context, key: key, shape: shape, refusesDuplicates: refusesDuplicates, attempts: attempts - 1)
         }
     }
 
@@ -254,6 +262,7 @@ final class ResourceStore: Sendable {
             effective(write, isThere: isThere).flatMap { statements.conditions.question(of: $0, as: context) }
         }
         let state = place(write.record.map { statements.state(of: $0, as: context) })
+        let survivor = view.definition.isMergeable ? place(write.record.map { statements.survivor(of: $0, as: context) }) : nil
         let whenThere = place(conditions(isThere: true))
         var (whenNot, isTaken) = (whenThere, Int?.none)
         if case .upsert(let upsert) = write {
@@ -262,6 +271,9 @@ final class ResourceStore: Sendable {
         }
         let answers = questions.isEmpty ? [] : try await ask(questions)
         let row = state.flatMap { answers[$0].first }
+        if let survivor, let id = try answers[survivor].first?.decode(0, as: RecordID.self) { return failures.merged(into: id) }
+        // Into one that the caller may not read: to him it is gone.
+        if let row, try row.decode(2) { return .notFound }
         let version = try row?.decode(0, as: Int64.self)
         let isDeleted = try row?.decode(1, as: Bool.self)
         if case .upsert(let upsert) = write, let isTaken,
@@ -288,6 +300,7 @@ final class ResourceStore: Sendable {
 
     /// What the failure of the database means, with the record that has the value which the write wanted.
     func problem(for error: PostgresError, of write: Write, as context: RequestContext) async throws -> Problem {
+        if error.sqlState == DuplicateStatements.refusal { return try await duplicate(of: write.changes, as: context, underlying: error) }
         guard let field = failures.takenField(error), context.permissions.contains(Permission(view.definition.permissions, .read)),
             let question = statements.holder(of: field, wantedBy: write, as: context)
         else { return failures.problem(for: error, of: write, as: context) }
@@ -427,7 +440,7 @@ final class ResourceStore: Sendable {
     }
 
     /// Gives a failure of the database its public meaning.
-    private func answering<T>(_ body: () async throws -> T) async throws -> T {
+    func answering<T>(_ body: () async throws -> T) async throws -> T {
         do {
             return try await body()
         } catch let error as PostgresError {

@@ -31,16 +31,23 @@ extension ResourceStatements {
     /// Makes the record unless somebody's is there, also one that is none of the caller's. One that is just coming back (restored, or
     /// created by an older release) is waited for, and then nothing is made either.
     private func making(_ upsert: Upsert, _ changes: [Change], as context: RequestContext, returning names: SQL) -> SQL {
-        let isFree: SQL =
-            "not exists (select from \(unescaped: table) where " + key(.external(upsert.externalID), context) + " and deleted_at is null)"
-        return insertion(upsert.id, changes, at: upsert.instant, as: context, where: [isFree])
+        let isFree = places(of: upsert.externalID, as: context).map { "not exists (" + $0 + ")" }
+        return insertion(upsert.id, changes, at: upsert.instant, as: context, where: isFree)
             + " on conflict (tenant_id, external_id) where deleted_at is null and external_id is not null do nothing"
             + " returning " + names + ", true as is_new"
     }
 
-    /// Whether anybody's live record has the external id.
+    /// Whether anybody's live record has the external id, or one that was merged into another.
     func isTaken(_ externalID: String, as context: RequestContext) -> SQL {
-        "select exists (select from \(unescaped: table) where " + key(.external(externalID), context) + " and deleted_at is null)"
+        "select " + SQL.joined(places(of: externalID, as: context).map { "exists (" + $0 + ")" }, separator: " or ")
+    }
+
+    /// Where the external id may be: each looks into an index of its own.
+    private func places(of externalID: String, as context: RequestContext) -> [SQL] {
+        let states = ["deleted_at is null"] + (definition.isMergeable ? ["deleted_at is not null and merged_into_id is not null"] : [])
+        return states.map { state in
+            "select from \(unescaped: table) where " + key(.external(externalID), context) + " and \(unescaped: state)"
+        }
     }
 }
 

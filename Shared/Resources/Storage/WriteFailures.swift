@@ -136,6 +136,9 @@ struct WriteFailures: Sendable {
         Problem(.versionMismatch, "The \(definition.noun) has version \(version).", members: [("current_version", .number(version))])
     }
 
+    /// - Parameter survivor: one that the caller may read.
+    func merged(into survivor: RecordID) -> Problem { .merged(view.definition, into: survivor) }
+
     /// Why an upsert has neither made nor changed a record; `nil` when nothing stands in its way any more. A record that is none of the
     /// caller's is like none until one is to be made.
     ///

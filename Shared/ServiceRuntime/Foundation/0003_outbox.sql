@@ -83,16 +83,22 @@ language sql stable as $$
     where attrelid = target and attnum > 0 and not attisdropped and attname <> all (unseen)
 $$;
 
--- Records every change of a table's rows in the outbox, as events `<aggregate>.created`, `updated`, `deleted`, `restored` and `erased`;
+-- Records every change of a table's rows in the outbox, as events `<aggregate>.created`, `updated`, `deleted`, `restored` and `erased`, and of
+-- records that can be merged `merged` and `unmerged`, which name what they were merged into;
 -- leaves out the columns named, beside those that no object of the API has. A migration that adds a column calls it again: a new column
 -- is not in the trail before. An update that changes no member but version, updated_at and updated_by makes no entry.
 create procedure audited(target regclass, aggregate text, variadic hidden text[] default '{}') language plpgsql as $$
 declare
     home text := current_schema();
     bare text := (select relname from pg_class where oid = target);
-    unseen text[] := array['tenant_id', 'deleted_at', 'search'] || hidden;
+    unseen text[] := array['tenant_id', 'deleted_at', 'merged_into_id', 'search'] || hidden;
     bookkeeping text[] := array['version', 'updated_at', 'updated_by'];
     has_deletion boolean := exists (select from pg_attribute where attrelid = target and attname = 'deleted_at' and not attisdropped);
+    has_merging boolean := exists (select from pg_attribute where attrelid = target and attname = 'merged_into_id' and not attisdropped);
+    merging constant text :=
+        ' if %1$s.merged_into_id is not null then action := %2$L;'
+        ' before := before || jsonb_build_object(''merged_into_id'', old.merged_into_id);'
+        ' after := after || jsonb_build_object(''merged_into_id'', new.merged_into_id); end if;';
     whole text;
     comparisons text;
     bookkept text;
@@ -161,7 +167,9 @@ begin
     $f$, home, bare || '_audit', replace(whole, 'ROW', 'new'), replace(whole, 'ROW', 'old'), coalesce(comparisons, ''), coalesce(bookkept, ''),
         case when has_deletion then
             'if old.deleted_at is null and new.deleted_at is not null then action := ''deleted'';'
-            ' elsif old.deleted_at is not null and new.deleted_at is null then action := ''restored''; end if;'
+            || case when has_merging then format(merging, 'new', 'merged') else '' end
+            || ' elsif old.deleted_at is not null and new.deleted_at is null then action := ''restored'';'
+            || case when has_merging then format(merging, 'old', 'unmerged') else '' end || ' end if;'
         else '' end,
         array_to_string(unseen, ', '), aggregate, aggregate || '.');
     execute format('drop trigger if exists audit on %I.%I', home, bare);

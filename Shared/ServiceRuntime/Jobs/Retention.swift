@@ -12,7 +12,7 @@ enum Retention {
         job("failed-job-retention", of: "job", where: "status = 'failed' and ended_at < now() - interval '90 days'"),
     ]
 
-    private static func job(_ kind: String, of table: String, where condition: String) -> Job {
+    static func job(_ kind: String, of table: String, where condition: String) -> Job {
         .periodic(kind, every: .seconds(600)) { _, run in
             let removed = try await run.write([
                 """
