@@ -19,8 +19,9 @@ public enum CRM {
         let conversion = LeadConversion(leads: resources[0], accounts: accounts, contacts: contacts, postgres: postgres)
         let stages = DealStages(deals: deals, postgres: postgres, cursors: cursors)
         let forecast = Forecast(deals: deals, postgres: postgres, cursors: cursors)
-        let routes = [contacts.list(of: accounts, by: "account_id")] + conversion.routes + stages.routes + [forecast.route]
-        var parts = ServiceParts(resources, routes: routes)
+        let bulk = dependencies.bulkActs(of: [resources[0], accounts, contacts, deals])
+        let routes = [contacts.list(of: accounts, by: "account_id")] + conversion.routes + stages.routes + [forecast.route] + bulk.routes
+        var parts = ServiceParts(resources, routes: routes, jobs: [bulk.job])
         parts.routes = DefaultPipeline(postgres: postgres).listed(in: parts.routes)
         return parts
     }

@@ -11,6 +11,8 @@ public enum Support {
         // The folder is a resource of this module, so it is always there.
         migrations: Bundle.module.resourceURL!.appendingPathComponent("Migrations")
     ) { dependencies in
-        ServiceParts(try dependencies.resources(Ticket.definition))
+        let resources = try dependencies.resources(Ticket.definition)
+        let bulk = dependencies.bulkActs(of: resources)
+        return ServiceParts(resources, routes: bulk.routes, jobs: [bulk.job])
     }
 }

@@ -13,6 +13,10 @@ extension SystemTests {
             GET /v1/accounts accounts.read
             POST /v1/accounts accounts.create
             POST /v1/accounts/batch accounts.read
+            POST /v1/accounts/bulk accounts.read
+            GET /v1/accounts/bulk/{id} accounts.read
+            POST /v1/accounts/bulk/{id}/cancel accounts.read
+            POST /v1/accounts/bulk/{id}/revert accounts.read
             DELETE /v1/accounts/by-external-id/{external_id} accounts.delete
             GET /v1/accounts/by-external-id/{external_id} accounts.read
             PATCH /v1/accounts/by-external-id/{external_id} accounts.update
@@ -38,6 +42,10 @@ extension SystemTests {
             GET /v1/contacts contacts.read
             POST /v1/contacts contacts.create
             POST /v1/contacts/batch contacts.read
+            POST /v1/contacts/bulk contacts.read
+            GET /v1/contacts/bulk/{id} contacts.read
+            POST /v1/contacts/bulk/{id}/cancel contacts.read
+            POST /v1/contacts/bulk/{id}/revert contacts.read
             DELETE /v1/contacts/by-external-id/{external_id} contacts.delete
             GET /v1/contacts/by-external-id/{external_id} contacts.read
             PATCH /v1/contacts/by-external-id/{external_id} contacts.update
@@ -82,6 +90,10 @@ extension SystemTests {
             GET /v1/leads leads.read
             POST /v1/leads leads.create
             POST /v1/leads/batch leads.read
+            POST /v1/leads/bulk leads.read
+            GET /v1/leads/bulk/{id} leads.read
+            POST /v1/leads/bulk/{id}/cancel leads.read
+            POST /v1/leads/bulk/{id}/revert leads.read
             DELETE /v1/leads/by-external-id/{external_id} leads.delete
             GET /v1/leads/by-external-id/{external_id} leads.read
             PATCH /v1/leads/by-external-id/{external_id} leads.update
@@ -160,6 +172,10 @@ extension SystemTests {
             GET /v1/tickets tickets.read
             POST /v1/tickets tickets.create
             POST /v1/tickets/batch tickets.read
+            POST /v1/tickets/bulk tickets.read
+            GET /v1/tickets/bulk/{id} tickets.read
+            POST /v1/tickets/bulk/{id}/cancel tickets.read
+            POST /v1/tickets/bulk/{id}/revert tickets.read
             DELETE /v1/tickets/by-external-id/{external_id} tickets.delete
             GET /v1/tickets/by-external-id/{external_id} tickets.read
             PATCH /v1/tickets/by-external-id/{external_id} tickets.update

@@ -10,7 +10,10 @@ extension SystemTests {
         static let acrossTenants = quoted(
             ["identity", "tenant", "crm", "activity", "support"].flatMap { schema in
                 // The relay takes events in the order of their ids, retention keys and jobs by their age; who takes jobs looks for those that are due.
-                ["outbox_pkey", "idempotency_key_age", "job_scheduled", "job_leased", "job_ended", "job_failed"].map { "\(schema).\($0)" }
+                [
+                    "outbox_pkey", "idempotency_key_age", "bulk_act_age", "bulk_act_record_age", "job_scheduled", "job_leased", "job_ended",
+                    "job_failed",
+                ].map { "\(schema).\($0)" }
             } + [
                 // A slug names one tenant of the platform.
                 "tenant.tenant_slug_unique",
@@ -28,7 +31,7 @@ extension SystemTests {
             ["identity", "tenant", "crm", "activity", "support"].flatMap { schema in
                 [
                     "outbox", "outbox_dead_letter", "idempotency_key", "limit_counter", "followed_dead_letter", "followed_doubt",
-                    "member_copy", "team_member_copy", "job",
+                    "member_copy", "team_member_copy", "job", "bulk_act", "bulk_act_record",
                 ].map { "\(schema).\($0)" }
             } + [
                 // What was merged and moved is in the trail with the records.

@@ -150,6 +150,7 @@ private struct OutcomeCaller: Sendable {
         // What is done with a record has a body of its own.
         if operation.method == .post, operation.path.contains("{id}") { return (client, operation.body) }
         if let sample = operation.sample, operation.hasBody {
+            if operation.path.hasSuffix("/bulk") { return (client, operation.body) }
             return (client, operation.path.hasSuffix("/batch") ? ["operations": [["op": "create", "body": sample.body]]] : sample.body)
         }
         let unique = UUID().uuidString.prefix(8).lowercased()

@@ -84,6 +84,18 @@ final class ListReader: Sendable {
         return (request, paging)
     }
 
+    /// Adds a filter, or words to search for, by the parameter's name.
+    ///
+    /// - Throws: ``ValueFault``.
+    func add(_ name: String, _ value: String, to request: inout ListRequest, as context: RequestContext) throws(ValueFault) {
+        if name == "q", let search = parameters[name] { return try search.apply(value, &request) }
+        guard let (field, comparison) = filter(name) else {
+            throw ValueFault(.unknownMember, "There is no filter '\(Suggestion.shown(name))'.\(hint(for: name))")
+        }
+        let values = try field.values(value, comparison)
+        request.conditions.append(compiler.condition(Filter(field: field, comparison: comparison, values: values), as: context))
+    }
+
     /// The columns of `?fields=`, for a single record.
     func selection(of query: Query) throws(Problem) -> [Column] {
         try query.allowOnly(["fields"])

@@ -194,14 +194,9 @@ struct ResourceStatements: Sendable {
         case .update(let record, let changes, let precondition):
             return Statement(result: update(record, changes, precondition, as: context, returning: names))
         case .delete(let record, let precondition):
-            return Statement(
-                result: changed(["deleted_at = now()"], by: context) + target(record, "deleted_at is null", precondition, context)
-                    + held(write, as: context) + " returning id")
+            return Statement(result: deletion(of: record, precondition, write, as: context) + " returning id")
         case .restore(let id, let precondition):
-            return Statement(
-                result: changed(["deleted_at = null"] + references.assignments(of: write), by: context)
-                    + target(.id(id), "deleted_at is not null\(unescaped: notMerged)", precondition, context) + held(write, as: context)
-                    + " returning " + names)
+            return Statement(result: restoration(of: id, precondition, write, as: context) + " returning " + names)
         case .upsert(let upsert): return self.upsert(upsert, as: context, returning: names)
         }
     }
@@ -261,13 +256,28 @@ struct ResourceStatements: Sendable {
             + " returning " + names
     }
 
+    /// Deletes the record, up to what is returned.
+    ///
+    /// - Parameter write: the deletion, which says what it is held to.
+    func deletion(of record: RecordKey, _ precondition: Precondition, _ write: Write, as context: RequestContext) -> SQL {
+        changed(["deleted_at = now()"], by: context) + target(record, "deleted_at is null", precondition, context)
+            + held(write, as: context)
+    }
+
+    /// Restores the record, up to what is returned.
+    func restoration(of id: RecordID, _ precondition: Precondition, _ write: Write, as context: RequestContext) -> SQL {
+        changed(["deleted_at = null"] + references.assignments(of: write), by: context)
+            + target(.id(id), "deleted_at is not null\(unescaped: notMerged)", precondition, context) + held(write, as: context)
+    }
+
     /// What the write is held to, as further conditions.
     private func held(_ write: Write, as context: RequestContext) -> SQL {
         let conditions = conditions.of(write, as: context)
         return conditions.isEmpty ? "" : " and " + SQL.joined(conditions, separator: " and ")
     }
 
-    private func changed(_ assignments: [SQL], by context: RequestContext) -> SQL {
+    /// The change of rows, up to its conditions.
+    func changed(_ assignments: [SQL], by context: RequestContext) -> SQL {
         "update \(unescaped: table) set version = version + 1, updated_at = now(), updated_by = \(context.user), "
             + SQL.joined(assignments, separator: ", ")
     }
@@ -287,11 +297,11 @@ struct ResourceStatements: Sendable {
     }
 
     /// Whether any of the changes changes something.
-    private func difference(_ changes: [Change]) -> SQL {
+    func difference(_ changes: [Change]) -> SQL {
         SQL.joined(changes.map { "\(unescaped: $0.field.name) is distinct from \(newValue($0))" }, separator: " or ")
     }
 
-    private func assignment(_ change: Change) -> SQL { "\(unescaped: change.field.name) = " + newValue(change) }
+    func assignment(_ change: Change) -> SQL { "\(unescaped: change.field.name) = " + newValue(change) }
 
     private func newValue(_ change: Change) -> SQL {
         let name = change.field.name

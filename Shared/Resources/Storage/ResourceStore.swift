@@ -148,6 +148,23 @@ final class ResourceStore: Sendable {
         return try await postgres.batch(as: context, pace: .long, [counting])[0][0].decode(0)
     }
 
+    /// How many records a list has, counted up to one more than the bound.
+    func count(_ request: ListRequest, upTo bound: Int, as context: RequestContext) async throws -> Int {
+        try await postgres.batch(as: context, pace: .long, [lists.count(request, as: context, bound: bound)])[0][0].decode(0)
+    }
+
+    /// The records of a page, for what is done to each.
+    ///
+    /// - Parameter request: selects id and version.
+    func found(_ request: ListRequest, as context: RequestContext) async throws -> [BulkStatements.Found] {
+        let last = request.lastColumn
+        return try await find(request, as: context).rows.prefix(request.limit).map { row in
+            BulkStatements.Found(
+                id: try row.decode(0), version: try row.decode(1),
+                place: Cursor(value: row.text(last - 1), id: try row.decode(last - 2)))
+        }
+    }
+
     private func page(_ rows: [PostgresRow], of request: ListRequest, _ page: JSONObject, total: Int?) -> [UInt8] {
         let renderer =
             if !request.expansions.isEmpty {

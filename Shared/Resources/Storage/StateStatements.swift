@@ -51,6 +51,11 @@ struct StateStatements: Sendable {
         instants.filter { isAmong($0, after: changes) == true }.map(\.name)
     }
 
+    /// The columns that changes of states change beside them.
+    func followers(of changes: [Change]) -> [String] {
+        instants.filter { instant in changes.contains { $0.field.name == instant.field } }.map(\.name)
+    }
+
     /// What a change of states changes beside them.
     func assignments(of changes: [Change]) -> [SQL] {
         instants.compactMap { instant in

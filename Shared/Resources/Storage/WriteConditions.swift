@@ -19,6 +19,14 @@ struct WriteConditions: Sendable {
         keeping(write, as: context) + states.conditions(of: write) + references.conditions(of: write, as: context)
     }
 
+    /// The same by what is answered where they do not hold.
+    func kinds(of write: Write, as context: RequestContext) -> [(code: ErrorCode, conditions: [SQL])] {
+        [
+            (.forbidden, keeping(write, as: context)), (.conflict, states.conditions(of: write)),
+            (.referenceNotFound, references.conditions(of: write, as: context)),
+        ]
+    }
+
     /// That the record is not given away by somebody who may not do that.
     private func keeping(_ write: Write, as context: RequestContext) -> [SQL] {
         guard let handOver = HandOver(write, of: definition, by: context), !handOver.isPermitted else { return [] }

@@ -144,10 +144,12 @@ public struct JobRun: Sendable {
     ///
     /// For what comes to the same when it is done again, as the step is when it is not kept in the end. What must happen once goes
     /// with the step's result.
+    ///
+    /// - Parameter context: whoever the job is done for, with the limits of the plan; unlimited unless given.
     /// - Throws: ``PostgresError``.
     @discardableResult
-    public func write(_ statements: [SQL]) async throws -> [PostgresResult] {
-        let results = try await client.batch(as: caller, [taken.hold] + statements + [taken.renewal])
+    public func write(_ statements: [SQL], as context: RequestContext? = nil) async throws -> [PostgresResult] {
+        let results = try await client.batch(as: context.map { .member($0) } ?? caller, [taken.hold] + statements + [taken.renewal])
         return Array(results.dropFirst().dropLast())
     }
 

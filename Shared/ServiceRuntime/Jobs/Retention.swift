@@ -9,6 +9,9 @@ enum Retention {
         job("dead-letter-retention", of: "outbox_dead_letter", where: "set_aside_at < now() - interval '90 days'"),
         job("followed-dead-letter-retention", of: "followed_dead_letter", where: "set_aside_at < now() - interval '90 days'"),
         job("job-retention", of: "job", where: "status in ('succeeded', 'cancelled') and ended_at < now() - interval '7 days'"),
+        // What it takes to undo an act has what people wrote.
+        job("bulk-act-retention", of: "bulk_act", where: "created_at < now() - interval '30 days'"),
+        job("bulk-act-record-retention", of: "bulk_act_record", where: "created_at < now() - interval '30 days'"),
         job("failed-job-retention", of: "job", where: "status = 'failed' and ended_at < now() - interval '90 days'"),
     ]
 
