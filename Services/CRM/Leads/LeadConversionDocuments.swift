@@ -31,7 +31,7 @@ enum LeadConversionDocuments {
                     "anyOf": [id, ["type": "object"]],
                 ],
             ],
-        ], bodyExample: ["account": ["industry": "Logistics"], "contact": ["title": "Head of Procurement"]],
+        ], bodyExample: ["account": ["name": "Kestrel Freight", "industry": "Logistics"], "contact": ["title": "Head of Procurement"]],
         responses: [
             .init(
                 200, "What it became; of a record that you gave to somebody whose records you do not see, id and version.",

@@ -26,8 +26,7 @@ struct BulkAct: Sendable {
     private static let counters = ["matched", "changed", "skipped", "failed", "reverted", "kept"]
 
     init(
-        id: RecordID, resource: String, filter: JSON, change: JSON?, total: Int64, createdAt: Timestamp,
-        by user: UserID
+        id: RecordID, resource: String, filter: JSON, change: JSON?, total: Int64, createdAt: Timestamp, by user: UserID
     ) {
         self.id = id
         self.resource = resource
@@ -204,18 +203,15 @@ struct BulkDocuments {
     var get: Operation {
         Operation(
             id: "get\(type)Bulk", summary: "Read how far a bulk act is",
-            description: "Of your own, or with \(definition.permissions.rawValue).admin of anybody.",
-            tag: definition.name,
+            description: "Of your own, or with \(definition.permissions.rawValue).admin of anybody.", tag: definition.name,
             responses: [.init(200, "The act.", schema: BulkAct.schema)])
     }
 
     var cancel: Operation {
         Operation(
-            id: "cancel\(type)Bulk", summary: "Cancel a bulk act",
-            description: "What it has changed stays; it can be undone.",
+            id: "cancel\(type)Bulk", summary: "Cancel a bulk act", description: "What it has changed stays; it can be undone.",
             tag: definition.name, parameters: [.idempotencyKey],
-            responses: [.init(202, "It does nothing more.", schema: BulkAct.schema)],
-            errors: [.conflict])
+            responses: [.init(202, "It does nothing more.", schema: BulkAct.schema)], errors: [.conflict])
     }
 
     var revert: Operation {
@@ -226,7 +222,6 @@ struct BulkDocuments {
                 or is restored; the others are counted as kept. For 30 days.
                 """,
             tag: definition.name, parameters: [.idempotencyKey],
-            responses: [.init(202, "It is being undone.", schema: BulkAct.schema)],
-            errors: [.conflict])
+            responses: [.init(202, "It is being undone.", schema: BulkAct.schema)], errors: [.conflict])
     }
 }

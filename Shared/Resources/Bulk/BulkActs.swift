@@ -27,8 +27,7 @@ public struct BulkActs: Sendable {
         let cancel: @Sendable (_ job: RecordID, TenantID) -> SQL
 
         public init(
-            enqueue: @escaping @Sendable (Work) throws -> SQL,
-            cancel: @escaping @Sendable (_ job: RecordID, TenantID) -> SQL
+            enqueue: @escaping @Sendable (Work) throws -> SQL, cancel: @escaping @Sendable (_ job: RecordID, TenantID) -> SQL
         ) {
             self.enqueue = enqueue
             self.cancel = cancel
@@ -81,8 +80,7 @@ public struct BulkActs: Sendable {
     static let sample = 10
 
     private func begin(
-        _ json: JSON, of definition: ResourceDefinition, _ total: Int, _ key: IdempotencyKey?,
-        as context: RequestContext
+        _ json: JSON, of definition: ResourceDefinition, _ total: Int, _ key: IdempotencyKey?, as context: RequestContext
     ) async throws -> Reply {
         let (id, now) = (RecordID(), Timestamp.now)
         let (filter, change) = (json["filter"] ?? .null, json["change"])
@@ -104,8 +102,7 @@ public struct BulkActs: Sendable {
     private func get(_ resource: Resource) -> Route {
         let definition = resource.definition
         return .permitted(
-            resource.permission(.read), .get, "\(definition.path)/bulk/{id}",
-            BulkDocuments(definition).get
+            resource.permission(.read), .get, "\(definition.path)/bulk/{id}", BulkDocuments(definition).get
         ) { call, context in
             try call.query.allowOnly([])
             return .json(try await find(try call.id(), of: definition, as: context).json)
@@ -113,9 +110,7 @@ public struct BulkActs: Sendable {
     }
 
     /// - Throws: ``Problem`` `not_found` unless the caller has asked for it, or administers the resource.
-    private func find(_ id: RecordID, of definition: ResourceDefinition, as context: RequestContext)
-        async throws -> BulkAct
-    {
+    private func find(_ id: RecordID, of definition: ResourceDefinition, as context: RequestContext) async throws -> BulkAct {
         let isAdmin = context.permissions.contains(Permission(definition.permissions, .admin))
         let row = try await batch([BulkAct.query(id, of: definition.name, as: context)], as: context)[0].first
         guard let row, case let act = try BulkAct(row: row), act.createdBy == context.user || isAdmin else { throw Problem.notFound }
@@ -123,9 +118,7 @@ public struct BulkActs: Sendable {
         return act.createdBy == context.user || context.fields.isEmpty ? act : act.withoutRequest
     }
 
-    private func batch(_ statements: [SQL], as context: RequestContext) async throws
-        -> [PostgresResult]
-    {
+    private func batch(_ statements: [SQL], as context: RequestContext) async throws -> [PostgresResult] {
         do {
             return try await postgres.batch(as: context, statements)
         } catch let error as PostgresError {
@@ -156,7 +149,8 @@ public struct BulkActs: Sendable {
                 """
                 update bulk_act set status = 'reverting', ended_at = null, reason = null, \
                 job_id = (select job.id from (\(undoing)) as job) \
-                where tenant_id = \(context.tenant) and id = \(act.id) and status in ('succeeded', 'failed', 'cancelled')
+                where tenant_id = \(context.tenant) and id = \(act.id) and (status in ('succeeded', 'failed', 'cancelled') \
+                or exists (select from job where job.tenant_id = bulk_act.tenant_id and job.id = bulk_act.job_id and job.status = 'failed'))
                 """
             ]
         } refusal: { act in
@@ -232,8 +226,7 @@ public struct BulkActs: Sendable {
     }
 
     private func forward(
-        _ act: BulkAct, _ request: BulkRequest, _ access: ResourceAccess, _ statements: BulkStatements,
-        as context: RequestContext,
+        _ act: BulkAct, _ request: BulkRequest, _ access: ResourceAccess, _ statements: BulkStatements, as context: RequestContext,
         _ write: ([SQL]) async throws -> [PostgresResult]
     ) async throws -> Bool {
         var list = request.list
@@ -256,8 +249,7 @@ public struct BulkActs: Sendable {
     }
 
     private func back(
-        _ request: BulkRequest, _ access: ResourceAccess, _ statements: BulkStatements,
-        as context: RequestContext,
+        _ request: BulkRequest, _ access: ResourceAccess, _ statements: BulkStatements, as context: RequestContext,
         _ write: ([SQL]) async throws -> [PostgresResult]
     ) async throws -> Bool {
         let found = try await postgres.batch(as: context, [statements.changedRecords])[0].map { row in
@@ -286,8 +278,7 @@ public struct BulkActs: Sendable {
     /// Writes all records together, or where the database refuses one of them, each by itself.
     private func eachOrAll(
         _ records: [BulkStatements.Found], _ access: ResourceAccess, as context: RequestContext,
-        _ write: ([BulkStatements.Found]) async throws -> Void,
-        failing: (BulkStatements.Found, String) async throws -> Void
+        _ write: ([BulkStatements.Found]) async throws -> Void, failing: (BulkStatements.Found, String) async throws -> Void
     ) async throws {
         do {
             return try await write(records)

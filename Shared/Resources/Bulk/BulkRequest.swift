@@ -48,9 +48,7 @@ struct BulkRequest: Sendable {
     }
 
     /// Reads what was kept of a request.
-    init(filter: JSON, change: JSON?, of access: ResourceAccess, as context: RequestContext)
-        throws(Problem)
-    {
+    init(filter: JSON, change: JSON?, of access: ResourceAccess, as context: RequestContext) throws(Problem) {
         var faults = FaultList()
         try self.init(
             filter: filter, change: change, deletes: change == nil, of: access, as: context, &faults)

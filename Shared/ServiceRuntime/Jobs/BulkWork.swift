@@ -36,12 +36,10 @@ extension ServiceClient {
     /// - Throws: ``Problem`` `upstream_unavailable` when the tenant service cannot say.
     fileprivate func rights(of context: RequestContext) async throws -> RequestContext {
         let answer = try await call(
-            .tenant, .get, "/internal/users/\(context.user)/memberships",
-            as: SystemContext(service: "jobs", edge: context.edge))
+            .tenant, .get, "/internal/users/\(context.user)/memberships", as: SystemContext(service: "jobs", edge: context.edge))
         guard answer.status == 200, let list = answer.json["data"]?.array else {
             throw Problem(
-                .upstreamUnavailable, "A part of the platform is not available at the moment.",
-                retryAfter: 1)
+                .upstreamUnavailable, "A part of the platform is not available at the moment.", retryAfter: 1)
         }
         guard
             let membership = list.lazy.compactMap(Membership.init).first(where: {
@@ -49,10 +47,8 @@ extension ServiceClient {
             })
         else { return context }
         return RequestContext(
-            tenant: context.tenant, user: context.user, role: membership.role,
-            permissions: membership.permissions,
-            scopes: membership.scopes, fields: membership.fields, plan: membership.tenant.plan,
-            limits: membership.limits,
-            country: membership.tenant.country, edge: context.edge)
+            tenant: context.tenant, user: context.user, role: membership.role, permissions: membership.permissions,
+            scopes: membership.scopes, fields: membership.fields, plan: membership.tenant.plan, limits: membership.limits,
+            country: membership.tenant.country, currency: membership.tenant.currency, edge: context.edge)
     }
 }
