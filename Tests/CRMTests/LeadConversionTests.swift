@@ -263,6 +263,13 @@ import Testing
             #expect(refused.json["errors"]?[0]?["pointer"] == "/contact/owner_id", "\(refused.text)")
             let foreign = try await office.make("/v1/contacts", ["last_name": "Of the admin"])
             try await office.send(.post, path, ["contact": .string(foreign)], as: narrow, expecting: 422)
+            // An account that the caller does not see is not shown by way of its contact.
+            let hers = try await office.make("/v1/accounts", ["name": "Hers"])
+            let herContact = try await office.make("/v1/contacts", ["last_name": "Hers", "account_id": .string(hers)])
+            let blindToAccounts = office.caller(.manager) { $0.scopes[.accounts] = .own }
+            let veiled = try await office.send(
+                .post, "/v1/leads/\(lead())/convert", ["contact": .string(herContact)], as: blindToAccounts, expecting: 200)
+            #expect(veiled.json["account"] == .null && veiled.json["lead"]?["converted_account_id"]?.string == hers)
             let mine = try await office.send(.post, path, ["contact": ["owner_id": nil]], as: narrow, expecting: 200)
             #expect(mine.json["contact"]?["last_name"] == "Okafor")
             let sharing = office.caller(.manager) { $0.scopes[.contacts] = .own }

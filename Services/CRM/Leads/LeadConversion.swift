@@ -38,9 +38,12 @@ struct LeadConversion: Sendable {
     ) async throws -> Reply {
         let conversion = RecordID()
         let done: SQL = "lead_conversion where tenant_id = \(context.tenant) and lead_id = \(id) and id = \(conversion)"
+        // That of a contact who is there may be none of the caller's to read.
+        var accountID: SQL = "(select account_id from \(done))"
+        if case .given = request.contactChoice { accountID = request.account.readable(accountID) }
         let answer = RecordsAnswer(
             .init("lead", request.lead, id: "(select lead_id from \(done))"),
-            .init("account", request.account, id: "(select account_id from \(done))"),
+            .init("account", request.account, id: accountID),
             .init("contact", request.contact, id: "(select contact_id from \(done))"))
         let before = request.locks + [request.lead.lock(id)]
         let demands = request.demands + [Self.notesDemand(of: id, as: context)]

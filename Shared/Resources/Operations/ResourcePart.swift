@@ -47,6 +47,12 @@ public struct ResourcePart: Sendable {
                 .referenceNotFound, detail, faults: [.init(pointer: pointer, code: .referenceNotFound, detail: detail)]))
     }
 
+    /// The id, or null where the record is deleted or none of the caller's to read.
+    public func readable(_ id: SQL) -> SQL {
+        let readable = definition.readable(by: context).map { " and " + $0 } ?? ""
+        return "(select id from \(unescaped: table) where tenant_id = \(context.tenant) and id = \(id) and deleted_at is null\(readable))"
+    }
+
     // MARK: Records that are made
 
     /// Checks a body like that of a creation.
