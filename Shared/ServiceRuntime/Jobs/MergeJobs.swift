@@ -6,7 +6,7 @@ enum MergeJobs {
     static func all(of resources: [Resource]) -> [Job] {
         [
             JobKind<MergeFollowing>(MergeFollowing.kind).job { following, context, run in
-                switch try await following.step(among: resources, as: context, write: run.write) {
+                switch try await following.step(among: resources, as: context, write: { try await run.write($0) }) {
                 case .more: .more()
                 case .done(let statements): .done(writing: statements)
                 }
