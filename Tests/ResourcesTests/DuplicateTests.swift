@@ -9,7 +9,9 @@ import Testing
 /// Records that may be one: who is told of them, and creations that make none.
 @Suite struct DuplicateTests {
     private func run(_ body: (ResourceAPI) async throws -> Void) async throws {
-        try await ResourceAPI.run(Contact.definition, Account.definition, Lead.definition, Note.definition) { try await body($0) }
+        try await ResourceAPI.run(
+            Contact.definition, Account.definition, Lead.definition, Note.definition, Deal.definition, Pipeline.definition
+        ) { try await body($0) }
     }
 
     private func dialling(from country: String, _ context: RequestContext) -> RequestContext {

@@ -9,7 +9,9 @@ import Testing
 /// Records that become one.
 @Suite struct MergeTests {
     static func run(_ body: (ResourceAPI) async throws -> Void) async throws {
-        try await ResourceAPI.run(Contact.definition, Account.definition, Lead.definition, Note.definition) { try await body($0) }
+        try await ResourceAPI.run(
+            Contact.definition, Account.definition, Lead.definition, Note.definition, Deal.definition, Pipeline.definition
+        ) { try await body($0) }
     }
 
     static func note(about type: String, _ id: String, _ api: ResourceAPI, as caller: RequestContext) async throws -> String {
