@@ -139,13 +139,16 @@ import Testing
             let gone = try await api.create(#"{"name":"Gone"}"#, at: "/v1/accounts", as: sales).id
             let contact = try await api.create(#"{"last_name":"C","account_id":"\#(gone)"}"#, as: sales).id
             let child = try await api.create(#"{"name":"Child","parent_id":"\#(gone)"}"#, at: "/v1/accounts", as: sales).id
+            let deal = try await api.create(#"{"name":"D","account_id":"\#(gone)","currency":"EUR"}"#, at: "/v1/deals", as: sales).id
             let note = try await Self.note(about: "account", gone, api, as: sales)
             let other = try await Self.note(about: "account", child, api, as: sales)
             var blind = admin
             blind.permissions = PermissionSet(admin.permissions.permissions.filter { [.accounts].contains($0.resource) })
             let merge = try await api.send(.post, "/v1/accounts/\(kept)/merge", Self.merge([gone]), as: blind)
             #expect(merge.status == 200, "\(merge.text)")
-            for (path, member) in [("/v1/contacts/\(contact)", "account_id"), ("/v1/accounts/\(child)", "parent_id")] {
+            for (path, member) in [
+                ("/v1/contacts/\(contact)", "account_id"), ("/v1/accounts/\(child)", "parent_id"), ("/v1/deals/\(deal)", "account_id"),
+            ] {
                 let record = try await api.send(.get, path, as: admin).json
                 #expect(record[member]?.string == kept && record["version"] == 2, "\(path): \(record)")
                 #expect(record["updated_by"]?.string == admin.user.description)
@@ -153,7 +156,10 @@ import Testing
             let moved = try await api.send(.get, "/v1/notes/\(note)", as: admin).json
             #expect(moved["related"]?["id"]?.string == kept && moved["version"] == 2)
             #expect(try await api.send(.get, "/v1/notes/\(other)", as: admin).json["version"] == 1)
-            #expect(try await api.events().suffix(4).sorted() == ["account.merged", "account.updated", "contact.updated", "note.updated"])
+            #expect(
+                try await api.events().suffix(5).sorted() == [
+                    "account.merged", "account.updated", "contact.updated", "deal.updated", "note.updated",
+                ])
             let payload = try await TestPostgres.withClient(api.database.system) { client in
                 try await client.batch(
                     as: SystemContext(service: "test"), ["select aggregateid, payload from outbox where type = 'account.merged'"])[0].map {
