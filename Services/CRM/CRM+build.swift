@@ -16,7 +16,8 @@ public enum CRM {
             Pipeline.definition, Deal.definition)
         let (accounts, contacts, deals) = (resources[1], resources[2], resources[7])
         let (postgres, cursors) = (dependencies.postgres, CursorSigner(signer: dependencies.signer))
-        let conversion = LeadConversion(leads: resources[0], accounts: accounts, contacts: contacts, postgres: postgres)
+        let conversion = LeadConversion(
+            leads: resources[0], accounts: accounts, contacts: contacts, deals: deals, postgres: postgres)
         let stages = DealStages(deals: deals, postgres: postgres, cursors: cursors)
         let forecast = Forecast(deals: deals, postgres: postgres, cursors: cursors)
         let bulk = dependencies.bulkActs(of: [resources[0], accounts, contacts, deals])

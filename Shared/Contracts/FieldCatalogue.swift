@@ -29,7 +29,8 @@ public struct FieldCatalogue: Sendable {
             [
                 "first_name", "company", "title", "email", "phone", "website", "source", "status", "score", "owner_id", "tags", "address",
                 "description", "custom", "converted_at", "converted_account_id", "converted_contact_id",
-            ], readOnly: ["converted_at", "converted_account_id", "converted_contact_id"],
+                "converted_deal_id",
+            ], readOnly: ["converted_at", "converted_account_id", "converted_contact_id", "converted_deal_id"],
             companions: ["phone_e164": "phone", "converted_at": "status"]),
         FieldCatalogue(
             "contacts", "contact", required: ["last_name"],

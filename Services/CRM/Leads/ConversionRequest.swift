@@ -2,7 +2,7 @@ import Core
 import Postgres
 import Resources
 
-/// What an account and a contact have of the lead that they are made of, as expressions on its row: the fields that the caller may know.
+/// What an account, a contact and a deal have of the lead that they are made of, as expressions on its row: the fields that the caller may know.
 enum ConversionValues {
     static func account(of lead: ResourcePart) -> [String: SQL] {
         var values = values([("name", "company"), ("website", "website"), ("address", "address"), ("owner_id", "owner_id")], of: lead)
@@ -15,6 +15,15 @@ enum ConversionValues {
             "first_name", "last_name", "title", "email", "phone", "phone_e164", "owner_id", "tags", "address", "custom",
         ]
         return values(own.map { ($0, $0) }, of: lead)
+    }
+
+    /// Called by the company, or else by the person.
+    static func deal(of lead: ResourcePart) -> [String: SQL] {
+        var values = values([("owner_id", "owner_id")], of: lead)
+        func value(_ field: String) -> SQL { lead.shows(field) ? "lead.\(unescaped: field)" : "null::text" }
+        let person: SQL = "concat_ws(' ', \(value("first_name")), \(value("last_name")))"
+        values["name"] = "left(case when \(value("company")) is not null then \(value("company")) else \(person) end, 200)"
+        return values
     }
 
     /// By the website, or else by the e-mail address.
@@ -42,21 +51,24 @@ struct ConversionRequest {
     let lead: ResourcePart
     let account: ResourcePart
     let contact: ResourcePart
+    let deal: ResourcePart
     private(set) var accountChoice = Choice.none
     private(set) var contactChoice = Choice.none
+    private(set) var dealChoice = Choice.none
     /// Whether an account is made only if the lead names a company.
     private var isAccountOptional = false
 
-    init(lead: ResourcePart, account: ResourcePart, contact: ResourcePart) {
+    init(lead: ResourcePart, account: ResourcePart, contact: ResourcePart, deal: ResourcePart) {
         self.lead = lead
         self.account = account
         self.contact = contact
+        self.deal = deal
     }
 
     /// - Throws: ``Problem`` with every fault, or `forbidden`.
     mutating func read(_ json: JSON) throws(Problem) {
         var faults = FaultList()
-        guard let object = faults.members(of: json, at: "", known: ["account", "contact"]) else { return try faults.finish() }
+        guard let object = faults.members(of: json, at: "", known: ["account", "contact", "deal"]) else { return try faults.finish() }
         let nothing = JSON.object(JSONObject())
         if object["contact"] == .null {
             faults.add(.notNullable, at: "/contact", "A lead becomes a contact: leave it out, or give one.")
@@ -79,6 +91,19 @@ struct ConversionRequest {
         } else if values["name"] != nil {
             isAccountOptional = true
             accountChoice = try Self.choice("account", nothing, account, values, &faults)
+        }
+        if let given = object["deal"], given != .null {
+            var values = ConversionValues.deal(of: lead)
+            values["account_id"] = "lead.converted_account_id"
+            values["contact_id"] = "lead.converted_contact_id"
+            for name in ["account_id", "contact_id"] where given[name] != nil {
+                faults.add(.notAllowed, at: "/deal/\(name)", "It is that of the conversion: say it as \(name.dropLast(3)).")
+            }
+            if given.object == nil {
+                faults.add(.type("an object", given), at: "/deal")
+            } else {
+                dealChoice = try Self.choice("deal", given, deal, values, &faults)
+            }
         }
         try faults.finish()
     }
@@ -104,7 +129,7 @@ struct ConversionRequest {
     }
 
     private var choices: [(name: String, part: ResourcePart, choice: Choice)] {
-        [("account", account, accountChoice), ("contact", contact, contactChoice)]
+        [("account", account, accountChoice), ("contact", contact, contactChoice), ("deal", deal, dealChoice)]
     }
 
     var drafts: [RecordDraft] {
@@ -152,6 +177,8 @@ struct ConversionRequest {
         case .made(let draft): "\(draft.id)::uuid"
         }
     }
+
+    var dealID: SQL { if case .made(let draft) = dealChoice { "\(draft.id)::uuid" } else { "null::uuid" } }
 
     /// What a failure of the database means; `nil` when it is about none of what is made.
     func problem(for error: PostgresError) async throws -> Problem? {

@@ -66,6 +66,14 @@ struct ConversionUndo {
                 and other.deleted_at is null)
                 """)
         }
+        if made.name != "deal" {
+            let table: SQL = "\(unescaped: made.name)"
+            others.append(
+                """
+                not exists (select from deal as other where other.tenant_id = \(table).tenant_id and other.\(table)_id = \(table).id \
+                and other.deleted_at is null and other.id is distinct from (select deal_id from \(conversion)))
+                """)
+        }
         return exists(made, " and " + SQL.joined(others, separator: " and "))
     }
 
@@ -79,9 +87,9 @@ struct ConversionUndo {
         var parts: [SQL] = [
             """
             undone as (update lead set \(changed), status = previous_status, converted_at = null, converted_account_id = null, \
-            converted_contact_id = null from (select * from \(conversion)) as conversion where \(target) \
+            converted_contact_id = null, converted_deal_id = null from (select * from \(conversion)) as conversion where \(target) \
             and \(SQL.joined(made.flatMap { [isReached($0), isUntouched($0)] }, separator: " and ")) \
-            returning account_id, contact_id, makes_account, makes_contact, note_ids)
+            returning account_id, contact_id, deal_id, makes_account, makes_contact, makes_deal, note_ids)
             """
         ]
         for made in made {
@@ -91,12 +99,12 @@ struct ConversionUndo {
                 where tenant_id = \(context.tenant) and id = undone.\(unescaped: made.name)_id and undone.makes_\(unescaped: made.name))
                 """)
         }
-        // Also what was noted about a contact that is gone by it.
+        // Also what was noted about a contact or a deal that is gone by it.
         parts.append(
             """
             moved as (update note set \(changed), related = row('lead', \(lead)::uuid)::record_reference from undone \
-            where tenant_id = \(context.tenant) and (related).id = undone.contact_id and (related).type = 'contact' and deleted_at is null \
-            and (undone.makes_contact or id = any(undone.note_ids)))
+            where tenant_id = \(context.tenant) and deleted_at is null and ((related).id = undone.contact_id and (related).type = 'contact' \
+            and (undone.makes_contact or id = any(undone.note_ids)) or (related).id = undone.deal_id and (related).type = 'deal'))
             """)
         parts.append("forgotten as (delete from \(conversion) and exists (select from undone))")
         if let key { parts.append("key as (" + key.insertion(as: context, status: 204, from: "undone") + ")") }

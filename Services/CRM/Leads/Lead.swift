@@ -37,5 +37,6 @@ public enum Lead {
             Field("converted_at", .since("status", in: ["converted"])),
             Field("converted_account_id", .reference(.resource("accounts", onDelete: .keep)), .readOnly, "The account that it became."),
             Field("converted_contact_id", .reference(.resource("contacts", onDelete: .keep)), .readOnly, "The contact that it became."),
+            Field("converted_deal_id", .reference(.resource("deals", onDelete: .keep)), .readOnly, "The deal that was made of it."),
         ])
 }

@@ -2,7 +2,7 @@ import Core
 import Postgres
 import Resources
 
-/// A lead becomes a contact, and an account where it names a company (Shared/Decisions/0033).
+/// A lead becomes a contact, an account where it names a company, and a deal if that is wanted (Shared/Decisions/0033).
 ///
 /// All of it is one statement, behind a lock of the lead: so of any number of requests one converts it, and all that it makes is there or
 /// none of it.
@@ -10,6 +10,7 @@ struct LeadConversion: Sendable {
     let leads: Resource
     let accounts: Resource
     let contacts: Resource
+    let deals: Resource
     let postgres: PostgresClient
 
     var routes: [Route] { [convert, offer, undo] }
@@ -27,7 +28,9 @@ struct LeadConversion: Sendable {
             let (key, precondition) = (try IdempotencyKey(call, body: json), try Precondition(call, tagsHashBody: true))
             let lead = leads.part(for: context)
             try LeadStatus.require(of: context)
-            var request = ConversionRequest(lead: lead, account: accounts.part(for: context), contact: contacts.part(for: context))
+            var request = ConversionRequest(
+                lead: lead, account: accounts.part(for: context), contact: contacts.part(for: context),
+                deal: deals.part(for: context))
             try request.read(json)
             return try await convert(id, request, precondition, key, as: context)
         }
@@ -44,7 +47,8 @@ struct LeadConversion: Sendable {
         let answer = RecordsAnswer(
             .init("lead", request.lead, id: "(select lead_id from \(done))"),
             .init("account", request.account, id: accountID),
-            .init("contact", request.contact, id: "(select contact_id from \(done))"))
+            .init("contact", request.contact, id: "(select contact_id from \(done))"),
+            .init("deal", request.deal, id: "(select deal_id from \(done))"))
         let before = request.locks + [request.lead.lock(id)]
         let demands = request.demands + [Self.notesDemand(of: id, as: context)]
         let writing = writing(id, request, precondition, demands, conversion, as: context)
@@ -77,7 +81,8 @@ struct LeadConversion: Sendable {
             "before (previous_status) as (select status from lead where tenant_id = \(context.tenant) and id = \(id))",
             """
             converted as (update lead set version = version + 1, updated_at = now(), updated_by = \(context.user), status = 'converted', \
-            converted_at = now(), converted_account_id = \(request.accountID(as: context)), converted_contact_id = \(contact) \
+            converted_at = now(), converted_account_id = \(request.accountID(as: context)), converted_contact_id = \(contact), \
+            converted_deal_id = \(request.dealID) \
             where \(Self.target(id, precondition, request.lead, as: context)) and status <> 'converted'\(demands.conditions) returning *)
             """,
             """
@@ -88,9 +93,10 @@ struct LeadConversion: Sendable {
             """,
             """
             noted as (insert into lead_conversion \
-            (tenant_id, lead_id, id, previous_status, account_id, contact_id, makes_account, makes_contact, note_ids) \
-            select tenant_id, id, \(conversion), previous_status, converted_account_id, \(contact), \
-            \(request.accountChoice.isMade) and converted_account_id is not null, \(request.contactChoice.isMade), array(select id from moved) \
+            (tenant_id, lead_id, id, previous_status, account_id, contact_id, deal_id, makes_account, makes_contact, makes_deal, note_ids) \
+            select tenant_id, id, \(conversion), previous_status, converted_account_id, converted_contact_id, converted_deal_id, \
+            \(request.accountChoice.isMade) and converted_account_id is not null, \(request.contactChoice.isMade), \
+            converted_deal_id is not null, array(select id from moved) \
             from converted, before)
             """,
         ]
@@ -101,6 +107,9 @@ struct LeadConversion: Sendable {
         }
         if case .made(let draft) = request.contactChoice {
             parts.append("contact_made as (\(request.contact.insertion(draft, from: "converted as lead")))")
+        }
+        if case .made(let draft) = request.dealChoice {
+            parts.append("deal_made as (\(request.deal.insertion(draft, from: "converted as lead")))")
         }
         return "with " + SQL.joined(parts, separator: ", ") + " select 1 from converted"
     }
@@ -126,13 +135,13 @@ struct LeadConversion: Sendable {
         of id: RecordID, _ lead: ResourcePart, _ precondition: Precondition, _ demands: [Demand], as context: RequestContext
     ) async throws -> Problem? {
         let question: SQL = """
-            select version, status = 'converted', converted_account_id, converted_contact_id\(demands.questions) \
+            select version, status = 'converted', converted_account_id, converted_contact_id, converted_deal_id\(demands.questions) \
             from lead where \(Self.target(id, .none, lead, as: context))
             """
         guard let row = try await postgres.batch(as: context, [question])[0].first else { return .notFound }
         try precondition.check(try row.decode(0))
-        guard try row.decode(1) else { return try demands.refusal(row, from: 4) }
-        let became = ["converted_account_id", "converted_contact_id"].enumerated().filter { lead.shows($0.element) }
+        guard try row.decode(1) else { return try demands.refusal(row, from: 5) }
+        let became = ["converted_account_id", "converted_contact_id", "converted_deal_id"].enumerated().filter { lead.shows($0.element) }
         return Problem(
             .conflict, "The lead is converted already.",
             members: became.map { ($0.element, row.text(2 + $0.offset).map(JSON.string) ?? .null) })
@@ -145,13 +154,17 @@ struct LeadConversion: Sendable {
             try call.query.allowOnly([])
             let id: RecordID = try call.id()
             let (lead, account, contact) = (leads.part(for: context), accounts.part(for: context), contacts.part(for: context))
+            let ofDeal = deals.part(for: context).preview(ConversionValues.deal(of: lead))
             let (ofAccount, ofContact) = (
                 account.preview(ConversionValues.account(of: lead)), contact.preview(ConversionValues.contact(of: lead))
             )
             let from: SQL = " from lead where " + Self.target(id, .none, lead, as: context)
             let columns: [SQL] =
-                ["case when status = 'converted' then rfc3339(converted_at) end", "converted_account_id", "converted_contact_id"]
-                + ofAccount.selection + ofContact.selection
+                [
+                    "case when status = 'converted' then rfc3339(converted_at) end", "converted_account_id", "converted_contact_id",
+                    "converted_deal_id",
+                ]
+                + ofAccount.selection + ofContact.selection + ofDeal.selection
             var statements: [SQL] = ["select " + SQL.joined(columns, separator: ", ") + from]
             // Where the caller may not know a value, nothing is found by it.
             let finds: [(part: ResourcePart, field: String, value: SQL)] = [
@@ -170,12 +183,13 @@ struct LeadConversion: Sendable {
             var body = Array("{\"converted\":".utf8)
             body += JSON(converted: row, lead).bytes
             for (name, values, records) in [
-                ("account", ofAccount.object(row, from: 3), found[0]),
-                ("contact", ofContact.object(row, from: 3 + ofAccount.selection.count), found[1]),
+                ("account", ofAccount.object(row, from: 4), found[0]),
+                ("contact", ofContact.object(row, from: 4 + ofAccount.selection.count), found[1]),
             ] {
                 body += ",\"\(name)\":{\"values\":".utf8 + values + ",\"matches\":".utf8 + records + "}".utf8
             }
-            return .json(body + "}".utf8)
+            let deal = ofDeal.object(row, from: 4 + ofAccount.selection.count + ofContact.selection.count)
+            return .json(body + ",\"deal\":{\"values\":".utf8 + deal + "}}".utf8)
         }
     }
 
@@ -193,7 +207,8 @@ struct LeadConversion: Sendable {
             try LeadStatus.require(of: context)
             let undoing = ConversionUndo(
                 lead: id, scope: leads.part(for: context).scope,
-                made: [.init("account", accounts, context), .init("contact", contacts, context)], context: context)
+                made: [.init("account", accounts, context), .init("contact", contacts, context), .init("deal", deals, context)],
+                context: context)
             return try await IdempotencyKey.guarding(key, as: context, on: postgres) {
                 do {
                     let lock = leads.part(for: context).lock(id)
@@ -225,7 +240,7 @@ extension ResourcePart {
 }
 
 extension JSON {
-    /// What a lead became, by a row that begins with when, the account's and the contact's ids; null for one that is not converted.
+    /// What a lead became, by a row that begins with when, and the ids of account, contact and deal; null for one that is not converted.
     fileprivate init(converted row: PostgresRow, _ lead: ResourcePart) {
         guard lead.shows("status"), let instant = row.text(0) else {
             self = .null
@@ -234,6 +249,7 @@ extension JSON {
         func id(_ column: Int, _ field: String) -> JSON { lead.shows(field) ? row.text(column).map(JSON.string) ?? .null : .null }
         self = [
             "at": .string(instant), "account_id": id(1, "converted_account_id"), "contact_id": id(2, "converted_contact_id"),
+            "deal_id": id(3, "converted_deal_id"),
         ]
     }
 }

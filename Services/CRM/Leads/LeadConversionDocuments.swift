@@ -8,14 +8,15 @@ enum LeadConversionDocuments {
     static let convert = Operation(
         id: "convertLead", summary: "Convert a lead",
         description: """
-            Makes a contact of the lead, and an account of its company, or takes those that are named by their ids; once, however many ask. \
+            Makes a contact of the lead, an account of its company, or takes those that are named by their ids, and a deal if there is one in \
+            the body; once, however many ask. \
             Members that a body leaves out are the lead's: of the account name (company), domain (of the website or the e-mail address, \
             not that of a provider of mailboxes), website, address and owner; of the contact the names, title, email, phone, address, owner, \
-            tags and custom values. Fields of the lead that your role hides do not go along. Without account one is made if the lead names a \
+            tags and custom values; of the deal the company as its name, or else the person's, and the owner. Fields of the lead that your role hides do not go along. Without account one is made if the lead names a \
             company; null makes none. A contact that is there stays as it is, with its account. \
             Notes about the lead, \(LeadConversion.maximumNotes) at most, are about the contact from then on. \
             The lead is converted then, says what it became, and is not changed or deleted any more; another \
-            conversion is refused with conflict, which has converted_account_id and converted_contact_id. \
+            conversion is refused with conflict, which has converted_account_id, converted_contact_id and converted_deal_id. \
             Making needs the permission to create each, naming one that to read it.
             """,
         tag: "leads", parameters: [.ifMatch, .idempotencyKey],
@@ -30,16 +31,22 @@ enum LeadConversionDocuments {
                     "description": "The id of one that is there, or what a new one has beside the lead's values.",
                     "anyOf": [id, ["type": "object"]],
                 ],
+                "deal": ["description": "What a deal has beside the lead's values; none is made without.", "type": ["object", "null"]],
             ],
-        ], bodyExample: ["account": ["name": "Kestrel Freight", "industry": "Logistics"], "contact": ["title": "Head of Procurement"]],
+        ],
+        bodyExample: [
+            "account": ["name": "Kestrel Freight", "industry": "Logistics"], "contact": ["title": "Head of Procurement"],
+            "deal": ["name": "40 seats"],
+        ],
         responses: [
             .init(
                 200, "What it became; of a record that you gave to somebody whose records you do not see, id and version.",
                 schema: [
-                    "type": "object", "required": ["lead", "account", "contact"],
+                    "type": "object", "required": ["lead", "account", "contact", "deal"],
                     "properties": [
                         "lead": schema("Lead"), "account": ["anyOf": [schema("Account"), schema("AccountReference"), ["type": "null"]]],
                         "contact": ["anyOf": [schema("Contact"), schema("ContactReference")]],
+                        "deal": ["anyOf": [schema("Deal"), schema("DealReference"), ["type": "null"]]],
                     ],
                 ])
         ], errors: [.conflict, .referenceNotFound, .alreadyExists])
@@ -55,27 +62,31 @@ enum LeadConversionDocuments {
             .init(
                 200, "The offer.",
                 schema: [
-                    "type": "object", "required": ["converted", "account", "contact"],
+                    "type": "object", "required": ["converted", "account", "contact", "deal"],
                     "properties": [
                         "converted": [
-                            "type": ["object", "null"], "required": ["at", "account_id", "contact_id"],
+                            "type": ["object", "null"], "required": ["at", "account_id", "contact_id", "deal_id"],
                             "description": "What it became; null while it is not converted.",
                             "properties": [
                                 "at": ["type": "string", "format": "date-time"],
                                 "account_id": ["type": ["string", "null"], "format": "uuid"],
                                 "contact_id": ["type": ["string", "null"], "format": "uuid"],
+                                "deal_id": ["type": ["string", "null"], "format": "uuid"],
                             ],
                         ],
                         "account": offer(of: "Account"), "contact": offer(of: "Contact"),
+                        "deal": ["type": "object", "required": ["values"], "properties": ["values": values]],
                     ],
                 ])
         ])
+
+    private static let values: JSON = ["type": "object", "description": "By the names of its fields."]
 
     private static func offer(of type: String) -> JSON {
         [
             "type": "object", "required": ["values", "matches"],
             "properties": [
-                "values": ["type": "object", "description": "By the names of its fields."],
+                "values": values,
                 "matches": ["type": "array", "items": schema(type)],
             ],
         ]
@@ -85,7 +96,7 @@ enum LeadConversionDocuments {
         id: "undoLeadConversion", summary: "Undo the conversion of a lead",
         description: """
             As long as nothing that it made was changed, or is referred to by others: what it made is deleted, notes go back to the lead, \
-            also those about a contact that is deleted so, and the lead is as it was before. Else it is refused with conflict, which names in changed \
+            also those about a contact or a deal that is deleted so, and the lead is as it was before. Else it is refused with conflict, which names in changed \
             what stands in the way. Needs the permission to create what it made.
             """,
         tag: "leads", parameters: [.ifMatch, .idempotencyKey], responses: [.init(204, "Undone.")], errors: [.conflict])

@@ -54,6 +54,7 @@ create table lead (
     converted_at timestamptz(3),
     converted_account_id uuid,
     converted_contact_id uuid,
+    converted_deal_id uuid,
     external_id text,
     created_at timestamptz(3) not null default now(),
     updated_at timestamptz(3) not null default now(),

@@ -34,9 +34,11 @@ create table lead_conversion (
     previous_status lead_status not null,
     account_id uuid,
     contact_id uuid not null,
+    deal_id uuid,
     -- Whether it was made by the conversion, or given.
     makes_account boolean not null,
     makes_contact boolean not null,
+    makes_deal boolean not null,
     -- The notes that went along.
     note_ids uuid[] not null,
     constraint lead_conversion_pkey primary key (tenant_id, lead_id),
