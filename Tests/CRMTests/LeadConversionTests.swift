@@ -138,12 +138,15 @@ import Testing
         try await Office.run { office in
             let id = try await office.make("/v1/leads", Self.lead)
             let statuses = try await withThrowingTaskGroup(of: Int.self) { group in
-                for _ in 0..<20 { group.addTask { try await office.send(.post, "/v1/leads/\(id)/convert").status } }
+                for _ in 0..<20 {
+                    group.addTask { try await office.send(.post, "/v1/leads/\(id)/convert", ["deal": .object(JSONObject())]).status }
+                }
                 return try await group.reduce(into: []) { $0.append($1) }
             }
             #expect(statuses.count { $0 == 200 } == 1 && statuses.count { $0 == 409 } == 19, "\(statuses)")
             #expect(try await office.count("/v1/accounts") == 1)
             #expect(try await office.count("/v1/contacts") == 1)
+            #expect(try await office.count("/v1/deals") == 1)
             #expect(try await office.send(.get, "/v1/leads/\(id)", expecting: 200).json["version"] == 2)
         }
     }
@@ -203,8 +206,8 @@ import Testing
                     ["account": ["domain": "no host"], "contact": ["email": "x", "account_id": .string(account)]], 422, "validation_failed")
                     == ["/account/domain invalid_format", "/contact/account_id not_allowed", "/contact/email invalid_format"])
             #expect(
-                try await faults(["deal": [:], "contact": ["nme": "x"]], 400, "unknown_member") == [
-                    "/contact/nme unknown_member", "/deal unknown_member",
+                try await faults(["dael": 1, "contact": ["nme": "x"]], 400, "unknown_member") == [
+                    "/contact/nme unknown_member", "/dael unknown_member",
                 ])
             #expect(try await faults(["account": .object(JSONObject())], 422, "validation_failed") == ["/account/name required"])
             #expect(
@@ -348,6 +351,51 @@ import Testing
             }
             let little = try await office.send(.get, path, as: narrow, expecting: 200).json
             #expect(little["account"]?["matches"] == [] && little["contact"]?["matches"] == [])
+        }
+    }
+
+    @Test func aDealIsMadeWhereOneIsWanted() async throws {
+        try await Office.run { office in
+            let id = try await office.make("/v1/leads", Self.lead)
+            let path = "/v1/leads/\(id)/convert"
+            for (body, faults) in [
+                (["deal": "x"], ["/deal invalid_type"]),
+                (["deal": ["amount_minor": -1, "nme": 1]], ["/deal/amount_minor out_of_range", "/deal/nme unknown_member"]),
+                (["deal": ["account_id": nil, "contact_id": nil]], ["/deal/account_id not_allowed", "/deal/contact_id not_allowed"]),
+            ] as [(JSON, [String])] {
+                let answer = try await office.send(.post, path, body)
+                let found = (answer.json["errors"]?.array ?? []).map { "\($0["pointer"]?.string ?? "") \($0["code"]?.string ?? "")" }
+                    .sorted()
+                #expect(found == faults, "\(answer.text)")
+            }
+            #expect(
+                try await office.send(.get, "/v1/leads/\(id)/conversion", expecting: 200).json["deal"]?["values"]?["name"]
+                    == "Kestrel Freight")
+            let made = try await office.send(
+                .post, path, ["deal": ["amount_minor": 480_000, "currency": "EUR"]], headers: [("idempotency-key", "deal")], expecting: 200)
+            let deal = made.json["deal"]
+            #expect(deal?["name"] == "Kestrel Freight" && deal?["amount_minor"] == 480_000 && deal?["status"] == "open", "\(made.text)")
+            #expect(deal?["account_id"] == made.json["account"]?["id"] && deal?["contact_id"] == made.json["contact"]?["id"])
+            #expect(deal?["owner_id"] == made.json["lead"]?["owner_id"] && made.json["lead"]?["converted_deal_id"] == deal?["id"])
+            let dealPath = "/v1/deals/\(deal?["id"]?.string ?? "")"
+            #expect(try await office.send(.get, dealPath, expecting: 200).json == deal)
+            let replayed = try await office.send(
+                .post, path, ["deal": ["amount_minor": 480_000, "currency": "EUR"]], headers: [("idempotency-key", "deal")], expecting: 200)
+            #expect(replayed.text == made.text)
+            #expect(try await office.send(.post, path, expecting: 409).json["converted_deal_id"] == deal?["id"])
+            // What has become of the deal stands in the way of undoing it.
+            try await office.send(.patch, dealPath, ["expected_close_on": "2026-12-31"], expecting: 200)
+            #expect(try await office.send(.delete, "/v1/leads/\(id)/conversion", expecting: 409).json["changed"] == ["deal"])
+            let person = try await office.make("/v1/leads", ["first_name": "Ngozi", "last_name": "Okafor"])
+            let plain = try await office.send(.post, "/v1/leads/\(person)/convert", ["deal": .object(JSONObject())], expecting: 200)
+            #expect(plain.json["deal"]?["name"] == "Ngozi Okafor" && plain.json["account"] == .null)
+            let plainPath = "/v1/deals/\(plain.json["deal"]?["id"]?.string ?? "")"
+            let note = try await office.make(
+                "/v1/notes", ["body": "New", "related": ["type": "deal", "id": plain.json["deal"]?["id"] ?? .null]])
+            try await office.send(.delete, "/v1/leads/\(person)/conversion", expecting: 204)
+            try await office.send(.get, plainPath, expecting: 404)
+            #expect(try await office.send(.get, "/v1/notes/\(note)", expecting: 200).json["related"]?["id"]?.string == person)
+            #expect(try await office.send(.get, "/v1/leads/\(person)", expecting: 200).json["converted_deal_id"] == .null)
         }
     }
 

@@ -8,7 +8,7 @@ import Testing
 
 @Suite struct DeclarationTests {
     /// What leads refer to.
-    private static let besideLeads = [Account.definition, Contact.definition]
+    private static let besideLeads = [Account.definition, Contact.definition, Deal.definition]
 
     @Test func leadsFitTheirTable() async throws {
         try await ResourceAPI.leads { api in

@@ -20,7 +20,8 @@ struct ResourceAPI: Sendable {
     let colleague = UserID()
 
     static func leads<T>(_ body: (ResourceAPI) async throws -> T) async throws -> T {
-        try await run(Lead.definition, Account.definition, Contact.definition, service: "CRM", body)
+        try await run(
+            Lead.definition, Account.definition, Contact.definition, Deal.definition, Pipeline.definition, service: "CRM", body)
     }
 
     static func tickets<T>(_ body: (ResourceAPI) async throws -> T) async throws -> T {

@@ -72,6 +72,10 @@ extension SystemTests {
             GET /v1/deals deals.read
             POST /v1/deals deals.create
             POST /v1/deals/batch deals.read
+            POST /v1/deals/bulk deals.read
+            GET /v1/deals/bulk/{id} deals.read
+            POST /v1/deals/bulk/{id}/cancel deals.read
+            POST /v1/deals/bulk/{id}/revert deals.read
             DELETE /v1/deals/by-external-id/{external_id} deals.delete
             GET /v1/deals/by-external-id/{external_id} deals.read
             PATCH /v1/deals/by-external-id/{external_id} deals.update

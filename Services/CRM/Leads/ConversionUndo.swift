@@ -103,8 +103,8 @@ struct ConversionUndo {
         parts.append(
             """
             moved as (update note set \(changed), related = row('lead', \(lead)::uuid)::record_reference from undone \
-            where tenant_id = \(context.tenant) and deleted_at is null and ((related).id = undone.contact_id and (related).type = 'contact' \
-            and (undone.makes_contact or id = any(undone.note_ids)) or (related).id = undone.deal_id and (related).type = 'deal'))
+            where tenant_id = \(context.tenant) and (related).id = any(array[undone.contact_id, undone.deal_id]) and deleted_at is null \
+            and ((related).type = 'deal' or (related).type = 'contact' and (undone.makes_contact or id = any(undone.note_ids))))
             """)
         parts.append("forgotten as (delete from \(conversion) and exists (select from undone))")
         if let key { parts.append("key as (" + key.insertion(as: context, status: 204, from: "undone") + ")") }

@@ -29,7 +29,9 @@ import Testing
             at: URL(fileURLWithPath: "\(folder)/0001_create_subscription.sql"),
             to: migrations.appendingPathComponent("\(number)_create_subscription.sql"))
         let service = ServiceDefinition(name: .crm, migrations: migrations) { dependencies in
-            ServiceParts(try dependencies.resources(Lead.definition, Account.definition, Contact.definition, Subscription.definition))
+            ServiceParts(
+                try dependencies.resources(
+                    Lead.definition, Account.definition, Contact.definition, Deal.definition, Pipeline.definition, Subscription.definition))
         }
         try await TestDatabase.run([service]) { database in
             try await RunningService.run(service, on: database) { try await body($0, database) }
