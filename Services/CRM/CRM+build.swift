@@ -21,7 +21,9 @@ public enum CRM {
         let stages = DealStages(deals: deals, postgres: postgres, cursors: cursors)
         let forecast = Forecast(deals: deals, postgres: postgres, cursors: cursors)
         let bulk = dependencies.bulkActs(of: [resources[0], accounts, contacts, deals])
-        let routes = [contacts.list(of: accounts, by: "account_id")] + conversion.routes + stages.routes + [forecast.route] + bulk.routes
+        let routes =
+            [contacts.list(of: accounts, by: "account_id")] + conversion.routes + stages.routes
+            + [forecast.route, LineItems(deals: deals, postgres: postgres).route] + bulk.routes
         var parts = ServiceParts(resources, routes: routes, jobs: [bulk.job])
         parts.routes = DefaultPipeline(postgres: postgres).listed(in: parts.routes)
         return parts

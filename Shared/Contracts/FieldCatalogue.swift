@@ -50,9 +50,10 @@ public struct FieldCatalogue: Sendable {
             "deals", "deal", required: ["name"],
             [
                 "account_id", "contact_id", "pipeline_id", "stage_id", "stage_changed_at", "status", "amount_minor", "currency",
-                "probability",
+                "line_items", "probability",
                 "expected_close_on", "closed_at", "lost_reason", "owner_id", "tags", "custom",
-            ], readOnly: ["stage_changed_at", "status", "closed_at"], amounts: ["amount_minor": "currency"]),
+            ], readOnly: ["stage_changed_at", "status", "closed_at"], companions: ["line_items": "amount_minor"],
+            amounts: ["amount_minor": "currency"]),
         FieldCatalogue("notes", "note", required: ["body"], ["related", "pinned"]),
         FieldCatalogue(
             "tickets", "ticket", of: .support, required: ["subject"],

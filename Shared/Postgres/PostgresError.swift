@@ -31,6 +31,8 @@ public struct PostgresError: Error, Sendable {
     public var constraint: String?
     /// The table that the failure belongs to, where the server names one.
     public var table: String?
+    /// The column that the failure belongs to, where the server or a trigger names one.
+    public var column: String?
     /// For a debugger only: may hold a row's values.
     public var message: String?
     /// For a debugger only: may hold a row's values.
@@ -53,6 +55,7 @@ public struct PostgresError: Error, Sendable {
         self.init(
             .server(sqlState: field("C") ?? "XX000"), statementIndex: statementIndex, constraint: field("n"), table: field("t"),
             message: field("M"))
+        self.column = field("c")
         self.detail = field("D")
     }
 

@@ -85,6 +85,7 @@ extension SystemTests {
             PATCH /v1/deals/{id} deals.update
             POST /v1/deals/{id}/move deals.update
             POST /v1/deals/{id}/restore deals.delete
+            GET /v1/deals/{id}/line-items deals.read
             GET /v1/deals/{id}/stages deals.read
             GET /v1/invitations members.read
             POST /v1/invitations members.create

@@ -9,7 +9,7 @@ public enum Deal {
             "stage_id_of_pipeline": "The stage is none of the pipeline's.",
             "probability_of_open": "The probability of a closed deal is its stage's.",
             "lost_reason_of_lost": "Only a lost deal has a reason for it.",
-        ],
+        ].merging(LineItem.rules) { $1 },
         fields: [
             Field("name", .text(max: 200), [.required, .sortable, .filterable, .searchable, .importable], example: "Kestrel: 40 seats"),
             Field(
@@ -29,6 +29,7 @@ public enum Deal {
             Field(
                 "currency", .currency, [.importable], default: .tenantCurrency, "That of the amount; the tenant's unless given.",
                 example: "EUR"),
+            LineItem.field,
             Field(
                 "probability", .integer(0...100), [.importable],
                 "In percent. Each change of the stage sets that stage's, unless the same request gives another; null gives it back."),

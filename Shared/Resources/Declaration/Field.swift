@@ -41,21 +41,26 @@ public struct Field: Sendable {
     let type: FieldType
     public let traits: Traits
     public let defaultValue: Default
+    /// A field whose value it tells of: whoever does not see that one does not see this one.
+    let companion: String?
     /// For the public document: one sentence.
     public let description: String
     /// For the public document: a value as it would be.
     public let example: JSON?
 
-    /// - Parameter defaultValue: `.null` unless given; tags and custom fields start empty instead, states with the machine's first.
+    /// - Parameters:
+    ///   - defaultValue: `.null` unless given; tags and custom fields start empty instead, states with the machine's first.
+    ///   - companion: a field whose value it tells of; kinds that follow another field know that one by themselves.
     /// - Precondition: states have no other default, a reference that must be there is not cleared, and no list goes by a decimal number.
     public init(
-        _ name: String, _ kind: FieldKind, _ traits: Traits = [], default defaultValue: Default = .null, _ description: String = "",
-        example: JSON? = nil
+        _ name: String, _ kind: FieldKind, _ traits: Traits = [], default defaultValue: Default = .null, tellsOf companion: String? = nil,
+        _ description: String = "", example: JSON? = nil
     ) {
         self.name = name
         self.kind = kind
         type = kind.type
         self.traits = if case .since = kind { traits.union(.readOnly) } else { traits }
+        self.companion = companion ?? kind.companion
         if case .states(let machine) = kind {
             precondition(defaultValue == .null, "\(name): the machine says what a record starts as")
             self.defaultValue = .value(.string(machine.start[0]))

@@ -16,7 +16,8 @@ public struct ResourceDefinition: Sendable {
     public let planLimit: String?
     /// What the table holds its rows to beside their kinds, in words: by the end of the constraint's name, `lost_reason_required` for
     /// `deal_lost_reason_required`. It begins with the field that a refusal points at, the longest name that fits. The table has a constraint of
-    /// that name, a unique index of several columns, or a trigger after the change raises `23514` (check_violation) with it.
+    /// that name, a unique index of several columns, or a trigger after the change raises `23514` (check_violation) with it;
+    /// of a list it may give the part that is wrong as the error's column, `/3/name`.
     public let rules: [String: String]
     /// By what its records are taken for one, the surest first. A resource that says so has its records compared and merged; its table has the
     /// column `merged_into_id uuid`, and the service's schema the tables `merge` and `merge_move`.
@@ -96,7 +97,7 @@ public struct ResourceDefinition: Sendable {
 
     /// What says of another field what that has: a number in E.164, since when a state holds. Whoever does not see that one does not see it.
     public var companions: [String: String] {
-        Dictionary(uniqueKeysWithValues: fields.compactMap { field in field.kind.companion.map { (field.name, $0) } })
+        Dictionary(uniqueKeysWithValues: fields.compactMap { field in field.companion.map { (field.name, $0) } })
     }
 
     /// The names and those of the fields that go with them.
@@ -123,7 +124,7 @@ public struct ResourceDefinition: Sendable {
 
 extension FieldKind {
     /// The field whose value it follows.
-    fileprivate var companion: String? {
+    var companion: String? {
         switch self {
         case .e164(let name), .since(let name, _): name
         default: nil

@@ -26,9 +26,10 @@ struct ResourceView: Sendable {
         self.rules = rules
         self.expansions = expansions.filter { !hidden.contains($0.column) }
         shown = hidden.isEmpty ? definition : definition.without(hidden)
-        let own = rules[definition.name]
-        givable = shown.fields.lazy.filter { !$0.isReadOnly && own[$0.name] == nil }.map(\.name)
-        notGivable = shown.fields.lazy.filter { $0.isReadOnly || own[$0.name] != nil }.map(\.name) + ResourceDefinition.commonNames
+        // What tells of a field that the caller may not give would give it.
+        let own = definition.withCompanions(Set(rules[definition.name].keys))
+        givable = shown.fields.lazy.filter { !$0.isReadOnly && !own.contains($0.name) }.map(\.name)
+        notGivable = shown.fields.lazy.filter { $0.isReadOnly || own.contains($0.name) }.map(\.name) + ResourceDefinition.commonNames
         isSearchable = definition.fields.allSatisfy { !hidden.contains($0.name) || !$0.traits.contains(.searchable) }
     }
 

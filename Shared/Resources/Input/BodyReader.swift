@@ -184,7 +184,7 @@ private struct Reading {
                 for field in fields {
                     do throws(ValueFault) {
                         object[field.name] = try member(field, given[field.name])
-                        if field.name == key, let value = object[field.name], !keys.insert(value).inserted {
+                        if field.name == key, let value = object[field.name], value != .null, !keys.insert(value).inserted {
                             throw ValueFault(.notUnique, "Another element has this \(field.name).")
                         }
                     } catch {

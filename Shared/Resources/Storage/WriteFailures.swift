@@ -75,7 +75,12 @@ struct WriteFailures: Sendable {
     private func faults(of error: PostgresError, _ code: FaultCode, _ detail: String) -> [Problem.Fault] {
         field(of: error).map { field in
             let isHidden = view.isHidden(field)
-            return [.init(pointer: isHidden ? "" : "/\(field.name)", code: code, detail: isHidden ? ValueFault.ruleBroken.detail : detail)]
+            // Of a value with parts a trigger says which.
+            let part = error.column.flatMap { $0.hasPrefix("/") ? $0 : nil } ?? ""
+            return [
+                .init(
+                    pointer: isHidden ? "" : "/\(field.name)\(part)", code: code, detail: isHidden ? ValueFault.ruleBroken.detail : detail)
+            ]
         } ?? []
     }
 

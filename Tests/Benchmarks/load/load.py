@@ -26,6 +26,7 @@ RESOURCES = [
     ("contacts", "crm", "contact", "contacts.sql"),
     ("products", "crm", "product", "products.sql"),
     ("rates", "crm", "exchange_rate", "rates.sql"),
+    ("deals", "crm", "deal", "deals.sql"),
     ("notes", "crm", "note", "notes.sql"),
     ("tickets", "support", "ticket", "tickets.sql"),
 ]
@@ -76,12 +77,16 @@ def records(wanted, resources):
         if not total:
             continue
         yield f"\\set schema {schema}\n\\set table {table}\n\\set total {total}\nset search_path = {schema}, extensions;"
-        yield f"\\i {HERE}/table_begin.sql"
+        for more in (HERE / f"{name}_begin.sql", HERE / "table_begin.sql"):
+            if more.exists():
+                yield f"\\i {more}"
         for start in range(0, total, CHUNK):
             end = min(start + CHUNK, total)
             yield f"\\set from {start}\n\\set until {end - 1}\n\\i {HERE}/{file}"
             yield f"\\echo {name}: {end:,} of {total:,}"
-        yield f"\\i {HERE}/table_end.sql"
+        for more in (HERE / f"{name}_end.sql", HERE / "table_end.sql"):
+            if more.exists():
+                yield f"\\i {more}"
 
 
 def trail():
