@@ -208,6 +208,30 @@ def exchange_rates():
     ]
 
 
+TO_DO = [
+    "Call {} about the offer", "Send {} the price list", "Prepare the demo for {}", "Follow up on the trial of {}", "Ask {} for a reference",
+    "Book the fair with {}", "Check the contract of {}",
+]
+RECURRING = ["FREQ=WEEKLY;BYDAY=MO", "FREQ=MONTHLY;BYMONTHDAY=-1", "FREQ=WEEKLY;INTERVAL=2;BYDAY=TU,TH", "FREQ=YEARLY"]
+
+
+def task(number, today, leads, accounts, deals, owners):
+    """Due from ten days before the load to a month after it, some of them done, some recurring."""
+    kind, ids = [("lead", leads), ("account", accounts), ("deal", deals)][number % 3]
+    day = today + number * 11 % 41 - 10
+    due = time.strftime("%Y-%m-%dT%H:%M:00Z", time.gmtime(day * 86400 + (8 + number % 9) * 3600))
+    status = ["open", "open", "in_progress", "open", "done", "open", "open", "cancelled"][number % 8]
+    recurs = number % 10 == 3 and status == "open"
+    return {
+        "subject": TO_DO[number % len(TO_DO)].format(COMPANIES[number * 3 % len(COMPANIES)]), "due_at": due, "status": status,
+        "priority": ["normal", "high", "normal", "low"][number % 4], "related": {"type": kind, "id": ids[number * 3 % len(ids)]},
+        "tags": [TAGS[number % len(TAGS)]], "external_id": f"demo-{number}",
+        **({"recurrence": RECURRING[number // 10 % len(RECURRING)]} if recurs else {}),
+        **({"checklist": [{"text": "Read the notes", "done": True}, {"text": "Agree on a date"}]} if number % 5 == 0 else {}),
+        **({"assignee_id": owners[number % len(owners)]} if owners else {}),
+    }
+
+
 def ticket(number):
     subject = SUBJECTS[number % len(SUBJECTS)]
     return {
@@ -279,10 +303,18 @@ def load(url):
             create_all(admins[slug], "exchange-rates", slug, exchange_rates())
         # The one that every tenant has.
         pipeline = admins[slug].call("GET", "/v1/pipelines?is_default=true")["data"][0]
-        create_all(admins[slug], "deals", slug, [deal(number, pipeline, accounts, of_tenant) for number in range(deals)])
+        chances = create_all(admins[slug], "deals", slug, [deal(number, pipeline, accounts, of_tenant) for number in range(deals)])
         create_all(admins[slug], "notes", slug, [note(number, people, accounts) for number in range(contacts // 2)])
+        # On another day they are other tasks to the key, and the same by the ids of another system.
+        to_do, today = contacts * 4 // 3, int(time.time()) // 86400
+        create_all(admins[slug], "tasks", f"{slug}-{today}", [
+            task(number, today, people, accounts, chances, of_tenant) for number in range(to_do)
+        ])
         create_all(admins[slug], "tickets", slug, [ticket(number) for number in range(tickets)])
-        say(f"{slug}: {leads} leads, {len(accounts)} accounts, {contacts} contacts, {deals} deals, {contacts // 2} notes, {tickets} tickets")
+        say(
+            f"{slug}: {leads} leads, {len(accounts)} accounts, {contacts} contacts, {deals} deals, {contacts // 2} notes, {to_do} tasks,"
+            f" {tickets} tickets"
+        )
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ struct RouteTable: Sendable {
             .crm,
             [
                 "/v1/leads", "/v1/contacts", "/v1/accounts", "/v1/pipelines", "/v1/deals", "/v1/tasks", "/v1/notes", "/v1/custom-fields",
-                "/v1/views", "/v1/search", "/v1/imports", "/v1/reports", "/v1/products", "/v1/exchange-rates",
+                "/v1/views", "/v1/search", "/v1/imports", "/v1/reports", "/v1/products", "/v1/exchange-rates", "/v1/me/today",
             ]
         ),
         (
@@ -61,6 +61,8 @@ struct RouteTable: Sendable {
     static func isForMembers(_ path: UnsafeRawBufferPointer) -> Bool { ofMembers.contains { path.equals($0) } }
 
     let routes: [Route]
+    /// Those whose prefix lies below that of another one, and come before it.
+    private let deeper: [Route]
     /// The routes by the length of their prefix, so that few are compared.
     private let byLength: [[Route]]
 
@@ -72,12 +74,21 @@ struct RouteTable: Sendable {
             }
         }
         self.routes = routes
+        deeper = routes.filter { route in routes.contains { route.prefix.hasPrefix($0.prefix + "/") } }
         byLength = (0...(routes.map(\.bytes.count).max() ?? 0)).map { length in routes.filter { $0.bytes.count == length } }
     }
 
     /// The route whose prefix is the path, or the path up to a slash; exact and case-sensitive.
     func route(of path: UnsafeRawBufferPointer) -> Route? {
-        // The prefixes end at the second slash, but for `/.well-known`, which ends at the first.
+        for route in deeper {
+            let count = route.bytes.count
+            if path.count == count || path.count > count && path[count] == UInt8(ascii: "/"),
+                UnsafeRawBufferPointer(rebasing: path[..<count]).equals(route.bytes)
+            {
+                return route
+            }
+        }
+        // The other prefixes end at the second slash, but for `/.well-known`, which ends at the first.
         var end = path.firstIndex(of: UInt8(ascii: "/"), from: 1, to: path.count) ?? path.count
         if end < path.count, path.count > 1, path[1] != UInt8(ascii: ".") {
             end = path.firstIndex(of: UInt8(ascii: "/"), from: end + 1, to: path.count) ?? path.count

@@ -13,18 +13,20 @@ public enum CRM {
     ) { dependencies in
         let resources = try dependencies.resources(
             Lead.definition, Account.definition, Contact.definition, Note.definition, Product.definition, ExchangeRate.definition,
-            Pipeline.definition, Deal.definition)
-        let (accounts, contacts, deals) = (resources[1], resources[2], resources[7])
+            Pipeline.definition, Deal.definition, MemberTask.definition)
+        let (leads, accounts, contacts, deals, tasks) = (resources[0], resources[1], resources[2], resources[7], resources[8])
         let (postgres, cursors) = (dependencies.postgres, CursorSigner(signer: dependencies.signer))
         let conversion = LeadConversion(
-            leads: resources[0], accounts: accounts, contacts: contacts, deals: deals, postgres: postgres)
+            leads: leads, accounts: accounts, contacts: contacts, deals: deals, postgres: postgres)
         let stages = DealStages(deals: deals, postgres: postgres, cursors: cursors)
         let forecast = Forecast(deals: deals, postgres: postgres, cursors: cursors)
-        let bulk = dependencies.bulkActs(of: [resources[0], accounts, contacts, deals])
+        let bulk = dependencies.bulkActs(of: [leads, accounts, contacts, deals, tasks])
+        let today = TodayRoute(postgres: postgres, tasks: tasks, leads: leads, deals: deals)
+        let lineItems = LineItems(deals: deals, postgres: postgres)
         let routes =
-            [contacts.list(of: accounts, by: "account_id")] + conversion.routes + stages.routes
-            + [forecast.route, LineItems(deals: deals, postgres: postgres).route] + bulk.routes
-        var parts = ServiceParts(resources, routes: routes, jobs: [bulk.job])
+            [contacts.list(of: accounts, by: "account_id"), forecast.route, lineItems.route, today.route]
+            + conversion.routes + stages.routes + bulk.routes
+        var parts = ServiceParts(resources, routes: routes, jobs: [bulk.job, TaskSeries.job, TaskReminder.job])
         parts.routes = DefaultPipeline(postgres: postgres).listed(in: parts.routes)
         return parts
     }

@@ -36,6 +36,8 @@ public struct AccessClaims: Codable, Sendable, Equatable {
     public var country: String?
     /// What the tenant counts in (ISO 4217).
     public var currency: String
+    /// Whose clocks the tenant goes by (IANA).
+    public var zoneinfo: String
     /// The epoch of the tenant, then of the member, then of the role when it is one that the tenant has made.
     public var epoch: [Int64]
     /// Seconds since 1970.
@@ -60,6 +62,7 @@ public struct AccessClaims: Codable, Sendable, Equatable {
         rate = membership.rate
         country = membership.tenant.country
         currency = membership.tenant.currency
+        zoneinfo = membership.tenant.timeZone
         epoch = [membership.tenant.epoch, membership.epoch] + (membership.roleEpoch.map { [$0] } ?? [])
         iat = now.milliseconds / 1000
         exp = iat + Int64(Self.lifetime)

@@ -54,7 +54,17 @@ public struct FieldCatalogue: Sendable {
                 "expected_close_on", "closed_at", "lost_reason", "owner_id", "tags", "custom",
             ], readOnly: ["stage_changed_at", "status", "closed_at"], companions: ["line_items": "amount_minor"],
             amounts: ["amount_minor": "currency"]),
-        FieldCatalogue("notes", "note", required: ["body"], ["related", "pinned"]),
+        FieldCatalogue("notes", "note", required: ["body"], ["related", "pinned", "mention_ids"]),
+        FieldCatalogue(
+            "tasks", "task", required: ["subject"],
+            [
+                "description", "due_at", "remind_at", "recurrence", "recurrence_by", "time_zone", "priority", "status", "completed_at",
+                "assignee_id", "related", "checklist", "tags", "custom", "series_id", "series_number", "series_starts_at", "occurs_at",
+            ], readOnly: ["completed_at", "series_id", "series_number", "occurs_at"],
+            companions: [
+                "completed_at": "status", "series_id": "recurrence", "series_number": "recurrence", "series_starts_at": "due_at",
+                "occurs_at": "due_at",
+            ]),
         FieldCatalogue(
             "tickets", "ticket", of: .support, required: ["subject"],
             ["number", "description", "status", "solved_at", "priority", "channel", "assignee_id", "tags", "custom"],

@@ -15,12 +15,14 @@ public struct Membership: Hashable, Sendable {
         public var country: String?
         /// What it counts in (ISO 4217).
         public var currency: String
+        /// Whose clocks it goes by (IANA).
+        public var timeZone: String
         /// Tokens made under a lower number are stale.
         public var epoch: Int64
 
         public init(
             id: TenantID, slug: String, name: String, isActive: Bool, plan: String, country: String? = nil,
-            currency: String = Currency.initial, epoch: Int64
+            currency: String = Currency.initial, timeZone: String = TimeZoneName.initial, epoch: Int64
         ) {
             self.id = id
             self.slug = slug
@@ -29,6 +31,7 @@ public struct Membership: Hashable, Sendable {
             self.plan = plan
             self.country = country
             self.currency = currency
+            self.timeZone = timeZone
             self.epoch = epoch
         }
     }
@@ -93,7 +96,8 @@ extension Membership {
             "tenant": [
                 "id": .string(tenant.id.description), "slug": .string(tenant.slug), "name": .string(tenant.name),
                 "status": tenant.isActive ? "active" : "suspended", "plan": .string(tenant.plan),
-                "country": tenant.country.map(JSON.string) ?? .null, "currency": .string(tenant.currency), "epoch": .number(tenant.epoch),
+                "country": tenant.country.map(JSON.string) ?? .null, "currency": .string(tenant.currency),
+                "time_zone": .string(tenant.timeZone), "epoch": .number(tenant.epoch),
             ],
             "role": .string(role), "permissions": .string(permissions.encoded), "scopes": .string(scopes.encoded),
             "fields": .string(fields.encoded),
@@ -121,7 +125,9 @@ extension Membership {
             tenant: Tenant(
                 id: id, slug: slug, name: name, isActive: status == "active", plan: plan,
                 country: tenant["country"]?.string.flatMap { Country.code($0) },
-                currency: tenant["currency"]?.string.flatMap { Currency.code($0) } ?? Currency.initial, epoch: tenantEpoch), role: role,
+                currency: tenant["currency"]?.string.flatMap { Currency.code($0) } ?? Currency.initial,
+                timeZone: tenant["time_zone"]?.string.flatMap { TimeZoneName.form($0) } ?? TimeZoneName.initial, epoch: tenantEpoch),
+            role: role,
             permissions: permissions, scopes: scopes, fields: fields,
             teams: (json["teams"]?.array ?? []).compactMap(Team.init), limits: numbers,
             rate: rate, epoch: epoch, roleEpoch: json["role_epoch"]?.integer)

@@ -14,18 +14,21 @@ public enum Revocation: Hashable, Sendable {
     /// A role that a tenant has made was changed: tokens of all its members are stale.
     case role(tenant: TenantID, name: String, epoch: Int64)
 
-    /// Where a tenant is and what it counts in, in one of its versions: another country or currency raises no epoch.
+    /// Where a tenant is, what it counts in and whose clocks it goes by, in one of its versions: none of these raises an epoch.
     public struct Location: Hashable, Sendable {
         /// ISO 3166-1, two letters; `nil` when the tenant does not say.
         public var country: String?
         /// ISO 4217; `nil` when a release does not say that knows of none: it is what it was.
         public var currency: String?
+        /// IANA; `nil` as with the currency.
+        public var timeZone: String?
         /// The tenant's version; a higher one is newer.
         public var version: Int64
 
-        public init(country: String?, currency: String? = nil, version: Int64) {
+        public init(country: String?, currency: String? = nil, timeZone: String? = nil, version: Int64) {
             self.country = country
             self.currency = currency
+            self.timeZone = timeZone
             self.version = version
         }
 
@@ -33,10 +36,11 @@ public enum Revocation: Hashable, Sendable {
         fileprivate init?(tenant json: JSON) {
             guard let country = json["country"], let version = json["version"]?.integer else { return nil }
             let currency = json["currency"]?.string.flatMap { Currency.code($0) }
+            let timeZone = json["time_zone"]?.string.flatMap { TimeZoneName.form($0) }
             if country == .null {
-                self.init(country: nil, currency: currency, version: version)
+                self.init(country: nil, currency: currency, timeZone: timeZone, version: version)
             } else if let code = country.string.flatMap({ Country.code($0) }) {
-                self.init(country: code, currency: currency, version: version)
+                self.init(country: code, currency: currency, timeZone: timeZone, version: version)
             } else {
                 return nil
             }
@@ -59,6 +63,7 @@ public enum Revocation: Hashable, Sendable {
             [
                 "kind": "tenant", "id": .string(id.description), "epoch": .number(epoch), "status": isActive ? "active" : "suspended",
                 "country": location.country.map(JSON.string) ?? .null, "currency": location.currency.map(JSON.string) ?? .null,
+                "time_zone": location.timeZone.map(JSON.string) ?? .null,
                 "version": .number(location.version),
             ]
         case .role(let tenant, let name, let epoch):

@@ -4,9 +4,8 @@ import Core
 public enum TrailAccess {
     /// By what events are about. A test asks for every aggregate that a migration has audited.
     public static let readers: [String: PermissionResource] = [
-        "lead": .leads, "contact": .contacts, "account": .accounts, "note": .notes, "pipeline": .pipelines, "deal": .deals,
-        "product": .products, "exchange_rate": .exchangeRates,
-        "ticket": .tickets, "tenant": .tenant, "team": .teams,
+        "lead": .leads, "contact": .contacts, "account": .accounts, "note": .notes, "task": .tasks, "pipeline": .pipelines,
+        "deal": .deals, "product": .products, "exchange_rate": .exchangeRates, "ticket": .tickets, "tenant": .tenant, "team": .teams,
         "role": .roles, "member": .members, "invitation": .members, "user": .members, "session": .members,
     ]
 }

@@ -75,6 +75,13 @@ extension SchemaCheck {
         var filters =
             definition.isSearchable
             ? [CheckedFilter(name: "q", condition: Condition(words: "search_query(\(context.tenant)::uuid, \("any"))"))] : []
+        for preset in definition.presets {
+            // A moment a week ago and one in a month.
+            let (start, end) = (Timestamp.now.advanced(by: .seconds(-604_800)), Timestamp.now.advanced(by: .seconds(2_592_000)))
+            for span in [ListPreset.Span(before: start), .init(from: start, before: end), .init(from: end)] {
+                filters.append(CheckedFilter(name: preset.name, column: preset.column, condition: preset.condition(span)))
+            }
+        }
         let custom = definition.customColumn.map { [FilterField.custom("custom.any", in: $0)] } ?? []
         for field in definition.filterFields + custom {
             for comparison in field.operators {

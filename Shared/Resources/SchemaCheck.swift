@@ -131,7 +131,8 @@ private struct TableCheck {
         }
         if definition.isMergeable { column("merged_into_id", ["uuid"], isRequired: false) }
         let merging = definition.isMergeable ? ["merged_into_id"] : []
-        let known = Set(definition.columns.map(\.name) + keys + merging + ["tenant_id", "deleted_at", "search"])
+        let further = definition.presets.map(\.column)
+        let known = Set(definition.columns.map(\.name) + keys + merging + further + ["tenant_id", "deleted_at", "search"])
         for name in columns.keys.sorted() where !known.contains(name) { faults.append("The column \(name) is not declared.") }
         for order in definition.sortable {
             let key = order.isText ? "\(order.column) COLLATE \(SortOrder.collation)" : order.column
@@ -183,6 +184,12 @@ private struct TableCheck {
             {
                 faults.append(
                     "No index \(unowned) on (tenant_id, created_at, id) where deleted_at is null and \(field.name) is null serves null.")
+            }
+        }
+        for name in further {
+            column(name, FieldKind.timestamp.type.columnTypes, isRequired: false)
+            if !isIndexed("(tenant_id, \(name), id)", of: "((deleted_at IS NULL) AND (\(name) IS NOT NULL))") {
+                faults.append("No index on (tenant_id, \(name), id) where deleted_at is null and \(name) is not null serves its parameter.")
             }
         }
         if !triggers.contains("\(definition.table)_audit") { faults.append("No trigger records changes: call audited.") }

@@ -1,5 +1,7 @@
 import CRM
 import Core
+import Operations
+import Postgres
 import TestSupport
 import Testing
 
@@ -32,6 +34,50 @@ import Testing
                 .post, "/v1/notes", ["body": "x", "related": ["type": "ticket", "id": .string(RecordID().description)]], as: member,
                 expecting: 422)
             #expect(other.json["errors"]?[0]?["pointer"] == "/related/type")
+        }
+    }
+
+    @Test func aNoteMentionsMembersAndIsFoundByThem() async throws {
+        try await TaskTests.run { bench in
+            let (anna, ben) = (UserID(), UserID())
+            for member in [anna, ben] {
+                try await bench.database.query(
+                    in: .crm,
+                    [
+                        """
+                        insert into member_copy (tenant_id, user_id, email, name, role, status, version)
+                        values (\(bench.context.tenant), \(member), 'a@kestrel.example', 'A', 'sales', 'active', 1)
+                        """
+                    ])
+            }
+            func ids(_ members: UserID...) -> JSON { .array(members.map { .string($0.description) }) }
+            func found(_ query: String) async throws -> [JSON] {
+                try await bench.service.send(.get, "/v1/notes?\(query)", as: bench.member, expecting: 200).json["data"]?.array?.compactMap {
+                    $0["body"]
+                } ?? []
+            }
+            let note = try await bench.service.send(
+                .post, "/v1/notes", ["body": "@Anna, call them", "mention_ids": ids(anna, bench.context.user, anna)], as: bench.member,
+                expecting: 201
+            ).json
+            #expect(note["mention_ids"] == ids(anna, bench.context.user), "\(note)")
+            try await bench.service.send(.post, "/v1/notes", ["body": "Nobody"], as: bench.member, expecting: 201)
+            #expect(try await found("mention=\(anna)") == ["@Anna, call them"])
+            #expect(try await found("mention=\(anna),\(ben)&q=call").count == 1)
+            #expect(try await found("mention=\(ben)").isEmpty)
+            let path = "/v1/notes/\(note["id"]?.string ?? "")"
+            let changed = try await bench.service.send(.patch, path, ["mention_ids": ids(ben)], as: bench.member, expecting: 200).json
+            #expect(changed["mention_ids"] == ids(ben) && changed["version"] == 2)
+            #expect(try await found("mention=\(anna)").isEmpty)
+            #expect(try await found("mention=\(ben)").count == 1)
+            #expect(
+                try await bench.service.send(.patch, path, ["mention_ids": nil], as: bench.member, expecting: 200).json["mention_ids"] == []
+            )
+            let refused = try await bench.service.send(.patch, path, ["mention_ids": ["x"]], as: bench.member, expecting: 422)
+            #expect(refused.json["errors"]?[0]?["pointer"] == "/mention_ids/0")
+            let many = JSON.array((0..<51).map { _ in .string(bench.context.user.description) })
+            try await bench.service.send(.patch, path, ["mention_ids": many], as: bench.member, expecting: 422)
+            try await bench.service.send(.get, "/v1/notes?mention=x", as: bench.member, expecting: 400)
         }
     }
 

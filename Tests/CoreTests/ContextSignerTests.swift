@@ -11,6 +11,7 @@ import Testing
         member = RequestContext(
             tenant: TenantID(), user: UserID(), session: SessionID(), role: "sales", permissions: BuiltInRole.sales.permissions,
             scopes: BuiltInRole.sales.scopes, plan: "pro", limits: ["leads": 100, "users": 1], country: "AT", currency: "EUR",
+            timeZone: "Europe/Vienna",
             edge: EdgeContext(requestID: "r-1", deadline: Timestamp.now.advanced(by: .seconds(30)), address: "2001:db8::1"))
     }
 
@@ -49,7 +50,7 @@ import Testing
             #expect(caller.tenant == member.tenant)
             guard case .member(let read) = caller else { continue }
             #expect(read.permissions == member.permissions && read.scopes == member.scopes && read.limits == member.limits)
-            #expect(read.country == member.country && read.currency == member.currency)
+            #expect(read.country == member.country && read.currency == member.currency && read.timeZone == member.timeZone)
             #expect(read.role == member.role && read.plan == member.plan && read.session == member.session)
             for index in value.indices where value[index] != ";" {
                 let changed = value.replacingCharacter(at: index, with: value[index] == "A" ? "B" : "A")
@@ -67,6 +68,7 @@ import Testing
         var older = member
         older.country = nil
         older.currency = Currency.initial
+        older.timeZone = TimeZoneName.initial
         let value = signer.sign(claims: claims, edge: member.edge, method: "GET", target: "/v1/leads")
         #expect(try signer.verify(value, method: "GET", target: "/v1/leads") == .member(older))
         // Without its rules there is no caller of whom fields are hidden.
@@ -93,10 +95,11 @@ import Testing
         #expect(Currency.code(text) == nil)
         var wrong = member
         wrong.currency = text
+        wrong.timeZone = text
         guard
             case .member(let read) = try signer.verify(signer.sign(.member(wrong), method: "GET", target: "/"), method: "GET", target: "/")
         else { return }
-        #expect(read.currency == Currency.initial)
+        #expect(read.currency == Currency.initial && read.timeZone == TimeZoneName.initial)
     }
 
     @Test func aContextServesOneRequestUntilItsDeadline() throws {

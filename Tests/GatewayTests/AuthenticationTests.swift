@@ -204,7 +204,9 @@ import Testing
         try await TestGateway.with { gateway async throws in
             let signer = try ContextSigner(keys: TestGateway.contextKeys)
             let member = TestMember()
-            let token = gateway.key.token(for: member) { ($0["country"], $0["currency"]) = ("AT", "EUR") }
+            let token = gateway.key.token(for: member) {
+                ($0["country"], $0["currency"], $0["zoneinfo"]) = ("AT", "EUR", "Europe/Vienna")
+            }
             func location(_ other: String? = nil) async throws -> [String?] {
                 #expect(try await gateway.get("/v1/leads", token: other ?? token).status == 200)
                 let request = try #require(gateway.upstream.state.withLock { $0.requests.last { $0.target == "/v1/leads" } })
@@ -212,20 +214,24 @@ import Testing
                     case .member(let context) = try signer.verify(
                         request.header("martlet-context"), method: "GET", target: request.target)
                 else { return [] }
-                return [context.country, context.currency]
+                return [context.country, context.currency, context.timeZone]
             }
-            #expect(try await location() == ["AT", "EUR"])
+            #expect(try await location() == ["AT", "EUR", "Europe/Vienna"])
             for wrong in ["AT,", "A;", "\r\n", "at", "EUR;", "eur"] {
-                let token = gateway.key.token(for: TestMember()) { ($0["country"], $0["currency"]) = (.string(wrong), .string(wrong)) }
-                #expect(try await location(token) == [nil, "USD"])
+                let token = gateway.key.token(for: TestMember()) {
+                    ($0["country"], $0["currency"], $0["zoneinfo"]) = (.string(wrong), .string(wrong), .string(wrong))
+                }
+                #expect(try await location(token) == [nil, "USD", "UTC"])
             }
             let redis = RedisClient(configuration: TestGateway.redis, eventLoop: MultiThreadedEventLoopGroup.singleton.next())
-            for (version, country, currency) in [(2, "JP", nil), (3, nil, "JPY")] as [(Int64, String?, String?)] {
-                let moved = Revocation.Location(country: country, currency: currency, version: version)
+            for (version, country, currency, zone) in [(2, "JP", nil, nil), (3, nil, "JPY", "Asia/Tokyo")]
+                as [(Int64, String?, String?, String?)]
+            {
+                let moved = Revocation.Location(country: country, currency: currency, timeZone: zone, version: version)
                 let state = Revocation.tenant(member.tenant, epoch: 1, isActive: true, location: moved)
                 _ = try await redis.command(["PUBLISH", Revocation.channel, state.json.description])
                 try await eventually("the tenant is elsewhere", within: .seconds(1)) {
-                    try await location() == [country, currency ?? "EUR"]
+                    try await location() == [country, currency ?? "EUR", zone ?? "Europe/Vienna"]
                 }
             }
         }

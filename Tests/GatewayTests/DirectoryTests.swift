@@ -34,8 +34,9 @@ import Testing
         directory.setTenants([said(.init(country: nil, version: 4))])
         #expect(directory.location(of: claims).country == "DE", "the answer was under way when the message came")
         #expect(directory.location(of: claims).currency == "EUR", "none of them has said another")
-        directory.apply(said(.init(country: "JP", currency: "JPY", version: 6)))
-        #expect(directory.location(of: claims).currency == "JPY")
+        #expect(directory.location(of: claims).timeZone == "UTC")
+        directory.apply(said(.init(country: "JP", currency: "JPY", timeZone: "Asia/Tokyo", version: 6)))
+        #expect(directory.location(of: claims) == ("JP", "JPY", "Asia/Tokyo"))
     }
 
     /// Class A6: messages over Redis are not signed, and what they say goes into the signed context.

@@ -28,7 +28,9 @@ import Testing
                 let path = "/v1/platform/tenants/\(acme.claims.tid)"
                 try await platform.tenant.send(.patch, path, ["status": "suspended"], as: operatorSession.caller, expecting: 200)
                 await listener.expect(
-                    .tenant(acme.member.tenant, epoch: 2, isActive: false, location: .init(country: nil, currency: "USD", version: 2)))
+                    .tenant(
+                        acme.member.tenant, epoch: 2, isActive: false,
+                        location: .init(country: nil, currency: "USD", timeZone: "UTC", version: 2)))
             }
             #expect(try await platform.login("anna", expecting: 403).code == "tenant_suspended")
         }

@@ -25,8 +25,8 @@ import Testing
     }
 
     @Test(arguments: [
-        Account.definition, Contact.definition, Note.definition, Product.definition, ExchangeRate.definition, Pipeline.definition,
-        Deal.definition,
+        Account.definition, Contact.definition, Note.definition, MemberTask.definition, Product.definition, ExchangeRate.definition,
+        Pipeline.definition, Deal.definition,
     ])
     func whatElseTheCRMHasFitsItsTable(definition: ResourceDefinition) async throws {
         try await ResourceAPI.accounts { api in

@@ -278,10 +278,8 @@ import Testing
     /// What roles can name is declared elsewhere: both say the same of what follows from what.
     @Test func theCatalogueKnowsTheFieldsThatGoTogether() throws {
         for definition in [
-            Lead.definition, Contact.definition, Account.definition, Note.definition, Pipeline.definition, Deal.definition,
-            Product.definition,
-            ExchangeRate.definition,
-            Ticket.definition,
+            Lead.definition, Contact.definition, Account.definition, Note.definition, MemberTask.definition, Pipeline.definition,
+            Deal.definition, Product.definition, ExchangeRate.definition, Ticket.definition,
         ] {
             let catalogue = try #require(FieldCatalogue.find(definition.name))
             let companions = definition.companions

@@ -7,13 +7,15 @@ import Testing
 @Suite struct PublishedSchemaTests {
     /// Goal: neither the schema nor the check says more than the other.
     /// Method: values at and beyond every limit, one member at a time, from a seed; the schema says what the service must answer.
-    @Test(arguments: ["leads", "tickets", "accounts", "contacts", "notes", "products"])
+    @Test(arguments: ["leads", "tickets", "accounts", "contacts", "notes", "products", "tasks"])
     func theServiceAnswersAsTheSchemaSays(resource: String) async throws {
         typealias Run = ((ResourceAPI) async throws -> Void) async throws -> Void
+        // That what recurs has an instant, the schema says in words only; so it does of rules and zones.
         let (run, base): (Run, JSON) =
             switch resource {
             case "leads": ({ try await ResourceAPI.leads($0) }, ["last_name": "A"])
             case "tickets": ({ try await ResourceAPI.tickets($0) }, ["subject": "A"])
+            case "tasks": ({ try await ResourceAPI.tasks($0) }, ["subject": "A", "due_at": "2026-01-31T09:30:00.000Z"])
             case "notes": ({ try await ResourceAPI.notes($0) }, ["body": "A"])
             case "accounts": ({ try await ResourceAPI.accounts($0) }, ["name": "A"])
             case "products": ({ try await ResourceAPI.products($0) }, ["name": "A"])
@@ -28,7 +30,7 @@ import Testing
                 let schema = JSONSchema()
                 var values = SchemaValues(schema: schema, seed: 7)
                 var verdicts: [Bool: Int] = [:]
-                for body in values.bodies(base, of: published) {
+                for body in values.bodies(base, of: published, leaving: ["recurrence", "time_zone"]) {
                     let isAllowed = try schema.accepts(body, published)
                     // A new record for each patch, as custom fields add up.
                     let reply =

@@ -46,6 +46,12 @@ struct ResourceAPI: Sendable {
         try await run(Product.definition, service: "CRM", body)
     }
 
+    static func tasks<T>(_ body: (ResourceAPI) async throws -> T) async throws -> T {
+        try await run(
+            MemberTask.definition, Lead.definition, Contact.definition, Account.definition, Deal.definition, Pipeline.definition,
+            service: "CRM", body)
+    }
+
     /// Records with a field of every kind that a list can be filtered by.
     static func samples<T>(_ body: (ResourceAPI) async throws -> T) async throws -> T {
         try await run(Sample.definition, tables: Sample.table, body)

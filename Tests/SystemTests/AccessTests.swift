@@ -116,6 +116,7 @@ extension SystemTests {
             POST /v1/leads/{id}/unmerge leads.delete
             GET /v1/me a member
             PATCH /v1/me a member
+            GET /v1/me/today a member
             GET /v1/members members.read
             DELETE /v1/members/{id} members.delete
             GET /v1/members/{id} members.read
@@ -167,6 +168,17 @@ extension SystemTests {
             PATCH /v1/roles/{name} roles.update
             GET /v1/sessions a member
             DELETE /v1/sessions/{id} a member
+            GET /v1/tasks tasks.read
+            POST /v1/tasks tasks.create
+            POST /v1/tasks/batch tasks.read
+            DELETE /v1/tasks/by-external-id/{external_id} tasks.delete
+            GET /v1/tasks/by-external-id/{external_id} tasks.read
+            PATCH /v1/tasks/by-external-id/{external_id} tasks.update
+            PUT /v1/tasks/by-external-id/{external_id} tasks.read
+            DELETE /v1/tasks/{id} tasks.delete
+            GET /v1/tasks/{id} tasks.read
+            PATCH /v1/tasks/{id} tasks.update
+            POST /v1/tasks/{id}/restore tasks.delete
             GET /v1/teams teams.read
             POST /v1/teams teams.create
             DELETE /v1/teams/{id} teams.delete

@@ -23,7 +23,7 @@ extension SystemTests {
                     ["python3", "-B", "-c", program, folder.path(percentEncoded: false), World.password, world.platform.gatewayURL])
                 let admin = try await World.signIn("admin@acme.test", world.platform.api)
                 for (resource, count) in [
-                    ("leads", 200), ("accounts", 13), ("contacts", 60), ("deals", 60), ("notes", 30), ("products", 8),
+                    ("leads", 200), ("accounts", 13), ("contacts", 60), ("deals", 60), ("notes", 30), ("tasks", 80), ("products", 8),
                     ("exchange-rates", 10),
                     ("tickets", 40),
                 ] {

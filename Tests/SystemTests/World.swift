@@ -114,6 +114,7 @@ struct SampleRecord {
         SampleRecord(path: "/v1/products", body: ["name": "Sample"], text: "name", owner: nil),
         SampleRecord(
             path: "/v1/exchange-rates", body: ["currency": "EUR", "rate": "1.0842", "valid_from": day()], text: "source", owner: nil),
+        SampleRecord(path: "/v1/tasks", body: ["subject": "Sample"], text: "subject", owner: "assignee_id"),
         SampleRecord(path: "/v1/tickets", body: ["subject": "Sample"], text: "subject", owner: "assignee_id"),
     ]
 

@@ -74,7 +74,7 @@ import Testing
                 let changed = try await platform.service.send(.patch, "/v1/tenant", body, as: admin.caller, expecting: 200)
                 #expect(changed.json["country"] == country.map(JSON.string) ?? .null)
                 let version = try #require(changed.json["version"]?.integer)
-                let location = Revocation.Location(country: effective, currency: "USD", version: version)
+                let location = Revocation.Location(country: effective, currency: "USD", timeZone: "UTC", version: version)
                 #expect(try await platform.revocations().contains(.tenant(admin.tenant, epoch: 1, isActive: true, location: location)))
                 let tenant = try await platform.member(admin.person, in: admin.tenant).membership.tenant
                 #expect(tenant.country == effective && tenant.epoch == 1)
@@ -82,14 +82,15 @@ import Testing
         }
     }
 
-    @Test func anotherCurrencyIsAnnouncedAndMakesNoTokenStale() async throws {
+    @Test func anotherCurrencyAndTimeZoneAreAnnouncedAndMakeNoTokenStale() async throws {
         try await TenantPlatform.run { platform in
             let admin = try await platform.organization("acme")
-            try await platform.service.send(.patch, "/v1/tenant", ["currency": "JPY"], as: admin.caller, expecting: 200)
-            let location = Revocation.Location(country: nil, currency: "JPY", version: 2)
+            try await platform.service.send(
+                .patch, "/v1/tenant", ["currency": "JPY", "time_zone": "Asia/Tokyo"], as: admin.caller, expecting: 200)
+            let location = Revocation.Location(country: nil, currency: "JPY", timeZone: "Asia/Tokyo", version: 2)
             #expect(try await platform.revocations().contains(.tenant(admin.tenant, epoch: 1, isActive: true, location: location)))
             let tenant = try await platform.member(admin.person, in: admin.tenant).membership.tenant
-            #expect(tenant.currency == "JPY" && tenant.epoch == 1)
+            #expect(tenant.currency == "JPY" && tenant.timeZone == "Asia/Tokyo" && tenant.epoch == 1)
         }
     }
 
@@ -109,7 +110,7 @@ import Testing
             #expect(replay.header("etag") == first.header("etag"))
             #expect(try await platform.member(admin.person, in: admin.tenant).membership.tenant.epoch == 2)
             let state = Revocation.tenant(
-                admin.tenant, epoch: 2, isActive: true, location: .init(country: nil, currency: "USD", version: 2))
+                admin.tenant, epoch: 2, isActive: true, location: .init(country: nil, currency: "USD", timeZone: "UTC", version: 2))
             #expect(try await platform.revocations().contains(state))
         }
     }

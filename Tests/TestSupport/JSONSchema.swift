@@ -60,6 +60,7 @@ public final class JSONSchema {
         case ("maxLength", _): return text.unicodeScalars.count <= Int(rule.integer ?? 0)
         case ("format", "uuid"): return RecordID(text) != nil
         case ("format", "date"): return Timestamp.isDate(text)
+        case ("format", "date-time"): return Timestamp(text) != nil
         case ("format", "idn-email"): return EmailAddress(text) != nil
         case ("pattern", let pattern?):
             return try expression(pattern).firstMatch(in: text, range: NSRange(location: 0, length: text.utf16.count)) != nil

@@ -119,11 +119,14 @@ final class Directory: Sendable {
 
     private static func raise(_ known: inout Int64?, to epoch: Int64) { known = max(epoch, known ?? epoch) }
 
-    /// Where the tenant of a token is by now, and what it counts in.
-    func location(of claims: TokenClaims) -> (country: String?, currency: String) {
-        state.withLock { state in
-            guard let location = state.tenants?[claims.tenant]?.location else { return (claims.context.country, claims.context.currency) }
-            return (location.country, location.currency ?? claims.context.currency)
+    /// Where the tenant of a token is by now, what it counts in, and whose clocks it goes by.
+    func location(of claims: TokenClaims) -> (country: String?, currency: String, timeZone: String) {
+        let context = claims.context
+        return state.withLock { state in
+            guard let location = state.tenants?[claims.tenant]?.location else {
+                return (context.country, context.currency, context.timeZone)
+            }
+            return (location.country, location.currency ?? context.currency, location.timeZone ?? context.timeZone)
         }
     }
 

@@ -90,6 +90,7 @@ struct TokenVerifier: Sendable {
             tenant: tenant, user: user, session: session, role: role, permissions: permissions, scopes: scopes, fields: fields, plan: plan,
             limits: limits, country: payload["country"]?.string.flatMap { Country.code($0) },
             currency: payload["currency"]?.string.flatMap { Currency.code($0) } ?? Currency.initial,
+            timeZone: payload["zoneinfo"]?.string.flatMap { TimeZoneName.form($0) } ?? TimeZoneName.initial,
             edge: EdgeContext(requestID: "", deadline: now))
         return TokenClaims(
             keyID: keyID, tenant: tenant, user: user, session: session, slug: slug, tenantEpoch: tenantEpoch, memberEpoch: memberEpoch,

@@ -16,7 +16,7 @@ final class VerifiedToken {
     /// The `RateLimit-Policy` line.
     let policyLine: [UInt8]
     /// Where its tenant is and what it counts in, as the context says.
-    private var location: (country: String?, currency: String)
+    private var location: (country: String?, currency: String, timeZone: String)
     /// The directory's version at which ``standing`` was looked up.
     private var checkedVersion: UInt64 = 0
     private(set) var standing = Directory.Standing.current
@@ -26,7 +26,7 @@ final class VerifiedToken {
         self.claims = claims
         slug = Array(claims.slug.utf8)
         contextClaims = Array(ContextSigner.claims(of: claims.context).utf8)
-        location = (claims.context.country, claims.context.currency)
+        location = (claims.context.country, claims.context.currency, claims.context.timeZone)
         tenantText = Array(claims.tenant.description.utf8)
         userLimit = claims.userRate.map { limiter.bucket("user:\(claims.tenant):\(claims.user)", name: "user", policy: $0) }
         tenantLimit = claims.tenantRate.map { limiter.bucket("tenant:\(claims.tenant)", name: "tenant", policy: $0) }
@@ -44,7 +44,7 @@ final class VerifiedToken {
         guard location != self.location else { return }
         self.location = location
         var context = claims.context
-        (context.country, context.currency) = location
+        (context.country, context.currency, context.timeZone) = location
         contextClaims = Array(ContextSigner.claims(of: context).utf8)
     }
 }

@@ -3,6 +3,23 @@
 create domain note_related as record_reference constraint note_related_check
     check (value is not distinct from null or ((value).type in ('lead', 'contact', 'account')) is true and (value).id is not null);
 
+-- What finds a note: its words, led by the tenant, and whom it mentions.
+do $make$
+begin
+    execute format(
+        $create$
+        create function note_lexemes(tenant uuid, body text, mentions uuid[]) returns tsvector language plpgsql immutable parallel safe as $body$
+        begin
+            if mentions = '{}' then return %1$I.search_words(tenant, body); end if;
+            return %1$I.search_words(tenant, body)
+                || %1$I.filter_words(tenant, '{}', '{}', variadic array(select 'mention:' || member from unnest(mentions) as member));
+        end
+        $body$
+        $create$,
+        current_schema());
+end
+$make$;
+
 create table note (
     tenant_id uuid not null,
     id uuid not null,
@@ -14,13 +31,14 @@ create table note (
     related_contact_id uuid generated always as (case when (related).type = 'contact' then (related).id end) stored,
     related_account_id uuid generated always as (case when (related).type = 'account' then (related).id end) stored,
     pinned boolean not null default false,
+    mention_ids uuid[] not null default '{}',
     external_id text,
     created_at timestamptz(3) not null default now(),
     updated_at timestamptz(3) not null default now(),
     created_by uuid not null,
     updated_by uuid not null,
     deleted_at timestamptz(3),
-    search tsvector not null generated always as (search_words(tenant_id, body)) stored,
+    search tsvector not null generated always as (note_lexemes(tenant_id, body, mention_ids)) stored,
     constraint note_pkey primary key (tenant_id, id),
     constraint note_related_lead_fkey foreign key (tenant_id, related_lead_id) references lead (tenant_id, id),
     constraint note_related_contact_fkey foreign key (tenant_id, related_contact_id) references contact (tenant_id, id),

@@ -13,5 +13,8 @@ public enum Note {
                 "related", .related(["lead", "contact", "account", "deal"], onDelete: .keep), [.filterable, .importable],
                 "What it is about."),
             Field("pinned", .boolean, [.filterable, .importable], default: .value(false), "Whether it is shown before others."),
+            Field(
+                "mention_ids", .members(maxCount: 50), [.filterable],
+                "The members whom it mentions, however the text does so; ?mention= lists the notes that mention one."),
         ])
 }

@@ -60,7 +60,8 @@ struct Tenant: Sendable {
 
     /// What gateways are told.
     var state: Revocation {
-        let location = Revocation.Location(country: Country.of(country, locale: locale), currency: currency, version: version)
+        let location = Revocation.Location(
+            country: Country.of(country, locale: locale), currency: currency, timeZone: timeZone, version: version)
         return .tenant(id, epoch: epoch, isActive: isActive, location: location)
     }
 

@@ -3,6 +3,7 @@ import Core
 import Operations
 import Postgres
 import Resources
+import ServiceRuntime
 
 /// `/v1/tenant`: the caller's own tenant.
 struct TenantRoutes: Sendable {
@@ -33,7 +34,8 @@ struct TenantRoutes: Sendable {
                     Members that are absent stay as they are; a setting of null is removed. Another slug ends no session, but \
                     everybody's access token must be refreshed. Telephone numbers without a calling code are read as the country's; \
                     another country acts at once on what is written from then on, and changes no number that is there. So does another \
-                    currency: it is that of amounts and exchange rates that are given without one.
+                    currency: it is that of amounts and exchange rates that are given without one; and another time zone: its clocks say when a \
+                    day begins, and are those of tasks that recur without a zone of their own.
                     """,
                 tag: "tenant",
                 parameters: [.ifMatch, .idempotencyKey],

@@ -65,7 +65,7 @@ struct TenantStore: Sendable {
         var makesTokensStale: Bool { slug != nil || plan != nil || isActive != nil || overrides != nil }
 
         /// Whether gateways must be told, as tokens say something else.
-        var isAnnounced: Bool { makesTokensStale || country != nil || locale != nil || currency != nil }
+        var isAnnounced: Bool { makesTokensStale || country != nil || locale != nil || currency != nil || timeZone != nil }
 
         fileprivate var assignments: [SQL] {
             var list: [SQL] = []

@@ -4,8 +4,8 @@ import Synchronization
 /// Signs and verifies the header `Martlet-Context`, by which the gateway tells a service who calls, and services tell each other.
 ///
 /// The value is `v1;<key id>;<claims>;<request id>;<deadline>;<address>;<mac>`. The claims are `-` (nobody), `s,<service>`,
-/// `u,<tenant>,<user>,<session>,<role>,<permissions>,<scopes>,<plan>,<limits>[,<country>,,<currency>]`, or the same of a member from whom
-/// fields are hidden, `r,…,<country>,<fields>,<currency>`: whoever does not know of rules refuses it. They stay the same for a token and can be kept.
+/// `u,<tenant>,<user>,<session>,<role>,<permissions>,<scopes>,<plan>,<limits>[,<country>,,<currency>,<zone>]`, or the same of a member from whom
+/// fields are hidden, `r,…,<country>,<fields>,<currency>,<zone>`: whoever does not know of rules refuses it. They stay the same for a token and can be kept.
 /// The MAC is HMAC-SHA256 (RFC 2104) over all before it and the request line's method and target, so a value serves one
 /// request only, and only until its deadline.
 ///
@@ -79,6 +79,7 @@ public struct ContextSigner: Sendable {
             context.role,
             context.permissions.encoded, context.scopes.encoded, context.plan, limits.isEmpty ? "-" : limits,
             context.country.flatMap { Country.code($0) } ?? "-", context.fields.encoded, Currency.code(context.currency) ?? "-",
+            TimeZoneName.form(context.timeZone) ?? "-",
         ].joined(separator: ",")
     }
 
@@ -206,7 +207,8 @@ public struct ContextSigner: Sendable {
                 tenant: tenant, user: user, session: SessionID(fields[3]), role: String(fields[4]), permissions: permissions,
                 scopes: scopes, fields: rules, plan: String(fields[7]), limits: limits,
                 country: fields.count > 9 ? Country.code(fields[9]) : nil,
-                currency: fields.count > 11 ? Currency.code(fields[11]) ?? Currency.initial : Currency.initial, edge: edge))
+                currency: fields.count > 11 ? Currency.code(fields[11]) ?? Currency.initial : Currency.initial,
+                timeZone: fields.count > 12 ? TimeZoneName.form(fields[12]) ?? TimeZoneName.initial : TimeZoneName.initial, edge: edge))
     }
 }
 

@@ -36,12 +36,14 @@ public struct RequestContext: Sendable, Hashable {
     public var country: String?
     /// What the tenant counts in (ISO 4217).
     public var currency: String
+    /// Whose clocks the tenant goes by (IANA).
+    public var timeZone: String
     public var edge: EdgeContext
 
     public init(
         tenant: TenantID, user: UserID, session: SessionID? = nil, role: String, permissions: PermissionSet, scopes: RowScopes,
         fields: FieldRules = .none, plan: String, limits: [String: Int] = [:], country: String? = nil,
-        currency: String = Currency.initial, edge: EdgeContext
+        currency: String = Currency.initial, timeZone: String = TimeZoneName.initial, edge: EdgeContext
     ) {
         self.tenant = tenant
         self.user = user
@@ -54,6 +56,7 @@ public struct RequestContext: Sendable, Hashable {
         self.limits = limits
         self.country = country
         self.currency = currency
+        self.timeZone = timeZone
         self.edge = edge
     }
 

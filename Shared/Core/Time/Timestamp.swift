@@ -35,9 +35,7 @@ extension Timestamp: CustomStringConvertible {
     /// nearest one inside.
     public var description: String {
         let milliseconds = min(max(milliseconds, Self.writable.lowerBound), Self.writable.upperBound)
-        let days = Int64(milliseconds.divided(by: 86_400_000))
-        let rest = milliseconds - days * 86_400_000
-        let (year, month, day) = Self.civil(days: days)
+        let (day, rest) = CivilDay.split(milliseconds)
         var text: [UInt8] = []
         text.reserveCapacity(24)
         func append(_ value: Int64, digits: Int) {
@@ -48,11 +46,11 @@ extension Timestamp: CustomStringConvertible {
                 divisor /= 10
             }
         }
-        append(year, digits: 4)
+        append(day.year, digits: 4)
         text.append(UInt8(ascii: "-"))
-        append(month, digits: 2)
+        append(day.month, digits: 2)
         text.append(UInt8(ascii: "-"))
-        append(day, digits: 2)
+        append(day.day, digits: 2)
         text.append(UInt8(ascii: "T"))
         append(rest / 3_600_000, digits: 2)
         text.append(UInt8(ascii: ":"))
@@ -84,7 +82,7 @@ extension Timestamp: CustomStringConvertible {
             bytes[10] == UInt8(ascii: "T") || bytes[10] == UInt8(ascii: "t"),
             bytes[13] == UInt8(ascii: ":"), bytes[16] == UInt8(ascii: ":"),
             year >= 1, (1...12).contains(month), hour < 24, minute < 60, second < 60,
-            day >= 1, day <= Self.days(inMonth: month, of: year)
+            day >= 1, day <= CivilDay.days(inMonth: month, of: year)
         else { return nil }
         var position = 19
         var fraction: Int64 = 0
@@ -113,7 +111,7 @@ extension Timestamp: CustomStringConvertible {
         default:
             return nil
         }
-        let days = Self.days(year: year, month: month, day: day)
+        let days = CivilDay(year: year, month: month, day: day).days
         milliseconds = ((days * 24 + hour) * 60 + minute - offset) * 60_000 + second * 1000 + fraction
         // An offset can lead out of the years that four digits can write.
         guard Self.writable.contains(milliseconds) else { return nil }
@@ -122,46 +120,8 @@ extension Timestamp: CustomStringConvertible {
     /// From 0001-01-01T00:00:00.000Z to 9999-12-31T23:59:59.999Z.
     private static let writable: ClosedRange<Int64> = -62_135_596_800_000...253_402_300_799_999
 
-    // Calendar arithmetic after Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
-
-    private static func days(year: Int64, month: Int64, day: Int64) -> Int64 {
-        let shifted = month <= 2 ? year - 1 : year
-        let era = shifted.divided(by: 400)
-        let yearOfEra = shifted - era * 400
-        let dayOfYear = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1
-        return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
-    }
-
-    private static func civil(days: Int64) -> (year: Int64, month: Int64, day: Int64) {
-        let shifted = days + 719_468
-        let era = shifted.divided(by: 146_097)
-        let dayOfEra = shifted - era * 146_097
-        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-        let shiftedMonth = (5 * dayOfYear + 2) / 153
-        let month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9
-        return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * shiftedMonth + 2) / 5 + 1)
-    }
-
-    /// The number of days in a month of the Gregorian calendar.
-    static func days(inMonth month: Int64, of year: Int64) -> Int64 {
-        switch month {
-        case 2: year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 29 : 28
-        case 4, 6, 9, 11: 30
-        default: 31
-        }
-    }
-
     /// Whether the text is a calendar date `yyyy-mm-dd` (RFC 3339, full-date).
     public static func isDate(_ text: some StringProtocol) -> Bool {
         text.utf8.count == 10 && Timestamp("\(text)T00:00:00Z") != nil
-    }
-}
-
-extension Int64 {
-    /// Division rounded towards negative infinity.
-    fileprivate func divided(by divisor: Int64) -> Int64 {
-        let quotient = self / divisor
-        return self % divisor < 0 ? quotient - 1 : quotient
     }
 }

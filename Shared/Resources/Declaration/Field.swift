@@ -34,6 +34,8 @@ public struct Field: Sendable {
         case tenantCurrency
         /// What the table gives it, by a trigger. A record is never without it.
         case table
+        /// The tenant's time zone. A record is never without it.
+        case tenantTimeZone
     }
 
     public let name: String
@@ -87,7 +89,7 @@ public struct Field: Sendable {
     public var isNullable: Bool {
         if isRequired || type.isCollection { return false }
         switch defaultValue {
-        case .value, .tenantCurrency, .table: return false
+        case .value, .tenantCurrency, .tenantTimeZone, .table: return false
         case .null, .caller: return true
         }
     }

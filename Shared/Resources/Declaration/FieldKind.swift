@@ -6,6 +6,8 @@ public enum FieldKind: Sendable {
     case text(max: Int)
     /// Text of several lines (``PlainText``), up to `max` Unicode scalars; `text`.
     case longText(max: Int)
+    /// One line of text of a form that the declaration brings along; `text`.
+    case form(TextForm)
     /// An ``EmailAddress``; `text`.
     case email
     /// A telephone number as people write it (``PhoneNumber``); `text`. Beside it stands a field of the kind ``e164(of:)``, `<name>_e164`,
@@ -45,6 +47,9 @@ public enum FieldKind: Sendable {
     /// Up to `maxCount` objects of the same members, replaced as a whole by a patch, no two with the same value of the member `key`; `jsonb`, an
     /// array, never null.
     indirect case list([Field], maxCount: Int, key: String? = nil)
+    /// Members of the tenant, each once, at most `maxCount`; `uuid[]`, never null. Where it is filterable, `search` has each of them as a value of
+    /// the field's parameter.
+    case members(maxCount: Int)
     /// Members of the tenant's own naming: at most 50 keys `[a-z0-9_]{1,64}` with scalar values; `jsonb`, never null.
     case custom
     /// The id of another record; `uuid`.

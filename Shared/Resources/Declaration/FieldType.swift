@@ -62,6 +62,16 @@ extension FieldKind {
         switch self {
         case .text(let maximum): .lines(.line, maximum: maximum)
         case .longText(let maximum): .lines(.lines, maximum: maximum)
+        case .form(let form):
+            FieldType(
+                columnTypes: ["text"], format: .text, isText: true, operators: FilterOperator.ofTexts,
+                schema: { isRequired, _ in
+                    FieldType.schema(PlainText.pattern(.line, isRequired: isRequired), maximum: form.maximum)
+                }, rule: form.rule, example: .string(form.example),
+                checkedText: { text throws(ValueFault) in
+                    let text = try PlainText.checked(text, as: .line, maximum: form.maximum)
+                    return text.isEmpty ? text : try form.checked(text)
+                })
         case .email:
             FieldType(
                 columnTypes: ["text"], format: .text, isText: true, operators: FilterOperator.ofTexts, comparedBy: "email_key",
@@ -139,6 +149,13 @@ extension FieldKind {
                     let properties = fields.reduce(into: JSONObject()) { $0[$1.name] = $1.schema(allValues: allValues) }
                     return ["type": "object", "additionalProperties": false, "properties": .object(properties)]
                 })
+        case .members(let maximumCount):
+            FieldType(
+                columnTypes: ["uuid[]"], format: .textArray, isText: true, empty: "{}", operators: [.equal],
+                schema: { _, _ in
+                    ["type": "array", "maxItems": .number(maximumCount), "items": FieldKind.reference(.member).type.schema(true, true)]
+                },
+                rule: "Ids of members, each kept once.", checkedText: FieldKind.reference(.member).type.checkedText)
         case .custom:
             FieldType(
                 columnTypes: ["jsonb"], format: .raw, isWide: true, empty: "{}", operators: [.equal],

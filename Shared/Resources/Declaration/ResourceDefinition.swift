@@ -22,6 +22,10 @@ public struct ResourceDefinition: Sendable {
     /// By what its records are taken for one, the surest first. A resource that says so has its records compared and merged; its table has the
     /// column `merged_into_id uuid`, and the service's schema the tables `merge` and `merge_move`.
     public let duplicates: [DuplicateMatch]
+    /// Parameters of its lists beside those that its fields give.
+    public let presets: [ListPreset]
+    /// What its writes bring about besides; `nil` for nothing.
+    let followUp: FollowUp?
     /// Every column of the JSON object, in its order.
     let columns: [Column]
 
@@ -30,7 +34,8 @@ public struct ResourceDefinition: Sendable {
     ///   duplicates are found by declared fields.
     public init(
         _ name: String, singular: String, permissions: PermissionResource, owner: String = "created_by", planLimit: String? = nil,
-        rules: [String: String] = [:], duplicates: [DuplicateMatch] = [], fields: [Field]
+        rules: [String: String] = [:], duplicates: [DuplicateMatch] = [], presets: [ListPreset] = [], followUp: FollowUp? = nil,
+        fields: [Field]
     ) {
         let fields = fields.filter { !$0.isAdded }.flatMap { [$0] + ($0.e164.map { [$0] } ?? []) } + [Self.externalID]
         let names = fields.map(\.name)
@@ -42,12 +47,13 @@ public struct ResourceDefinition: Sendable {
             rules.keys.allSatisfy { rule in names.contains { rule.hasPrefix("\($0)_") } }, "\(name): a rule begins with no field")
         precondition(
             duplicates.flatMap(\.fields).allSatisfy(names.contains), "\(name): duplicates are found by what is not declared")
-        self.init(name, singular, permissions, owner, planLimit, rules, duplicates, fields)
+        precondition(presets.allSatisfy { Set($0.fields).isSubset(of: names) }, "\(name): a preset tells of no field")
+        self.init(name, singular, permissions, owner, planLimit, rules, duplicates, presets, followUp, fields)
     }
 
     private init(
         _ name: String, _ singular: String, _ permissions: PermissionResource, _ owner: String, _ planLimit: String?,
-        _ rules: [String: String], _ duplicates: [DuplicateMatch], _ fields: [Field]
+        _ rules: [String: String], _ duplicates: [DuplicateMatch], _ presets: [ListPreset], _ followUp: FollowUp?, _ fields: [Field]
     ) {
         self.name = name
         self.singular = singular
@@ -57,6 +63,8 @@ public struct ResourceDefinition: Sendable {
         self.planLimit = planLimit
         self.rules = rules
         self.duplicates = duplicates
+        self.presets = presets
+        self.followUp = followUp
         columns =
             [Column(name: "id", format: .plain), Column(name: "version", format: .raw)]
             + fields.map { Column(name: $0.name, format: $0.type.format, isWide: $0.type.isWide) } + [
@@ -67,7 +75,9 @@ public struct ResourceDefinition: Sendable {
 
     /// The same without some of its fields. Whose record it is, is still told by ``owner``, be that among them.
     func without(_ names: Set<String>) -> ResourceDefinition {
-        ResourceDefinition(name, singular, permissions, owner, planLimit, rules, duplicates, fields.filter { !names.contains($0.name) })
+        ResourceDefinition(
+            name, singular, permissions, owner, planLimit, rules, duplicates, presets.filter { names.isDisjoint(with: $0.fields) },
+            followUp, fields.filter { !names.contains($0.name) })
     }
 
     public var table: String { singular }

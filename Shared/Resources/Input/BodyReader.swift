@@ -86,6 +86,8 @@ private struct Reading {
             return .set(.null)
         case (.tags(let maximumCount, _), _):
             return .set(try tags(json, of: field.type, maximumCount: maximumCount, at: pointer).sqlValue)
+        case (.members(let maximumCount), _):
+            return .set(try members(json, of: field.type, maximumCount: maximumCount, at: pointer).sqlValue)
         case (.object(let fields), _):
             return object(json, fields, at: pointer).map { whole($0, emptyIsNull: true) }
         case (.list(let fields, let maximum, let key), _):
@@ -101,9 +103,7 @@ private struct Reading {
             let value = try field.type.checked(json)
             // A text that shows nothing is no text.
             if value == .null { try requireNullable(field) }
-            if case .reference(.member) = field.kind, let user = value.string.flatMap({ UserID($0) }), user != context.user {
-                references.append(MemberReference(pointer: pointer, user: user))
-            }
+            if case .reference(.member) = field.kind { refer(to: value, at: pointer) }
             return .set(SQLValue(scalar: value))
         }
     }
@@ -117,11 +117,17 @@ private struct Reading {
         switch (field.defaultValue, field.kind) {
         case (.caller, _): context.user.sqlValue
         case (.tenantCurrency, _): .text(context.currency)
+        case (.tenantTimeZone, _): .text(context.timeZone)
         case (.value(let json), .tags): (json.array?.compactMap(\.string) ?? []).sqlValue
         case (.value(let json), .custom), (.value(let json), .object), (.value(let json), .list): .text(json.description)
         case (.value(let json), _): SQLValue(scalar: try field.type.checked(json))
         case (.null, _), (.table, _): field.type.empty.map(SQLValue.text) ?? .null
         }
+    }
+
+    private mutating func refer(to member: JSON, at pointer: String) {
+        guard let user = member.string.flatMap({ UserID($0) }), user != context.user else { return }
+        references.append(MemberReference(pointer: pointer, user: user))
     }
 
     /// On create there is nothing to merge with, so members that are null are left out.
@@ -136,13 +142,9 @@ private struct Reading {
     private mutating func tags(
         _ json: JSON, of type: FieldType, maximumCount: Int, at pointer: String
     ) throws(ValueFault) -> [String] {
-        guard let elements = json.array else { throw .type("an array of strings", json) }
-        if elements.count > maximumCount {
-            throw ValueFault(.tooMany, "Expected at most \(maximumCount) elements, found \(elements.count).")
-        }
         var tags: [String] = []
         var labels = Set<String>()
-        for (index, element) in elements.enumerated() {
+        for (index, element) in try elements(of: json, "strings", maximumCount: maximumCount).enumerated() {
             do throws(ValueFault) {
                 guard let tag = try type.checked(element).string else { throw ValueFault(.tooShort, "A tag cannot be empty.") }
                 // A comma separates the values of a filter, so a tag with one could never be asked for.
@@ -153,6 +155,32 @@ private struct Reading {
             }
         }
         return tags
+    }
+
+    private mutating func members(
+        _ json: JSON, of type: FieldType, maximumCount: Int, at pointer: String
+    ) throws(ValueFault) -> [String] {
+        var ids: [String] = []
+        for (index, element) in try elements(of: json, "ids", maximumCount: maximumCount).enumerated() {
+            do throws(ValueFault) {
+                let id = try type.checked(element)
+                guard let text = id.string else { throw ValueFault(.tooShort, "An id cannot be empty.") }
+                if ids.contains(text) { continue }
+                ids.append(text)
+                refer(to: id, at: "\(pointer)/\(index)")
+            } catch {
+                faults.add(error, at: "\(pointer)/\(index)")
+            }
+        }
+        return ids
+    }
+
+    private func elements(of json: JSON, _ kind: String, maximumCount: Int) throws(ValueFault) -> [JSON] {
+        guard let elements = json.array else { throw .type("an array of \(kind)", json) }
+        if elements.count > maximumCount {
+            throw ValueFault(.tooMany, "Expected at most \(maximumCount) elements, found \(elements.count).")
+        }
+        return elements
     }
 
     private mutating func object(_ json: JSON, _ fields: [Field], at pointer: String) -> JSONObject? {

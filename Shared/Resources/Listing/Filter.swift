@@ -136,7 +136,13 @@ struct FilterField: Sendable {
 
 extension Field {
     /// The parameter of a list that filters by the field.
-    var parameter: String { if case .tags = kind { "tag" } else { name } }
+    var parameter: String {
+        switch kind {
+        case .tags: "tag"
+        case .members: name.hasSuffix("_ids") ? String(name.dropLast(4)) : name
+        default: name
+        }
+    }
 
     /// Whether a filter by one value has an index of its own that is also in the order of creation. A text has none, and a field that
     /// is sorted by has that order's instead.

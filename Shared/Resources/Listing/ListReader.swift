@@ -8,6 +8,7 @@ final class ListReader: Sendable {
     private let compiler: FilterCompiler
     private let parameters: [String: ListParameter]
     private let filters: [String: (field: FilterField, comparison: FilterOperator)]
+    private let presets: [String: ListPreset]
     private let customColumn: String?
     /// Every name that a parameter can have, but for `custom.<key>`.
     private let names: [String]
@@ -23,13 +24,16 @@ final class ListReader: Sendable {
         self.parameters = Dictionary(uniqueKeysWithValues: parameters.map { ($0.document.name, $0) })
         filters = Dictionary(
             uniqueKeysWithValues: fields.flatMap { field in field.operators.map { (field.parameter($0), (field, $0)) } })
-        names = Paging.parameters.map(\.name) + parameters.map(\.document.name) + fields.flatMap(\.parameters)
+        presets = Dictionary(uniqueKeysWithValues: shown.presets.map { ($0.name, $0) })
+        names =
+            Paging.parameters.map(\.name) + parameters.map(\.document.name) + shown.presets.map(\.name) + fields.flatMap(\.parameters)
         precondition(Set(names).count == names.count, "\(shown.name): a filter has the name of another parameter")
     }
 
     /// Every parameter of the list, for the public document.
     var documents: [Operation.Parameter] {
-        Paging.parameters + ListParameter.all(of: view).map(\.document) + view.shown.filterFields.map(\.document)
+        Paging.parameters + ListParameter.all(of: view).map(\.document) + view.shown.presets.map(\.document)
+            + view.shown.filterFields.map(\.document)
     }
 
     /// - Parameter parent: the record that all of the list refer to, where the path names it.
@@ -47,6 +51,8 @@ final class ListReader: Sendable {
                     request.limit = try Paging.limit(item.value)
                 } else if let parameter = parameters[item.name] {
                     try parameter.apply(item.value, &request)
+                } else if let preset = presets[item.name] {
+                    request.conditions.append(try preset.condition(item.value, as: context))
                 } else if let filter = filter(item.name) {
                     let values = try filter.field.values(item.value, filter.comparison)
                     request.conditions.append(

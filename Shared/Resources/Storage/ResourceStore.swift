@@ -237,7 +237,15 @@ final class ResourceStore: Sendable {
         do {
             let first =
                 statements.references.isLockedFirst(write) ? [statements.lock(Set([write.record].compactMap(\.self)), as: context)] : []
-            row = try await postgres.batch(as: context, locks + first + [statement]).last?.first
+            if let followUp = view.definition.followUp, followUp.isAskedFor(by: write) {
+                row = try await postgres.transaction(as: context) { transaction in
+                    let row = try await transaction.batch(locks + first + [statement]).last?.first
+                    if let id = try row?.decode(0, as: RecordID.self) { try await followUp.run(id, transaction, context) }
+                    return row
+                }
+            } else {
+                row = try await postgres.batch(as: context, locks + first + [statement]).last?.first
+            }
         } catch let error as PostgresError where error.isDeadlock && attempts > 1 {
             // Nothing of it was kept, and what it waited for has gone on meanwhile.
             return try await perform(
@@ -343,10 +351,16 @@ final class ResourceStore: Sendable {
             guard let index = error.statementIndex, index >= locks.count else { throw error }
             throw FailedWrite(index: index - locks.count, error: error)
         }
-        return try zip(writes.indices, results.dropFirst(locks.count)).map { index, result in
+        let all = try zip(writes.indices, results.dropFirst(locks.count)).map { index, result in
             guard let row = result.first else { throw FailedWrite(index: index) }
             return try written(row, by: writes[index], as: context, .bounded(columns))
         }
+        if let followUp = view.definition.followUp {
+            for (write, written) in zip(writes, all) where followUp.isAskedFor(by: write) {
+                if let id = written.record.flatMap({ RecordID($0.id) }) { try await followUp.run(id, transaction, context) }
+            }
+        }
+        return all
     }
 
     /// The last of them tells the states of the rows that are there.

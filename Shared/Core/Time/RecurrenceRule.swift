@@ -1,0 +1,175 @@
+/// When something recurs: a rule of RFC 5545 (RRULE), as far as it goes by days.
+///
+/// Of its parts there are FREQ (DAILY, WEEKLY, MONTHLY, YEARLY), INTERVAL, COUNT, UNTIL, BYDAY, BYMONTHDAY, BYMONTH, BYSETPOS and WKST.
+public struct RecurrenceRule: Hashable, Sendable {
+    public enum Frequency: String, Sendable, CaseIterable {
+        case daily = "DAILY"
+        case weekly = "WEEKLY"
+        case monthly = "MONTHLY"
+        case yearly = "YEARLY"
+    }
+
+    /// What ends a series.
+    public enum End: Hashable, Sendable {
+        /// So many occurrences, the first included.
+        case count(Int)
+        /// The last instant that one may be at.
+        case instant(Timestamp)
+        /// The last day that one may be on.
+        case day(CivilDay)
+    }
+
+    /// A day of the week, or with an ordinal one of them: the second Tuesday of a month, the last Friday (-1).
+    struct Weekday: Hashable, Sendable, Comparable {
+        var ordinal: Int64?
+        /// From 0 for Monday.
+        var day: Int64
+
+        static func < (left: Self, right: Self) -> Bool { (left.ordinal ?? 0, left.day) < (right.ordinal ?? 0, right.day) }
+    }
+
+    public let frequency: Frequency
+    public let interval: Int64
+    /// `nil` for a series without end.
+    public let end: End?
+    let weekdays: [Weekday]
+    /// Counted from the month's end where they are negative.
+    let monthDays: [Int64]
+    let months: [Int64]
+    /// Which of a period's days count, from its end where they are negative; all when empty.
+    let positions: [Int64]
+    /// The day that a week begins with.
+    let weekStart: Int64
+
+    /// The longest rule that is read, in characters.
+    public static let maximumLength = 255
+    static let parts = ["FREQ", "INTERVAL", "COUNT", "UNTIL", "BYDAY", "BYMONTHDAY", "BYMONTH", "BYSETPOS", "WKST"]
+    static let weekdayNames = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"]
+}
+
+extension RecurrenceRule.Frequency {
+    /// After so many periods without an occurrence there is none any more: the calendar repeats itself after 400 years, which are 146,097 days or
+    /// 20,871 weeks, and whatever the interval, so many steps come by all that there is.
+    fileprivate var patience: Int {
+        switch self {
+        case .daily: 146_097
+        case .weekly: 20_871
+        case .monthly: 4_800
+        case .yearly: 400
+        }
+    }
+}
+
+/// Occurrences.
+extension RecurrenceRule {
+    /// The first occurrence later than an instant, in the series that begins at one; `nil` when the series has ended by then. The clocks show the same
+    /// time at each, whatever is done to them in between (``WallClock/instant(_:)``).
+    ///
+    /// COUNT does not come into it: who keeps a series knows how many there have been.
+    public func next(after instant: Timestamp, startingAt start: Timestamp, in clock: WallClock) -> Timestamp? {
+        let local = clock.local(instant)
+        let first = clock.local(start)
+        return occurrences(from: first).lazy.filter { LocalTime($0, time: first.time) > local }.map { day in
+            clock.instant(LocalTime(day, time: first.time))
+        }.first { $0 > instant }.flatMap { isWithin($0, in: clock) ? $0 : nil }
+    }
+
+    /// All occurrences of the series that begins at an instant, up to its end.
+    public func occurrences(startingAt start: Timestamp, in clock: WallClock) -> some Sequence<Timestamp> {
+        let first = clock.local(start)
+        let maximum = if case .count(let count) = end { count } else { Int.max }
+        return occurrences(from: first).lazy.prefix(maximum).map { clock.instant(LocalTime($0, time: first.time)) }
+            .prefix { isWithin($0, in: clock) }
+    }
+
+    private func isWithin(_ instant: Timestamp, in clock: WallClock) -> Bool {
+        switch end {
+        case .instant(let last): instant <= last
+        case .day(let last): clock.local(instant).day <= last
+        case .count, nil: true
+        }
+    }
+
+    /// The days of the series, without regard to its end.
+    private func occurrences(from start: LocalTime) -> Days { Days(rule: self, start: start.day) }
+
+    /// Goes from period to period: day, week, month or year, each as many further as the interval says.
+    private struct Days: Sequence, IteratorProtocol {
+        let rule: RecurrenceRule
+        let start: CivilDay
+        private var period: Int64 = 0
+        private var found: ArraySlice<CivilDay> = []
+
+        init(rule: RecurrenceRule, start: CivilDay) {
+            self.rule = rule
+            self.start = start
+        }
+
+        mutating func next() -> CivilDay? {
+            var left = rule.frequency.patience
+            while found.isEmpty {
+                if left == 0 { return nil }
+                left -= 1
+                guard let days = rule.days(ofPeriod: period, from: start) else { return nil }
+                period += 1
+                found = days.filter { $0 >= start }[...]
+            }
+            return found.removeFirst()
+        }
+    }
+
+    /// The occurrences of a period in their order; `nil` beyond the years that four digits can write.
+    private func days(ofPeriod period: Int64, from start: CivilDay) -> [CivilDay]? {
+        let steps = period * interval
+        var days: [CivilDay] = []
+        switch frequency {
+        case .daily:
+            days = [CivilDay(days: start.days + steps)]
+        case .weekly:
+            let first = start.days - (start.weekday - weekStart + 7) % 7 + 7 * steps
+            days = (0..<7).map { CivilDay(days: first + $0) }
+        case .monthly:
+            let month = start.year * 12 + start.month - 1 + steps
+            days = Self.days(ofMonth: month % 12 + 1, of: month / 12)
+        case .yearly:
+            days = (1...12).lazy.filter { months.isEmpty || months.contains($0) }.flatMap { Self.days(ofMonth: $0, of: start.year + steps) }
+        }
+        if let last = days.last, last.year > 9999 { return nil }
+        let chosen = days.filter { isChosen($0, from: start) }
+        guard !positions.isEmpty else { return chosen }
+        return Set(positions.map { $0 > 0 ? $0 - 1 : Int64(chosen.count) + $0 }).sorted().compactMap { place in
+            chosen.indices.contains(Int(place)) ? chosen[Int(place)] : nil
+        }
+    }
+
+    private static func days(ofMonth month: Int64, of year: Int64) -> [CivilDay] {
+        (1...CivilDay.days(inMonth: month, of: year)).map { CivilDay(year: year, month: month, day: $0) }
+    }
+
+    /// What the rule does not say is as on the day on which the series begins (RFC 5545, section 3.3.10). So what recurs on the 31st does so in
+    /// months that have one.
+    private func isChosen(_ day: CivilDay, from start: CivilDay) -> Bool {
+        if !months.isEmpty, !months.contains(day.month) { return false }
+        if !monthDays.isEmpty {
+            let fromEnd = day.day - CivilDay.days(inMonth: day.month, of: day.year) - 1
+            if !monthDays.contains(day.day), !monthDays.contains(fromEnd) { return false }
+        }
+        if !weekdays.isEmpty { return weekdays.contains { isChosen(day, $0) } }
+        switch frequency {
+        case .daily: return true
+        case .weekly: return day.weekday == start.weekday
+        case .monthly: return !monthDays.isEmpty || day.day == start.day
+        case .yearly: return !monthDays.isEmpty || day.day == start.day && (!months.isEmpty || day.month == start.month)
+        }
+    }
+
+    private func isChosen(_ day: CivilDay, _ weekday: Weekday) -> Bool {
+        guard day.weekday == weekday.day else { return false }
+        guard let ordinal = weekday.ordinal else { return true }
+        // Of the year, unless the rule is about months.
+        let isOfYear = frequency == .yearly && months.isEmpty
+        let number = isOfYear ? day.dayOfYear : day.day
+        let length = isOfYear ? CivilDay.days(inYear: day.year) : CivilDay.days(inMonth: day.month, of: day.year)
+        return ordinal == (number - 1) / 7 + 1 || ordinal == -((length - number) / 7 + 1)
+    }
+}
