@@ -27,7 +27,7 @@ public enum CRM {
             [contacts.list(of: accounts, by: "account_id"), forecast.route, lineItems.route, today.route]
             + conversion.routes + stages.routes + bulk.routes
         var parts = ServiceParts(resources, routes: routes, jobs: [bulk.job, TaskSeries.job, TaskReminder.job])
-        parts.routes = DefaultPipeline(postgres: postgres).listed(in: parts.routes)
+        parts.routes = StagesInUse(deals: deals, postgres: postgres).told(in: DefaultPipeline(postgres: postgres).listed(in: parts.routes))
         return parts
     }
 }

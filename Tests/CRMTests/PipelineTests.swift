@@ -183,6 +183,7 @@ import Testing
             let stages = try #require(pipeline.json["stages"]?.array)
             let refused = try await service.send(.patch, path, ["stages": .array(Array(stages[1...]))], as: admin, expecting: 422)
             #expect(refused.text.contains("move_deals_to"))
+            #expect(refused.json["in_use"] == [["stage_id": stages[0]["id"] ?? .null, "deals": 3]])
             var leaving = stages[0].object ?? JSONObject()
             leaving["move_deals_to"] = stages[2]["id"]
             let change: JSON = ["stages": .array([.object(leaving)] + stages[1...])]

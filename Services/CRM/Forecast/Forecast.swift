@@ -38,7 +38,9 @@ struct Forecast: Sendable {
             let place = try paging.position { $0.array?.compactMap(\.string) }
             let rows: PostgresResult
             do {
-                rows = try await postgres.batch(as: context, [sql(query, behind: place, limit: paging.limit + 1, as: context)])[0]
+                // How much has changed since a day of the past is for its values to say.
+                let sql = sql(query, behind: place, limit: paging.limit + 1, as: context).plannedForItsValues
+                rows = try await postgres.batch(as: context, [sql])[0]
             } catch let error as PostgresError {
                 throw error.problem
             }
