@@ -101,8 +101,8 @@ import Testing
             #expect(trial.status == 200)
             #expect(try trial.json["matched"] == 247 && trial.json["sample"]?.array?.count == 10)
             let body =
-                #"{"filter":{"status":"contacted","score[gte]":50},"change":{"status":"qualified","tags":["bulk"],"custom":{"n":null,"k":1}}}"#
-            let expected = try await office.count("status=contacted&score%5Bgte%5D=50", as: admin)
+                #"{"filter":{"status":"contacted","score[gte]":20},"change":{"status":"qualified","tags":["bulk"],"custom":{"n":null,"k":1}}}"#
+            let expected = try await office.count("status=contacted&score%5Bgte%5D=20", as: admin)
             let path = try await office.begin(body, as: admin)
             try await office.work(1, as: admin)
             let running = try await office.send(.get, path, as: admin).json
@@ -111,7 +111,7 @@ import Testing
             try await office.work(as: admin)
             let done = try await office.send(.get, path, as: admin).json
             #expect(
-                done["status"] == "succeeded" && done["ended_at"] != .null && done["filter"]?["score[gte]"] == 50)
+                done["status"] == "succeeded" && done["ended_at"] != .null && done["filter"]?["score[gte]"] == 20)
             #expect(
                 try await office.counts(path, as: admin) == ["matched": expected, "changed": expected])
             #expect(try await office.count("status=qualified&tag=bulk&custom.k=1", as: admin) == expected)
@@ -260,9 +260,6 @@ import Testing
             let body = #"{"filter":{"status":"new"},"change":{"score":7}}"#
             let headers = ["idempotency-key": "once"]
             let first = try await office.send(.post, "/v1/leads/bulk", body, as: admin, headers: headers)
-            let again = try await office.send(.post, "/v1/leads/bulk", body, as: admin, headers: headers)
-            #expect(
-                first.status == 202 && again.text == first.text && again.header("idempotent-replayed") == "true")
             let path = "/v1/leads/bulk/\(try first.json.id)"
             for stranger in [office.api.member(tenant: TenantID()), office.api.member(.manager)] {
                 for (method, target) in [
@@ -285,6 +282,9 @@ import Testing
             // Another tenant's records are none of it.
             try await office.work(as: admin)
             #expect(try await office.counts(path, as: admin) == ["matched": 3, "changed": 3])
+            let again = try await office.send(.post, "/v1/leads/bulk", body, as: admin, headers: headers)
+            #expect(
+                first.status == 202 && again.text == first.text && again.header("idempotent-replayed") == "true")
         }
     }
 
