@@ -26,7 +26,7 @@ struct TakeOver {
         self.merged = merged
         for field in definition.fields where !field.isReadOnly && !chosen.contains(field.name) {
             if case .amount(let currency) = field.kind {
-                if !chosen.contains(currency), let currency = definition.field(currency) { amount(field, currency) }
+                if !chosen.contains(currency), let currency = definition.field(currency) { amount(field, currency, in: definition) }
             } else {
                 take(field, in: definition)
             }
@@ -66,11 +66,13 @@ struct TakeOver {
         }
     }
 
-    private mutating func amount(_ field: Field, _ currency: Field) {
+    private mutating func amount(_ field: Field, _ currency: Field, in definition: ResourceDefinition) {
         guard values[field.name] == nil else { return }
-        let found = others.first { other in
-            other[field.name] != nil && (values[currency.name] == nil || values[currency.name] == other[currency.name])
+        // A currency says nothing where there is no amount in it.
+        let isUsed = definition.fields.contains { other in
+            if case .amount(let name) = other.kind { name == currency.name && values[other.name] != nil } else { false }
         }
+        let found = others.first { $0[field.name] != nil && (!isUsed || $0[currency.name] == values[currency.name]) }
         guard let found else { return }
         set(field, found[field.name])
         set(currency, found[currency.name])
