@@ -27,7 +27,8 @@ public enum CRM {
             [contacts.list(of: accounts, by: "account_id"), forecast.route, lineItems.route, today.route]
             + conversion.routes + stages.routes + bulk.routes
         var parts = ServiceParts(resources, routes: routes, jobs: [bulk.job, TaskSeries.job, TaskReminder.job])
-        parts.routes = StagesInUse(deals: deals, postgres: postgres).told(in: DefaultPipeline(postgres: postgres).listed(in: parts.routes))
+        parts.routes = DefaultPipeline(postgres: postgres).listed(in: parts.routes)
+        parts.routes = StagesInUse(deals: deals, postgres: postgres).told(in: NestedRights.asked(in: parts.routes))
         return parts
     }
 }

@@ -31,7 +31,9 @@ import Testing
         var member = try ContextSignerTests().member
         let plain = ContextSigner.claims(of: member)
         member.fields = Self.rules
-        #expect(ContextSigner.claims(of: member) == "r\(plain.dropFirst()),\(Self.rules.encoded)", "who knows of no rules refuses it")
+        var parts = plain.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        (parts[0], parts[10]) = ("r", Self.rules.encoded)
+        #expect(ContextSigner.claims(of: member) == parts.joined(separator: ","), "who knows of no rules refuses it")
         for country in ["AT", nil] {
             member.country = country
             let value = signer.sign(.member(member), method: "GET", target: "/")

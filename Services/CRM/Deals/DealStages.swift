@@ -31,7 +31,7 @@ struct DealStages: Sendable {
             let id: RecordID = try call.id()
             let paging = try Paging(call, of: ["deal stages", context.tenant.description, id.description], cursors: cursors)
             let end = try paging.position(\.string)
-            if ["stage_id", "pipeline_id"].contains(where: { deals.hides($0, from: context) }) { throw Problem.notFound }
+            if ["stage_id", "pipeline_id", "status"].contains(where: { deals.hides($0, from: context) }) { throw Problem.notFound }
             let rows: PostgresResult
             do {
                 rows = try await postgres.batch(as: context, [query(of: id, from: end, limit: paging.limit + 1, as: context)])[0]

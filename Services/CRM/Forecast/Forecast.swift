@@ -18,7 +18,7 @@ struct Forecast: Sendable {
         those of them that are at \(committedFrom) percent or more together with what was won (committed), and what was won in it (won). Days are \
         those of UTC. Open deals without expected_close_on are in a period of null. Deals without an amount are only counted. You see \
         the deals that are yours to read by now; a role that one of the fields is hidden from that it adds up has no forecast. Where the currency \
-        is not the tenant's, converted has the same in that, by the newest exchange rate that is valid on the day of as_of; it is null when there is none.
+        is not the tenant's, converted has the same in that, by the newest exchange rate that is valid on the day of as_of; it is null when there is none, or you may not read exchange rates.
         """
 
     var route: Route {
@@ -85,9 +85,14 @@ struct Forecast: Sendable {
             \(SQL.joined(["open", "weighted", "committed", "won"].map { converted($0, into: context.currency) }, separator: ", ")) \
             from (select * from lines\(behind) order by period_key, group_key, currency limit \(limit)) as lines \
             left join lateral (select * from exchange_rate_on(\(context.tenant)::uuid, lines.currency, \(context.currency), \(day)) \
-            where lines.currency <> \(context.currency) limit 1) as rate on true \
+            where lines.currency <> \(context.currency) and \(Self.mayConvert(context)) limit 1) as rate on true \
             order by period_key, group_key, currency
             """
+    }
+
+    /// The rates are shown with what they give, so only to who may read them.
+    private static func mayConvert(_ context: RequestContext) -> Bool {
+        context.permissions.contains(Permission(.exchangeRates, .read)) && context.fields["exchange_rates"]["rate"] != .hidden
     }
 
     private func converted(_ name: String, into currency: String) -> SQL {

@@ -22,7 +22,7 @@ enum ConversionValues {
         var values = values([("owner_id", "owner_id")], of: lead)
         func value(_ field: String) -> SQL { lead.shows(field) ? "lead.\(unescaped: field)" : "null::text" }
         let person: SQL = "concat_ws(' ', \(value("first_name")), \(value("last_name")))"
-        values["name"] = "left(case when \(value("company")) is not null then \(value("company")) else \(person) end, 200)"
+        values["name"] = "nullif(left(case when \(value("company")) is not null then \(value("company")) else \(person) end, 200), '')"
         return values
     }
 
@@ -154,13 +154,19 @@ struct ConversionRequest {
             demands.append(
                 Demand("lead.company is not null", otherwise: .invalid([.init(pointer: "/account/name", code: .required, detail: detail)])))
         }
+        if case .made(let draft) = dealChoice, draft.inherits("name"), let name = ConversionValues.deal(of: lead)["name"] {
+            let detail = "Nothing that you see of the lead names a deal: it needs a name."
+            demands.append(
+                Demand(name + " is not null", otherwise: .invalid([.init(pointer: "/deal/name", code: .required, detail: detail)])))
+        }
         return demands
     }
 
     /// The account's id, as an expression on the lead's row.
     func accountID(as context: RequestContext) -> SQL {
         if case .given(let contact) = contactChoice {
-            return "(select given.account_id from contact as given where given.tenant_id = \(context.tenant) and given.id = \(contact))"
+            return account.readable(
+                "(select given.account_id from contact as given where given.tenant_id = \(context.tenant) and given.id = \(contact))")
         }
         switch accountChoice {
         case .none: return "null::uuid"

@@ -53,7 +53,16 @@ struct ConversionUndo {
 
     /// As it was made, and nothing but the conversion's own leads to it.
     private func isUntouched(_ made: Made) -> SQL {
-        var others: [SQL] = ["version = 1 and deleted_at is null"]
+        let own: SQL = "\(unescaped: made.name)"
+        var others: [SQL] = [
+            "version = 1 and deleted_at is null",
+            """
+            not exists (select from lead as other where other.tenant_id = \(own).tenant_id and other.converted_\(own)_id = \(own).id \
+            and other.deleted_at is null and other.id <> \(lead))
+            """,
+            // What was merged into it would be gone with it.
+            "not exists (select from merge where merge.tenant_id = \(own).tenant_id and survivor_id = \(own).id and undone_at is null)",
+        ]
         if made.name == "account" {
             others.append(
                 """
@@ -67,10 +76,9 @@ struct ConversionUndo {
                 """)
         }
         if made.name != "deal" {
-            let table: SQL = "\(unescaped: made.name)"
             others.append(
                 """
-                not exists (select from deal as other where other.tenant_id = \(table).tenant_id and other.\(table)_id = \(table).id \
+                not exists (select from deal as other where other.tenant_id = \(own).tenant_id and other.\(own)_id = \(own).id \
                 and other.deleted_at is null and other.id is distinct from (select deal_id from \(conversion)))
                 """)
         }
@@ -89,7 +97,7 @@ struct ConversionUndo {
             undone as (update lead set \(changed), status = previous_status, converted_at = null, converted_account_id = null, \
             converted_contact_id = null, converted_deal_id = null from (select * from \(conversion)) as conversion where \(target) \
             and \(SQL.joined(made.flatMap { [isReached($0), isUntouched($0)] }, separator: " and ")) \
-            returning account_id, contact_id, deal_id, makes_account, makes_contact, makes_deal, note_ids)
+            returning account_id, contact_id, deal_id, makes_account, makes_contact, makes_deal, moved_ids)
             """
         ]
         for made in made {
@@ -99,13 +107,16 @@ struct ConversionUndo {
                 where tenant_id = \(context.tenant) and id = undone.\(unescaped: made.name)_id and undone.makes_\(unescaped: made.name))
                 """)
         }
-        // Also what was noted about a contact or a deal that is gone by it.
-        parts.append(
-            """
-            moved as (update note set \(changed), related = row('lead', \(lead)::uuid)::record_reference from undone \
-            where tenant_id = \(context.tenant) and (related).id = any(array[undone.contact_id, undone.deal_id]) and deleted_at is null \
-            and ((related).type = 'deal' or (related).type = 'contact' and (undone.makes_contact or id = any(undone.note_ids))))
-            """)
+        // Also what is by now about a contact or a deal that is gone by it.
+        for (table, _) in LeadConversion.companions {
+            parts.append(
+                """
+                moved_\(unescaped: table) as (update \(unescaped: table) set \(changed), \
+                related = row('lead', \(lead)::uuid)::record_reference from undone \
+                where tenant_id = \(context.tenant) and (related).id = any(array[undone.contact_id, undone.deal_id]) and deleted_at is null \
+                and ((related).type = 'deal' or (related).type = 'contact' and (undone.makes_contact or id = any(undone.moved_ids))))
+                """)
+        }
         parts.append("forgotten as (delete from \(conversion) and exists (select from undone))")
         if let key { parts.append("key as (" + key.insertion(as: context, status: 204, from: "undone") + ")") }
         return "with " + SQL.joined(parts, separator: ", ") + " select 1 from undone"

@@ -15,8 +15,11 @@ struct LeadConversion: Sendable {
 
     var routes: [Route] { [convert, offer, undo] }
 
-    /// The most notes that go along: no request writes without bound.
-    static let maximumNotes = 1000
+    /// What is about a lead and goes along: the tables and what they hold.
+    static let companions = [(table: "note", plural: "notes"), (table: "task", plural: "tasks")]
+
+    /// The most of each of them: no request writes without bound.
+    static let maximumCompanions = 1000
 
     // MARK: Converting
 
@@ -50,7 +53,7 @@ struct LeadConversion: Sendable {
             .init("contact", request.contact, id: "(select contact_id from \(done))"),
             .init("deal", request.deal, id: "(select deal_id from \(done))"))
         let before = request.locks + [request.lead.lock(id)]
-        let demands = request.demands + [Self.notesDemand(of: id, as: context)]
+        let demands = request.demands + Self.companionDemands(of: id, as: context)
         let writing = writing(id, request, precondition, demands, conversion, as: context)
         let kept = key.map { [answer.insertion(of: $0, as: context, from: done)] } ?? []
         return try await answer.guarding(key, request.drafts, as: context) {
@@ -77,6 +80,7 @@ struct LeadConversion: Sendable {
         as context: RequestContext
     ) -> SQL {
         let contact = request.contactID
+        let moved = SQL.joined(Self.companions.map { "select id from moved_\(unescaped: $0.table)" }, separator: " union all ")
         var parts: [SQL] = [
             "before (previous_status) as (select status from lead where tenant_id = \(context.tenant) and id = \(id))",
             """
@@ -85,21 +89,25 @@ struct LeadConversion: Sendable {
             converted_deal_id = \(request.dealID) \
             where \(Self.target(id, precondition, request.lead, as: context)) and status <> 'converted'\(demands.conditions) returning *)
             """,
-            """
-            moved as (update note set version = version + 1, updated_at = now(), updated_by = \(context.user), \
-            related = row('contact', \(contact)::uuid)::record_reference \
-            where tenant_id = \(context.tenant) and (related).id = \(id) and (related).type = 'lead' and deleted_at is null \
-            and exists (select from converted) returning id)
-            """,
+        ]
+        for (table, _) in Self.companions {
+            parts.append(
+                """
+                moved_\(unescaped: table) as (update \(unescaped: table) set version = version + 1, updated_at = now(), \
+                updated_by = \(context.user), related = row('contact', \(contact)::uuid)::record_reference \
+                where tenant_id = \(context.tenant) and (related).id = \(id) and (related).type = 'lead' and deleted_at is null \
+                and exists (select from converted) returning id)
+                """)
+        }
+        parts.append(
             """
             noted as (insert into lead_conversion \
-            (tenant_id, lead_id, id, previous_status, account_id, contact_id, deal_id, makes_account, makes_contact, makes_deal, note_ids) \
+            (tenant_id, lead_id, id, previous_status, account_id, contact_id, deal_id, makes_account, makes_contact, makes_deal, moved_ids) \
             select tenant_id, id, \(conversion), previous_status, converted_account_id, converted_contact_id, converted_deal_id, \
             \(request.accountChoice.isMade) and converted_account_id is not null, \(request.contactChoice.isMade), \
-            converted_deal_id is not null, array(select id from moved) \
+            converted_deal_id is not null, array(\(moved)) \
             from converted, before)
-            """,
-        ]
+            """)
         if case .made(let draft) = request.accountChoice {
             parts.append(
                 "account_made as (\(request.account.insertion(draft, from: "converted as lead", where: "converted_account_id is not null")))"
@@ -120,14 +128,17 @@ struct LeadConversion: Sendable {
         return sql
     }
 
-    private static func notesDemand(of id: RecordID, as context: RequestContext) -> Demand {
-        Demand(
-            """
-            (select count(*) from (select from note where note.tenant_id = \(context.tenant) and (note.related).id = \(id) \
-            and (note.related).type = 'lead' and note.deleted_at is null limit \(unescaped: String(maximumNotes + 1))) as counted) \
-            <= \(unescaped: String(maximumNotes))
-            """,
-            otherwise: Problem(.conflict, "There are more than \(maximumNotes) notes about the lead, and so many at most go along."))
+    private static func companionDemands(of id: RecordID, as context: RequestContext) -> [Demand] {
+        companions.map { table, plural in
+            Demand(
+                """
+                (select count(*) from (select from \(unescaped: table) as other where other.tenant_id = \(context.tenant) \
+                and (other.related).id = \(id) and (other.related).type = 'lead' and other.deleted_at is null \
+                limit \(unescaped: String(maximumCompanions + 1))) as counted) <= \(unescaped: String(maximumCompanions))
+                """,
+                otherwise: Problem(
+                    .conflict, "There are more than \(maximumCompanions) \(plural) about the lead, and so many at most go along."))
+        }
     }
 
     /// Why nothing was converted; `nil` when all holds by now.

@@ -14,7 +14,7 @@ enum LeadConversionDocuments {
             not that of a provider of mailboxes), website, address and owner; of the contact the names, title, email, phone, address, owner, \
             tags and custom values; of the deal the company as its name, or else the person's, and the owner. Fields of the lead that your role hides do not go along. Without account one is made if the lead names a \
             company; null makes none. A contact that is there stays as it is, with its account. \
-            Notes about the lead, \(LeadConversion.maximumNotes) at most, are about the contact from then on. \
+            Notes and tasks about the lead, \(LeadConversion.maximumCompanions) of each at most, are about the contact from then on. \
             The lead is converted then, says what it became, and is not changed or deleted any more; another \
             conversion is refused with conflict, which has converted_account_id, converted_contact_id and converted_deal_id. \
             Making needs the permission to create each, naming one that to read it.
@@ -95,7 +95,7 @@ enum LeadConversionDocuments {
     static let undo = Operation(
         id: "undoLeadConversion", summary: "Undo the conversion of a lead",
         description: """
-            As long as nothing that it made was changed, or is referred to by others: what it made is deleted, notes go back to the lead, \
+            As long as nothing that it made was changed, or is referred to by others: what it made is deleted, notes and tasks go back to the lead, \
             also those about a contact or a deal that is deleted so, and the lead is as it was before. Else it is refused with conflict, which names in changed \
             what stands in the way. Needs the permission to create what it made.
             """,

@@ -39,8 +39,8 @@ create table lead_conversion (
     makes_account boolean not null,
     makes_contact boolean not null,
     makes_deal boolean not null,
-    -- The notes that went along.
-    note_ids uuid[] not null,
+    -- The notes and tasks that went along.
+    moved_ids uuid[] not null,
     constraint lead_conversion_pkey primary key (tenant_id, lead_id),
     constraint lead_conversion_lead_id_fkey foreign key (tenant_id, lead_id) references lead (tenant_id, id)
 );

@@ -118,9 +118,14 @@ begin
     if tg_op = 'INSERT' and new.stages = '[]' then new.stages := usual_stages(); end if;
     for given in
         select value from jsonb_array_elements(new.stages) with ordinality as stages (value, n)
-        order by coalesce((value ->> 'position')::integer, n), n
+        -- By their positions if all have one, else as they stand in the list.
+        order by case when (select bool_and(value ->> 'position' is not null) from jsonb_array_elements(new.stages))
+            then (value ->> 'position')::integer end, n
     loop
         if given ->> 'id' is null then
+            if given ->> 'move_deals_to' is not null then
+                raise exception 'a new stage has no deals' using errcode = 'check_violation', constraint = 'pipeline_stages_known';
+            end if;
             given := given || jsonb_build_object('id', uuid_v7());
         else
             known := null;

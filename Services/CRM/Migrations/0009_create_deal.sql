@@ -100,14 +100,21 @@ call isolate('deal_history', 'select, insert');
 create function place_deal() returns trigger language plpgsql volatile as $$
 declare
     place record;
+    comes_back boolean := false;
 begin
     if tg_op = 'UPDATE' then
         if new.stage_id = old.stage_id and new.pipeline_id = old.pipeline_id then
-            if new.deleted_at is null and old.deleted_at is not null and not exists (
-                select from stage where tenant_id = new.tenant_id and id = new.stage_id and deleted_at is null)
-            then
-                -- It comes back to a stage that has gone since.
+            if new.deleted_at is null and old.deleted_at is not null then
+                -- Locked against going away, as by whoever brings a deal there.
+                perform from stage where tenant_id = new.tenant_id and id = new.stage_id and deleted_at is null for key share;
+                comes_back := not found;
+            end if;
+            if comes_back then
+                -- Its stage has gone since: it comes to the first one of that kind, or that the tenant's default pipeline has.
                 new.stage_id := null;
+                if not exists (select from pipeline where tenant_id = new.tenant_id and id = new.pipeline_id and deleted_at is null) then
+                    new.pipeline_id := null;
+                end if;
             else
                 if new.probability is null then
                     select probability into new.probability from stage where tenant_id = new.tenant_id and id = new.stage_id;
@@ -128,7 +135,8 @@ begin
         -- By itself, as the query after it must see what it makes.
         if new.pipeline_id is null then new.pipeline_id := default_pipeline(new.tenant_id); end if;
         select id, pipeline_id, kind, probability into place from stage
-        where tenant_id = new.tenant_id and pipeline_id = new.pipeline_id and kind = 'open' and deleted_at is null
+        where tenant_id = new.tenant_id and pipeline_id = new.pipeline_id and kind = case when comes_back then old.status else 'open' end
+            and deleted_at is null
         order by position limit 1 for key share;
     else
         select id, pipeline_id, kind, probability into place from stage

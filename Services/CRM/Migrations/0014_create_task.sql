@@ -104,7 +104,7 @@ begin
             'task-reminder', jsonb_build_object('task', new.id, 'at', rfc3339(new.remind_at)), new.id::text, new.remind_at, new.tenant_id);
     end if;
     if new.recurrence is not null and new.recurrence_by = 'date' and new.status <> 'cancelled' and (
-        is_new or old.status = 'cancelled' or old.recurrence is null or old.recurrence_by <> 'date' or new.due_at <> old.due_at)
+        is_new or old.status = 'cancelled' or old.recurrence is distinct from new.recurrence or old.recurrence_by <> 'date' or new.due_at <> old.due_at)
     then
         perform enqueue_job('task-next', jsonb_build_object('task', new.id), new.id::text, new.due_at, new.tenant_id);
     end if;
@@ -126,6 +126,6 @@ begin
     return null;
 end
 $$;
-create constraint trigger next_is_there after insert or update of status on task deferrable initially deferred
+create constraint trigger next_is_there after insert or update of status, recurrence, recurrence_by on task deferrable initially deferred
     for each row when (new.status = 'done' and new.recurrence is not null and new.recurrence_by = 'completion')
     execute function task_next_is_there();

@@ -25,14 +25,20 @@ enum TaskSeries {
         return .done(writing: next.map { [$0] } ?? [])
     }
 
+    /// Whether another one follows on a task, as it is by now.
+    private static let hasNext: SQL = """
+        deleted_at is null and recurrence is not null
+        and case recurrence_by when 'date' then status <> 'cancelled' and due_at <= clock_timestamp() else status = 'done' end
+        """
+
     /// The task, if another one follows on it by now and is not there yet.
     private static func reading(_ id: RecordID, as context: RequestContext) -> SQL {
         """
         select recurrence, time_zone, due_at, remind_at, coalesce(occurs_at, due_at) as occurs_at,
             coalesce(series_starts_at, due_at) as starts_at, series_number
         from task
-        where tenant_id = \(context.tenant) and id = \(id) and deleted_at is null and recurrence is not null
-            and case recurrence_by when 'date' then status <> 'cancelled' and due_at <= clock_timestamp() else status = 'done' end
+        where tenant_id = \(context.tenant) and id = \(id)
+            and \(hasNext)
             and not exists (
                 select from task as next
                 where next.tenant_id = task.tenant_id and next.series_id = coalesce(task.series_id, task.id)
@@ -44,7 +50,8 @@ enum TaskSeries {
     private static func next(of id: RecordID, in found: PostgresResult, as context: RequestContext) throws -> SQL? {
         guard let row = found.first else { return nil }
         let number: Int = try row.decode("series_number")
-        guard let rule = try? RecurrenceRule(try row.decode("recurrence", as: String.self)),
+        let text: String = try row.decode("recurrence")
+        guard let rule = try? RecurrenceRule(text),
             let clock = TimeZoneName.clock(try row.decode("time_zone"))
         else { throw JobFailure("rule_not_understood") }
         if case .count(let count) = rule.end, number >= count { return nil }
@@ -60,12 +67,13 @@ enum TaskSeries {
             insert into task (
                 tenant_id, id, subject, description, due_at, remind_at, recurrence, recurrence_by, time_zone, priority, assignee_id, related,
                 checklist, tags, custom, series_id, series_number, series_starts_at, occurs_at, created_by, updated_by)
+            -- Whose it is without an assignee is told by who made it, and that is who made the first.
             select tenant_id, \(RecordID()), subject, description, \(next), \(remind.sqlValue), recurrence, recurrence_by, time_zone, priority,
                 assignee_id, related,
                 (select coalesce(jsonb_agg(item || '{"done": false}'::jsonb order by place), '[]')
                     from jsonb_array_elements(checklist) with ordinality as items (item, place)),
-                tags, custom, coalesce(series_id, id), series_number + 1, \(start), \(next), \(context.user), \(context.user)
-            from task where tenant_id = \(context.tenant) and id = \(id)
+                tags, custom, coalesce(series_id, id), series_number + 1, \(start), \(next), created_by, \(context.user)
+            from task where tenant_id = \(context.tenant) and id = \(id) and \(hasNext) and recurrence = \(text) and due_at = \(due)
             on conflict (tenant_id, series_id, series_number) where series_id is not null do nothing
             """
     }

@@ -149,7 +149,8 @@ struct AuthorizationRoutes: Sendable {
             service, .get, "\(path)/\(record)?fields=id", bytes: nil, caller: .member(reader))
         switch answer.status {
         case 200: return true
-        case 404: return false
+        // Of one that was merged the caller's own request is sent on to another.
+        case 301, 404: return false
         default:
             throw Problem(
                 .upstreamUnavailable, "A part of the platform is not available at the moment.", retryAfter: 1,

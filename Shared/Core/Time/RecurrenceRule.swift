@@ -58,6 +58,16 @@ extension RecurrenceRule.Frequency {
         case .yearly: 400
         }
     }
+
+    /// The most days of a period.
+    fileprivate var longest: Int64 {
+        switch self {
+        case .daily: 1
+        case .weekly: 7
+        case .monthly: 31
+        case .yearly: 366
+        }
+    }
 }
 
 /// Occurrences.
@@ -67,19 +77,42 @@ extension RecurrenceRule {
     ///
     /// COUNT does not come into it: who keeps a series knows how many there have been.
     public func next(after instant: Timestamp, startingAt start: Timestamp, in clock: WallClock) -> Timestamp? {
-        let local = clock.local(instant)
         let first = clock.local(start)
-        return occurrences(from: first).lazy.filter { LocalTime($0, time: first.time) > local }.map { day in
-            clock.instant(LocalTime(day, time: first.time))
-        }.first { $0 > instant }.flatMap { isWithin($0, in: clock) ? $0 : nil }
+        // Periods do not depend on each other, so it begins shortly before the instant's, however long ago the series began.
+        let days = max(0, clock.local(instant).day.days - first.day.days)
+        let period = max(0, days / (frequency.longest * interval) - 1)
+        return Days(rule: self, start: first.day, from: period).lazy.map { clock.instant(LocalTime($0, time: first.time)) }
+            .first { $0 > instant }.flatMap { isWithin($0, in: clock) ? $0 : nil }
     }
 
     /// All occurrences of the series that begins at an instant, up to its end.
     public func occurrences(startingAt start: Timestamp, in clock: WallClock) -> some Sequence<Timestamp> {
-        let first = clock.local(start)
-        let maximum = if case .count(let count) = end { count } else { Int.max }
-        return occurrences(from: first).lazy.prefix(maximum).map { clock.instant(LocalTime($0, time: first.time)) }
-            .prefix { isWithin($0, in: clock) }
+        Occurrences(of: self, startingAt: clock.local(start), in: clock)
+    }
+
+    private struct Occurrences: Sequence, IteratorProtocol {
+        private let rule: RecurrenceRule
+        private let clock: WallClock
+        private let time: Int64
+        private var days: Days
+        private var left: Int
+
+        init(of rule: RecurrenceRule, startingAt start: LocalTime, in clock: WallClock) {
+            self.rule = rule
+            self.clock = clock
+            time = start.time
+            days = Days(rule: rule, start: start.day)
+            left = if case .count(let count) = rule.end { count } else { Int.max }
+        }
+
+        mutating func next() -> Timestamp? {
+            guard left > 0, let day = days.next() else { return nil }
+            left -= 1
+            let instant = clock.instant(LocalTime(day, time: time))
+            if rule.isWithin(instant, in: clock) { return instant }
+            left = 0
+            return nil
+        }
     }
 
     private func isWithin(_ instant: Timestamp, in clock: WallClock) -> Bool {
@@ -90,19 +123,17 @@ extension RecurrenceRule {
         }
     }
 
-    /// The days of the series, without regard to its end.
-    private func occurrences(from start: LocalTime) -> Days { Days(rule: self, start: start.day) }
-
-    /// Goes from period to period: day, week, month or year, each as many further as the interval says.
+    /// The days of the series, without regard to its end. It goes from period to period: day, week, month or year, each as many further as the interval says.
     private struct Days: Sequence, IteratorProtocol {
         let rule: RecurrenceRule
         let start: CivilDay
-        private var period: Int64 = 0
+        private var period: Int64
         private var found: ArraySlice<CivilDay> = []
 
-        init(rule: RecurrenceRule, start: CivilDay) {
+        init(rule: RecurrenceRule, start: CivilDay, from period: Int64 = 0) {
             self.rule = rule
             self.start = start
+            self.period = period
         }
 
         mutating func next() -> CivilDay? {
@@ -130,9 +161,12 @@ extension RecurrenceRule {
             days = (0..<7).map { CivilDay(days: first + $0) }
         case .monthly:
             let month = start.year * 12 + start.month - 1 + steps
-            days = Self.days(ofMonth: month % 12 + 1, of: month / 12)
+            days = candidates(ofMonth: month % 12 + 1, of: month / 12, from: start)
         case .yearly:
-            days = (1...12).lazy.filter { months.isEmpty || months.contains($0) }.flatMap { Self.days(ofMonth: $0, of: start.year + steps) }
+            let year = start.year + steps
+            if year > 9999 { return nil }
+            let chosen = months.isEmpty ? Array(1...12) : months.sorted()
+            days = chosen.flatMap { candidates(ofMonth: $0, of: year, from: start) }
         }
         if let last = days.last, last.year > 9999 { return nil }
         let chosen = days.filter { isChosen($0, from: start) }
@@ -142,8 +176,22 @@ extension RecurrenceRule {
         }
     }
 
-    private static func days(ofMonth month: Int64, of year: Int64) -> [CivilDay] {
-        (1...CivilDay.days(inMonth: month, of: year)).map { CivilDay(year: year, month: month, day: $0) }
+    /// The days of a month that ``isChosen(_:from:)`` may choose, in their order: each way to name days leads to a few.
+    private func candidates(ofMonth month: Int64, of year: Int64, from start: CivilDay) -> [CivilDay] {
+        if !months.isEmpty, !months.contains(month) { return [] }
+        let length = CivilDay.days(inMonth: month, of: year)
+        var numbers: Set<Int64> = []
+        if !monthDays.isEmpty {
+            for day in monthDays { numbers.insert(day > 0 ? day : length + 1 + day) }
+        } else if !weekdays.isEmpty {
+            let first = CivilDay(year: year, month: month, day: 1).weekday
+            for weekday in weekdays {
+                for day in stride(from: 1 + (weekday.day - first + 7) % 7, through: length, by: 7) { numbers.insert(day) }
+            }
+        } else {
+            numbers.insert(start.day)
+        }
+        return numbers.filter { (1...length).contains($0) }.sorted().map { CivilDay(year: year, month: month, day: $0) }
     }
 
     /// What the rule does not say is as on the day on which the series begins (RFC 5545, section 3.3.10). So what recurs on the 31st does so in

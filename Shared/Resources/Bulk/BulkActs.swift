@@ -144,6 +144,11 @@ public struct BulkActs: Sendable {
     private func revert(_ resource: Resource) -> Route {
         changing(resource, "revert", { BulkDocuments($0).revert }) { act, context in
             try context.require(Permission(resource.definition.permissions, act.deletes ? .delete : .update))
+            // What the table does beside such a field is not among what was kept.
+            if let field = resource.definition.fields.first(where: { $0.isSetByTable && act.change?[$0.name] != nil }) {
+                throw Problem(
+                    .conflict, "A change of \(field.name) brings others with it, and is not undone: change it back by another act.")
+            }
             let undoing = try queue.enqueue(Work(act.id, undoes: true))
             return [
                 """

@@ -25,6 +25,9 @@ public struct Field: Sendable {
     }
 
     /// What a record gets on create when the body does not name the field.
+    /// Whether the table gives it a value where nobody does, and changes others with it.
+    var isSetByTable: Bool { defaultValue == .table }
+
     public enum Default: Sendable, Hashable {
         case null
         case value(JSON)

@@ -41,6 +41,7 @@ struct MergeStore: Sendable {
         let rows = try known[locks.count].map(statements.state)
         guard let survivor = try await present(id, among: rows, in: transaction, as: context) else { throw Problem.notFound }
         try check(survivor.version, precondition)
+        if isKept(survivor) { throw Problem(.conflict, "The \(definition.noun) stays what it is.") }
         var faults: [Problem.Fault] = []
         var others: [TakeOver.Values] = []
         for (index, id) in request.from.enumerated() {

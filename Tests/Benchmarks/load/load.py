@@ -28,6 +28,7 @@ RESOURCES = [
     ("rates", "crm", "exchange_rate", "rates.sql"),
     ("deals", "crm", "deal", "deals.sql"),
     ("notes", "crm", "note", "notes.sql"),
+    ("tasks", "crm", "task", "tasks.sql"),
     ("tickets", "support", "ticket", "tickets.sql"),
 ]
 DEFAULTS = {"tenants": 10, "members": 5, "skew": 0, **{name: 0 for name, *_ in RESOURCES}}
