@@ -46,7 +46,7 @@ import Testing
             #expect(try RecurrenceRule(rule.description) == rule)
             let first = clock.local(start)
             let end = CivilDay(days: first.day.days + 3653)
-            let found = rule.occurrences(startingAt: start, in: clock).prefix { clock.local($0) < LocalTime(end, time: first.time) }
+            let found = rule.occurrences(startingAt: start, in: clock).prefix { clock.local($0) <= LocalTime(end, time: first.time) }
             var (count, hash) = (0, UInt64(0xCBF2_9CE4_8422_2325))
             var ends: [String] = []
             for instant in found {

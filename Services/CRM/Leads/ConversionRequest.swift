@@ -165,8 +165,12 @@ struct ConversionRequest {
     /// The account's id, as an expression on the lead's row.
     func accountID(as context: RequestContext) -> SQL {
         if case .given(let contact) = contactChoice {
-            return account.readable(
-                "(select given.account_id from contact as given where given.tenant_id = \(context.tenant) and given.id = \(contact))")
+            // That account may have been deleted, which a contact keeps.
+            return """
+                (select given.account_id from contact as given join account on account.tenant_id = given.tenant_id \
+                and account.id = given.account_id and account.deleted_at is null \
+                where given.tenant_id = \(context.tenant) and given.id = \(contact))
+                """
         }
         switch accountChoice {
         case .none: return "null::uuid"
