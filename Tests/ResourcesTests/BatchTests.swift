@@ -101,7 +101,8 @@ import Testing
             let again = try await api.send(.post, "/v1/leads/batch\(query)", body, as: admin, headers: ["Idempotency-Key": "k"])
             #expect(again.body == reply.body && again.header("idempotent-replayed") == "true")
             let kept = try await api.postgres.batch(as: admin, ["select sum(pg_column_size(answer))::bigint from idempotency_key"])[0][0]
-            #expect(try kept.decode(0, as: Int.self) < 100_000)
+            // Some 600 bytes each: the names of all fields, and the short ones' values.
+            #expect(try kept.decode(0, as: Int.self) < 150_000)
         }
     }
 

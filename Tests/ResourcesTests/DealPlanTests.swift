@@ -17,8 +17,8 @@ import Testing
                     case when n % 1000 = 2 then \(api.colleague)::uuid else gen_random_uuid() end, \
                     case when n % 1000 = 3 then \(api.colleague)::uuid else gen_random_uuid() end, \
                     case when n % 1000 = 4 then \(api.colleague)::uuid else gen_random_uuid() end, now(), \
-                    case when n % 90 = 0 then 'lost' when n % 90 = 1 then 'won' else 'open' end, n, 'EUR', 50, date '2020-01-01' + n, \
-                    case when n % 90 < 2 then timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second' end, \
+                    case when n % 90 = 0 then 'open' when n % 90 = 1 then 'lost' else 'won' end, n, 'EUR', 50, date '2020-01-01' + n, \
+                    case when n % 90 > 0 then timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second' end, \
                     case when n % 1000 = 5 then \(api.colleague)::uuid else gen_random_uuid() end, \
                     timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second', gen_random_uuid(), gen_random_uuid() \
                 from generate_series(1, 2 * \(count)::int) as n
@@ -30,7 +30,7 @@ import Testing
                 "amount_minor[lte]": "5",
                 "expected_close_on": "2020-01-05", "expected_close_on[gt]": "2129-01-01", "expected_close_on[gte]": "2129-01-01",
                 "expected_close_on[lt]": "2020-01-05", "expected_close_on[lte]": "2020-01-05",
-                "closed_at": "2020-01-01T00:01:30.000Z", "closed_at[gt]": "2020-01-01T11:00:00Z", "closed_at[gte]": "2020-01-01T11:00:00Z",
+                "closed_at": "2020-01-01T00:01:31.000Z", "closed_at[gt]": "2020-01-01T11:00:00Z", "closed_at[gte]": "2020-01-01T11:00:00Z",
                 "closed_at[lt]": "2020-01-01T00:02:00Z", "closed_at[lte]": "2020-01-01T00:02:00Z",
                 "created_at[gt]": "2020-01-01T11:00:00Z", "created_at[gte]": "2020-01-01T11:00:00Z",
                 "updated_at[gt]": "2999-01-01T00:00:00Z", "updated_at[gte]": "2999-01-01T00:00:00Z",
