@@ -170,6 +170,10 @@ extension SystemTests {
             DELETE /v1/sessions/{id} a member
             GET /v1/tasks tasks.read
             POST /v1/tasks tasks.create
+            GET /v1/tasks/bulk/{id} tasks.read
+            POST /v1/tasks/bulk tasks.read
+            POST /v1/tasks/bulk/{id}/cancel tasks.read
+            POST /v1/tasks/bulk/{id}/revert tasks.read
             POST /v1/tasks/batch tasks.read
             DELETE /v1/tasks/by-external-id/{external_id} tasks.delete
             GET /v1/tasks/by-external-id/{external_id} tasks.read
