@@ -83,7 +83,7 @@ let package = Package(
         shared("Postgres", ["Core", "CLibPQ", logging, lifecycle]),
         shared("Redis", ["CHiredis", logging] + nio),
         shared("Resources", ["Core", "Postgres", crypto]),
-        shared("Contracts", ["Core"]),
+        shared("Contracts", ["Core", "Operations"]),
         shared("Operations", ["Core", configuration, logging, systemPackage]),
         shared(
             "ServiceRuntime",

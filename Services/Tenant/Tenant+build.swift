@@ -33,7 +33,7 @@ public enum TenantService {
             ).routes,
             RoleRoutes(roles: roles, announcer: announcer).routes,
             TeamRoutes(teams: TeamStore(postgres: postgres), cursors: cursors).routes,
-            AuthorizationRoutes(postgres: postgres).routes,
+            AuthorizationRoutes(postgres: postgres, services: dependencies.services).routes,
             PlanRoutes(plans: plans, tenants: tenants, members: members).routes,
             PlatformRoutes(tenants: tenants, plans: plans, announcer: announcer, cursors: cursors).routes,
             InternalRoutes(

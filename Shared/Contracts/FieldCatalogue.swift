@@ -1,4 +1,5 @@
 import Core
+import Operations
 
 /// The fields that a role can hide or keep from being changed, as the tenant service and the trail know them: the resources are declared in
 /// other services, and a test holds this against what they publish. What a record is called by is not among them: `external_id`, and what every
@@ -8,6 +9,8 @@ public struct FieldCatalogue: Sendable {
     public let resource: String
     /// What its events are about: `lead`.
     public let aggregate: String
+    /// Whose records they are.
+    public let service: ServiceName
     /// Without them no record can be made.
     public let required: [String]
     public let others: [String]
@@ -39,17 +42,18 @@ public struct FieldCatalogue: Sendable {
             ], companions: ["phone_e164": "phone"], amounts: ["annual_revenue_minor": "currency"]),
         FieldCatalogue("notes", "note", required: ["body"], ["related", "pinned"]),
         FieldCatalogue(
-            "tickets", "ticket", required: ["subject"],
+            "tickets", "ticket", of: .support, required: ["subject"],
             ["number", "description", "status", "solved_at", "priority", "channel", "assignee_id", "tags", "custom"],
             readOnly: ["number", "solved_at"], companions: ["solved_at": "status"]),
     ]
 
     private init(
-        _ resource: String, _ aggregate: String, required: [String], _ others: [String], readOnly: [String] = [],
-        companions: [String: String] = [:], amounts: [String: String] = [:]
+        _ resource: String, _ aggregate: String, of service: ServiceName = .crm, required: [String], _ others: [String],
+        readOnly: [String] = [], companions: [String: String] = [:], amounts: [String: String] = [:]
     ) {
         self.resource = resource
         self.aggregate = aggregate
+        self.service = service
         self.required = required
         self.others = others
         self.readOnly = readOnly

@@ -29,6 +29,62 @@ extension SystemTests {
             #expect(why.json["role"] == "lead_reader" && why.json["scope"] == "own" && why.json["built_in"] == false)
         }
 
+        /// Of one record it is told what a request about it would meet, and nothing of one that is out of sight.
+        @Test func aDecisionAboutOneRecordIsExplained() async throws {
+            let world = try World.get()
+            let tenant = try await Organization(
+                name: "explain", plan: "enterprise", platform: world.platform, operatorClient: world.operatorClient)
+            let body: JSON = [
+                "name": "closer", "permissions": ["leads.read", "leads.delete", "tickets.delete"],
+                "scopes": ["leads": "own", "tickets": "own"], "fields": ["leads": ["score": "hidden"]],
+            ]
+            try await tenant.admin.send(.post, "/v1/roles", body, expecting: 201)
+            let closer = try await tenant.invite("closer@\(tenant.slug).test", role: "closer")
+            let id = try #require(try await closer.send(.get, "/v1/me", expecting: 200).json["user"]?["id"])
+            let own = try await tenant.create("/v1/leads", ["last_name": "Zwingli", "owner_id": id])
+            let other = try await tenant.create("/v1/leads", ["last_name": "Zwingli"])
+            let removed = try await tenant.create("/v1/leads", ["last_name": "Zwingli", "owner_id": id])
+            try await tenant.admin.send(.delete, "/v1/leads/\(removed)", expecting: 204)
+            let foreign = try await world.globex.create("/v1/leads", ["last_name": "Zwingli"])
+            let ticket = try await tenant.create("/v1/tickets", ["subject": "Sample", "assignee_id": id])
+            func explain(_ permission: String, _ id: String, _ more: [(String, JSON)] = []) async throws -> JSON {
+                var body = JSONObject()
+                for (name, value) in [("permission", .string(permission)), ("resource_id", .string(id))] + more { body[name] = value }
+                return try await closer.send(.post, "/v1/authorize/explain", .object(body), expecting: 200).json
+            }
+
+            let reached = try await explain("leads.read", own)
+            #expect(reached["allowed"] == true && reached["resource_id"]?.string == own && reached["scope"] == "own")
+            let never = try await explain("leads.read", RecordID().description)
+            #expect(never["allowed"] == false)
+            #expect(
+                never["reason"] == "There is no such record among the tenant's leads, or it is none of those that your scope own reaches.")
+            for id in [other, removed, foreign] {
+                var told = try #require(try await explain("leads.read", id).object)
+                told["resource_id"] = never["resource_id"]
+                #expect(JSON.object(told) == never)
+            }
+            // What the role does not allow at all needs no record to be looked at.
+            #expect(try await explain("leads.update", own)["reason"]?.string?.contains("does not have leads.update") == true)
+            #expect(try await explain("leads.read", own, [("field", "score")])["allowed"] == false)
+            // Who may remove what he does not read is told of that too.
+            #expect(try await explain("tickets.delete", ticket)["allowed"] == true)
+            #expect(try await explain("tickets.delete", own)["allowed"] == false)
+            let all = try await tenant.admin.send(
+                .post, "/v1/authorize/explain", ["permission": "leads.read", "resource_id": .string(foreign)], expecting: 200)
+            #expect(all.json["reason"] == "There is no such record among the tenant's leads.")
+
+            for (body, detail) in [
+                (["permission": "leads.create", "resource_id": .string(own)] as JSON, "leads.create is about no record that is there."),
+                (["permission": "roles.read", "resource_id": .string(own)], "Only single records of these"),
+                (["permission": "leads.read", "resource_id": "own"], ""),
+            ] {
+                let refused = try await closer.send(.post, "/v1/authorize/explain", body, expecting: 422)
+                let fault = refused.json["errors"]?.array?.first
+                #expect(fault?["pointer"] == "/resource_id" && fault?["detail"]?.string?.hasPrefix(detail) == true, "\(refused.text)")
+            }
+        }
+
         @Test func whoIsInATeamIsToldSo() async throws {
             let world = try World.get()
             let sales = try #require(world.people["sales"])

@@ -1,11 +1,15 @@
 import Contracts
 import Core
+import Operations
 import Postgres
 import Resources
+import ServiceRuntime
 
 /// `/v1/permissions`, `/v1/authorize/explain`: what there is to be allowed, and why something is.
 struct AuthorizationRoutes: Sendable {
     let postgres: PostgresClient
+    /// Asked for one record: whose it is only its own service knows.
+    let services: ServiceClient
 
     var routes: [Route] { [permissions, explain] }
 
@@ -43,7 +47,9 @@ struct AuthorizationRoutes: Sendable {
                 id: "explainAuthorization", summary: "Whether you may do something, and the rule that says so",
                 description: """
                     What your role says about a permission, and on whose records: all of the tenant's; team, those whose owner is you or \
-                    shares a team with you; or own, those whose owner you are. With field, whether that reaches a field of the records too.
+                    shares a team with you; or own, those whose owner you are. With field, whether that reaches a field of the records too; with \
+                    resource_id, whether it reaches that record, as things are now. A record that is not there, that is deleted, and one \
+                    out of your sight are told alike.
                     """,
                 tag: "roles",
                 parameters: [.idempotencyKey],
@@ -52,6 +58,9 @@ struct AuthorizationRoutes: Sendable {
                     "properties": [
                         "permission": ["type": "string", "description": "Such as leads.update."],
                         "field": ["type": "string", "description": "A field of the permission's resource, such as score."],
+                        "resource_id": [
+                            "type": "string", "format": "uuid", "description": "One of the permission's resource, such as a lead.",
+                        ],
                     ],
                 ],
                 bodyExample: ["permission": "leads.update", "field": "score"],
@@ -70,12 +79,13 @@ struct AuthorizationRoutes: Sendable {
                                     "description":
                                         "Only with field: what the role leaves of it; read_only also for what only the service sets.",
                                 ],
+                                "resource_id": ["type": "string", "format": "uuid", "description": "Only when it was asked for."],
                             ],
                         ])
                 ])
         ) { call, member in
             try call.query.allowOnly([String]())
-            let body = BodyReader(try call.json(), members: ["permission", "field"])
+            let body = BodyReader(try call.json(), members: ["permission", "field", "resource_id"])
             let name = body.string("permission")
             let permission = name.flatMap { Permission($0) }
             if let name, permission == nil {
@@ -84,10 +94,13 @@ struct AuthorizationRoutes: Sendable {
             }
             let field = body.string("field", isRequired: false)
             if let field, let permission { Self.check(field, of: permission.resource, in: body) }
-            let explanation = Self.explanation(of: try body.require(permission), field, for: member).bytes
+            let record = body.has("resource_id") ? body.id("resource_id", of: RecordID.self) : nil
+            if record != nil, let permission { Self.checkRecord(of: permission, in: body) }
+            let asked = try body.require(permission)
             // It changes nothing, but a POST takes a key, and a repeat with it gets the answer of then.
             let key = try IdempotencyKey(call)
             return try await IdempotencyKey.guarding(key, as: member, on: postgres) {
+                let explanation = try await explanation(of: asked, field, record, for: member).bytes
                 if let key { _ = try await postgres.batch(as: member, [key.insertion(as: member, status: 200, body: explanation)]) }
                 return .json(explanation)
             }
@@ -99,6 +112,48 @@ struct AuthorizationRoutes: Sendable {
         guard !known.contains(field) else { return }
         let hint = Suggestion.hint(for: field, among: known)
         body.fault("field", .notAllowed, "\(resource.rawValue) have no field of this name that a role could take away.\(hint)")
+    }
+
+    private static func checkRecord(of permission: Permission, in body: BodyReader) {
+        if FieldCatalogue.find(permission.resource.rawValue) == nil {
+            let known = FieldCatalogue.all.map(\.resource).joined(separator: ", ")
+            body.fault("resource_id", .notAllowed, "Only single records of these can be asked about: \(known).")
+        } else if permission.action == .create || permission.action == .import {
+            body.fault("resource_id", .notAllowed, "\(permission) is about no record that is there.")
+        }
+    }
+
+    private func explanation(
+        of permission: Permission, _ field: String?, _ record: RecordID?, for member: RequestContext
+    ) async throws -> JSON {
+        let decision = Self.explanation(of: permission, field, for: member)
+        guard let record, var explanation = decision.object else { return decision }
+        explanation["resource_id"] = .string(record.description)
+        if decision["allowed"] == true, try await !reaches(record, permission.resource, for: member) {
+            explanation["allowed"] = false
+            let scope = decision["scope"]?.string ?? ""
+            let reach = scope == "all" ? "" : ", or it is none of those that your scope \(scope) reaches"
+            explanation["reason"] = .string("There is no such record among the tenant's \(permission.resource.rawValue)\(reach).")
+        }
+        return .object(explanation)
+    }
+
+    /// Whether a record is there for the member, by the service that has it.
+    private func reaches(_ record: RecordID, _ resource: PermissionResource, for member: RequestContext) async throws -> Bool {
+        guard let service = FieldCatalogue.find(resource.rawValue)?.service else { return false }
+        // What may be removed without being read is asked for as if it could be read; the answer is thrown away.
+        var reader = member
+        reader.permissions.insert(Permission(resource, .read))
+        let answer = try await services.call(
+            service, .get, "/v1/\(resource.rawValue)/\(record)?fields=id", bytes: nil, caller: .member(reader))
+        switch answer.status {
+        case 200: return true
+        case 404: return false
+        default:
+            throw Problem(
+                .upstreamUnavailable, "A part of the platform is not available at the moment.", retryAfter: 1,
+                context: "\(service.rawValue) answered \(answer.status) about a record")
+        }
     }
 
     private static func explanation(of permission: Permission, _ field: String?, for member: RequestContext) -> JSON {

@@ -2,10 +2,12 @@ import Core
 import Postgres
 
 /// Checks a body against what the caller may write, and reports all faults at once.
-struct BodyReader: Sendable {
+final class BodyReader: Sendable {
     enum Purpose: Sendable { case create, patch }
 
     let view: ResourceView
+
+    init(view: ResourceView) { self.view = view }
 
     /// - Parameters:
     ///   - externalID: what the request calls the record by: the body may repeat it, and says no other.

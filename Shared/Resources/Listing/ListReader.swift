@@ -2,7 +2,7 @@ import Core
 import Postgres
 
 /// Checks the parameters of a list against what the caller may see.
-struct ListReader: Sendable {
+final class ListReader: Sendable {
     let view: ResourceView
     private let cursors: CursorSigner
     private let compiler: FilterCompiler

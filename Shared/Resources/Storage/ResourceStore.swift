@@ -31,7 +31,7 @@ struct FailedWrite: Error {
 
 /// Reads and writes the records of one resource, each in one round trip. Takes what is checked already and authorizes nothing;
 /// tenant and row scope are in every statement.
-struct ResourceStore: Sendable {
+final class ResourceStore: Sendable {
     let view: ResourceView
     let postgres: PostgresClient
     let statements: ResourceStatements

@@ -45,13 +45,14 @@ struct ServiceResponder: HTTPResponder {
         let path = String(target[..<(cut ?? target.endIndex)])
         var routeIndex: Int?
         var caller: Caller?
+        let fields = ReadFields(request.headers)
         let reply: Reply
         do {
             if path == "/openapi.json", request.method == .get {
                 try cut.map { try Query(target[target.index(after: $0)...]) }?.allowOnly([String]())
                 return Self.response(.json(openAPI))
             }
-            let verified = try signer.verify(request.headers[.martletContext], method: request.method.rawValue, target: target)
+            let verified = try signer.verify(fields.context, method: request.method.rawValue, target: target)
             caller = verified
             let method = Method(rawValue: request.method.rawValue)
             switch table.find(method, path) {
@@ -65,16 +66,16 @@ struct ServiceResponder: HTTPResponder {
                 let call = Call(
                     method: route.method, route: route.path, path: path, parameters: parameters,
                     query: try cut.map { try Query(target[target.index(after: $0)...]) } ?? Query(),
-                    headers: try Self.headers(of: request), body: try await Self.body(of: request, limit: route.bodyLimit),
+                    headers: try fields.passedOn(), body: try await Self.body(of: request, fields, limit: route.bodyLimit),
                     caller: route.method == .get
                         ? verified.watched(by: Presence { [channel = context.channel] in !channel.isActive }) : verified)
                 reply = try await route.handler(call)
             }
         } catch {
-            reply = render(error, caller: caller, route: routeIndex, trace: request.headers[.traceparent])
+            reply = render(error, caller: caller, route: routeIndex, trace: fields.trace)
         }
         metrics.record(route: routeIndex, status: reply.status, duration: ContinuousClock.now - start)
-        let (route, trace) = (routeIndex, request.headers[.traceparent])
+        let (route, trace) = (routeIndex, fields.trace)
         var response = Self.response(reply) { [caller] error in
             log(Self.problem(for: error), "answer broken off", caller: caller, route: route, trace: trace)
         }
@@ -84,31 +85,12 @@ struct ServiceResponder: HTTPResponder {
         return response
     }
 
-    /// The header fields that handlers read. A field that occurs twice is refused: which of the two counts would be a guess.
-    private static func headers(of request: Request) throws(Problem) -> [(name: String, value: String)] {
-        var headers: [(name: String, value: String)] = []
-        for field in request.headers {
-            switch field.name {
-            case .contentType, .accept, .ifMatch, .ifNoneMatch, .idempotencyKey, .userAgent:
-                let name = field.name.canonicalName
-                guard !headers.contains(where: { $0.name == name }) else {
-                    throw Problem(
-                        .invalidParameter, "The header \(field.name.rawName) occurs twice.",
-                        faults: [.init(pointer: field.name.rawName, code: .invalidParameter, detail: "It occurs twice.")])
-                }
-                headers.append((name, field.value))
-            default: break
-            }
-        }
-        return headers
-    }
-
-    private static func body(of request: Request, limit: Int) async throws -> [UInt8] {
+    private static func body(of request: Request, _ fields: ReadFields, limit: Int) async throws -> [UInt8] {
         let tooLarge = Problem(.bodyTooLarge, "The body may have up to \(limit) bytes.")
-        if let length = request.headers[.contentLength] {
+        if let length = fields.contentLength {
             if length == "0" { return [] }
             guard let count = Int(length), count <= limit else { throw tooLarge }
-        } else if request.headers[.transferEncoding] == nil {
+        } else if !fields.hasTransferEncoding {
             return []
         }
         var bytes: [UInt8] = []
@@ -203,6 +185,43 @@ struct ServiceResponder: HTTPResponder {
             return Response(status: .init(code: reply.status), headers: fields, body: body)
         }
         return Response(status: .init(code: reply.status), headers: fields, body: ResponseBody(byteBuffer: ByteBuffer(bytes: reply.body)))
+    }
+}
+
+/// The fields of a request that count here, found in one walk over all of them.
+private struct ReadFields {
+    var context: String?
+    var trace: String?
+    var contentLength: String?
+    var hasTransferEncoding = false
+    private var handlers: [(name: String, value: String)] = []
+    private var twice: HTTPField.Name?
+
+    init(_ fields: HTTPFields) {
+        for field in fields {
+            switch field.name {
+            // One that occurs twice has no valid signature.
+            case .martletContext: context = context.map { "\($0), \(field.value)" } ?? field.value
+            case .contentLength: contentLength = field.value
+            case .traceparent: trace = field.value
+            case .transferEncoding: hasTransferEncoding = true
+            case .contentType, .accept, .ifMatch, .ifNoneMatch, .idempotencyKey, .userAgent:
+                let name = field.name.canonicalName
+                if handlers.contains(where: { $0.name == name }) { twice = twice ?? field.name }
+                handlers.append((name, field.value))
+            default: break
+            }
+        }
+    }
+
+    /// The fields that handlers read. One that occurs twice is refused: which of the two counts would be a guess.
+    func passedOn() throws(Problem) -> [(name: String, value: String)] {
+        if let twice {
+            throw Problem(
+                .invalidParameter, "The header \(twice.rawName) occurs twice.",
+                faults: [.init(pointer: twice.rawName, code: .invalidParameter, detail: "It occurs twice.")])
+        }
+        return handlers
     }
 }
 
