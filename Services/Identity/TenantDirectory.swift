@@ -58,9 +58,7 @@ struct TenantDirectory: Sendable {
         guard (400..<500).contains(answer.status), let code = answer.json["code"]?.string.flatMap(ErrorCode.init),
             code.status == answer.status, code != .unauthenticated, let detail = answer.json["detail"]?.string
         else {
-            return Problem(
-                .upstreamUnavailable, "A part of the platform is not available at the moment.", retryAfter: 1,
-                context: "tenant answered \(answer.status)")
+            return ServiceClient.unavailable("tenant answered \(answer.status)")
         }
         return Problem(code, detail)
     }

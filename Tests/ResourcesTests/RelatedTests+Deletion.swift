@@ -77,17 +77,7 @@ extension RelatedTests {
     @Test func aDeletionAndANewReferenceAtTheSameMomentAgree() async throws {
         try await Logbook.run { api in
             let admin = api.member()
-            var fleets: [String] = []
-            for _ in 0..<40 { fleets.append(try await api.create(#"{"name":"F"}"#, at: "/v1/fleets", as: admin).id) }
-            let statuses = try await withThrowingTaskGroup(of: Int.self) { group in
-                for (index, fleet) in fleets.enumerated() {
-                    let body = entry("fleet", fleet, as: index % 2 == 0 ? "held" : "seen")
-                    group.addTask { try await api.send(.post, "/v1/entries", body, as: admin).status }
-                    group.addTask { try await api.send(.delete, "/v1/fleets/\(fleet)", as: admin).status }
-                }
-                return try await group.reduce(into: [Int: Int]()) { $0[$1, default: 0] += 1 }
-            }
-            #expect(Set(statuses.keys).isSubset(of: [201, 204, 409, 422]), "\(statuses)")
+            try await api.deleteFleets(40, whileMaking: "/v1/entries", as: admin) { entry("fleet", $1, as: $0 % 2 == 0 ? "held" : "seen") }
             let lost = try await api.postgres.batch(
                 as: admin,
                 [

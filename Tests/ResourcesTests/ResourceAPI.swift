@@ -248,3 +248,24 @@ extension ResourceAPI {
         ])
     }
 }
+
+extension ResourceAPI {
+    /// Makes fleets, and deletes each while a record that refers to it is made at the same moment: one of the two may be refused for the other.
+    ///
+    /// - Parameter body: of the record that refers to a fleet, by its number and its id.
+    func deleteFleets(
+        _ count: Int, whileMaking path: String, as admin: RequestContext, _ body: (_ index: Int, _ fleet: String) -> String
+    ) async throws {
+        var fleets: [String] = []
+        for _ in 0..<count { fleets.append(try await create(#"{"name":"F"}"#, at: "/v1/fleets", as: admin).id) }
+        let statuses = try await withThrowingTaskGroup(of: Int.self) { group in
+            for (index, fleet) in fleets.enumerated() {
+                let body = body(index, fleet)
+                group.addTask { try await send(.post, path, body, as: admin).status }
+                group.addTask { try await send(.delete, "/v1/fleets/\(fleet)", as: admin).status }
+            }
+            return try await group.reduce(into: [Int: Int]()) { $0[$1, default: 0] += 1 }
+        }
+        #expect(Set(statuses.keys).isSubset(of: [201, 204, 409, 422]), "\(statuses)")
+    }
+}

@@ -81,6 +81,9 @@ struct JobBench: Sendable {
 
     func statuses() async throws -> [String?] { try await texts("select status from job order by created_at, id") }
 
+    /// As if nobody had renewed the leases of what runs.
+    func endLeases() async throws { try await texts("update job set lease_until = now() - interval '1 second' where status = 'running'") }
+
     /// As if the time had come for all that waits.
     func passTime() async throws { try await texts("update job set run_at = now() - interval '1 second' where status = 'scheduled'") }
 

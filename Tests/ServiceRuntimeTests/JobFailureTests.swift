@@ -101,7 +101,7 @@ import Testing
             let anna = bench.member()
             try await bench.enqueue("x", as: anna)
             let stopped = try #require(try await bench.take().first)
-            try await bench.texts("update job set lease_until = now() - interval '1 second'")
+            try await bench.endLeases()
             let next = try #require(try await bench.take().first)
             #expect(next.id == stopped.id && next.fence == stopped.fence + 1 && next.attempt == 2)
             let run = JobRun(
@@ -141,7 +141,7 @@ import Testing
             let anna = bench.member()
             try await bench.enqueue("x", as: anna)
             let job = try #require(try await bench.take().first)
-            try await bench.texts("update job set lease_until = now() - interval '1 second'")
+            try await bench.endLeases()
             try await bench.postgres.transaction(as: anna) { transaction in
                 try await transaction.query(job.hold)
                 #expect(try await bench.take() == [])
@@ -158,7 +158,7 @@ import Testing
             try await bench.enqueue("x", as: bench.member())
             for attempt in 1...3 {
                 #expect(try await bench.take().first?.attempt == attempt)
-                try await bench.texts("update job set lease_until = now() - interval '1 second'")
+                try await bench.endLeases()
                 if attempt == 1 { continue }
                 // It may be what they die of: it comes back after a while.
                 #expect(try await bench.take() == [])

@@ -241,7 +241,7 @@ import Testing
             #expect(jobs.count == 2)
             try await bench.texts("update job set is_cancelled = true")
             #expect(try await bench.queue.settle(jobs[0], jobs[0].failing("broken", after: nil)) == .cancelled)
-            try await bench.texts("update job set lease_until = now() - interval '1 second' where status = 'running'")
+            try await bench.endLeases()
             #expect(try await bench.take() == [])
             #expect(try await bench.statuses() == ["cancelled", "cancelled"])
         }

@@ -85,6 +85,19 @@ import Testing
         }
     }
 
+    /// No service with leads runs here: whether one is in reach nobody knows, and no guess is kept for a replay.
+    @Test func aRecordThatCannotBeAskedAboutIsNoDecision() async throws {
+        try await TenantPlatform.run { platform in
+            let admin = try await platform.organization("acme")
+            let body: JSON = ["permission": "leads.read", "resource_id": .string(RecordID().description)]
+            for _ in 0..<2 {
+                let answer = try await platform.service.send(
+                    .post, "/v1/authorize/explain", body, as: admin.caller, headers: [("idempotency-key", "one")], expecting: 503)
+                #expect(answer.code == "upstream_unavailable" && answer.header("retry-after") == "1")
+            }
+        }
+    }
+
     @Test func anExplanationWithAKeyIsGivenAgain() async throws {
         try await TenantPlatform.run { platform in
             let admin = try await platform.organization("acme")

@@ -95,12 +95,17 @@ struct AuthorizationRoutes: Sendable {
             let field = body.string("field", isRequired: false)
             if let field, let permission { Self.check(field, of: permission.resource, in: body) }
             let record = body.has("resource_id") ? body.id("resource_id", of: RecordID.self) : nil
-            if record != nil, let permission { Self.checkRecord(of: permission, in: body) }
+            let service = permission.flatMap { FieldCatalogue.find($0.resource.rawValue)?.service }
+            if record != nil, let permission { Self.checkRecord(of: permission, in: service, body) }
             let asked = try body.require(permission)
             // It changes nothing, but a POST takes a key, and a repeat with it gets the answer of then.
             let key = try IdempotencyKey(call)
             return try await IdempotencyKey.guarding(key, as: member, on: postgres) {
-                let explanation = try await explanation(of: asked, field, record, for: member).bytes
+                var decision = Self.explanation(of: asked, field, for: member)
+                if let record, let service {
+                    decision = try await explained(decision, for: record, asked.resource, in: service, as: member)
+                }
+                let explanation = decision.bytes
                 if let key { _ = try await postgres.batch(as: member, [key.insertion(as: member, status: 200, body: explanation)]) }
                 return .json(explanation)
             }
@@ -114,8 +119,8 @@ struct AuthorizationRoutes: Sendable {
         body.fault("field", .notAllowed, "\(resource.rawValue) have no field of this name that a role could take away.\(hint)")
     }
 
-    private static func checkRecord(of permission: Permission, in body: BodyReader) {
-        if FieldCatalogue.find(permission.resource.rawValue) == nil {
+    private static func checkRecord(of permission: Permission, in service: ServiceName?, _ body: BodyReader) {
+        if service == nil {
             let known = FieldCatalogue.all.map(\.resource).joined(separator: ", ")
             body.fault("resource_id", .notAllowed, "Only single records of these can be asked about: \(known).")
         } else if permission.action == .create || permission.action == .import {
@@ -123,38 +128,36 @@ struct AuthorizationRoutes: Sendable {
         }
     }
 
-    private func explanation(
-        of permission: Permission, _ field: String?, _ record: RecordID?, for member: RequestContext
+    /// The decision about one record: what the role allows reaches it, or does not.
+    private func explained(
+        _ decision: JSON, for record: RecordID, _ resource: PermissionResource, in service: ServiceName, as member: RequestContext
     ) async throws -> JSON {
-        let decision = Self.explanation(of: permission, field, for: member)
-        guard let record, var explanation = decision.object else { return decision }
+        guard var explanation = decision.object else { return decision }
         explanation["resource_id"] = .string(record.description)
-        if decision["allowed"] == true, try await !reaches(record, permission.resource, for: member) {
+        if decision["allowed"] == true, try await !reaches(record, resource, in: service, as: member) {
             explanation["allowed"] = false
-            let scope = decision["scope"]?.string ?? ""
-            let reach = scope == "all" ? "" : ", or it is none of those that your scope \(scope) reaches"
-            explanation["reason"] = .string("There is no such record among the tenant's \(permission.resource.rawValue)\(reach).")
+            let scope = member.scopes[resource]
+            let reach = scope == .all ? "" : ", or it is none of those that your scope \(scope.name) reaches"
+            explanation["reason"] = .string("There is no such record among the tenant's \(resource.rawValue)\(reach).")
         }
         return .object(explanation)
     }
 
     /// Whether a record is there for the member, by the service that has it.
-    private func reaches(_ record: RecordID, _ resource: PermissionResource, for member: RequestContext) async throws -> Bool {
-        guard let service = FieldCatalogue.find(resource.rawValue)?.service else { return false }
+    private func reaches(
+        _ record: RecordID, _ resource: PermissionResource, in service: ServiceName, as member: RequestContext
+    ) async throws -> Bool {
         // What may be removed without being read is asked for as if it could be read; the answer is thrown away.
         var reader = member
         reader.permissions.insert(Permission(resource, .read))
         let path = "/v1/" + resource.rawValue.replacing("_", with: "-")
-        let answer = try await services.call(
-            service, .get, "\(path)/\(record)?fields=id", bytes: nil, caller: .member(reader))
+        let answer = try await services.call(service, .get, "\(path)/\(record)?fields=id", bytes: nil, caller: .member(reader))
         switch answer.status {
         case 200: return true
         // Of one that was merged the caller's own request is sent on to another.
         case 301, 404: return false
         default:
-            throw Problem(
-                .upstreamUnavailable, "A part of the platform is not available at the moment.", retryAfter: 1,
-                context: "\(service.rawValue) answered \(answer.status) about a record")
+            throw ServiceClient.unavailable("\(service.rawValue) answered \(answer.status) about a record")
         }
     }
 

@@ -56,9 +56,16 @@ public struct ServiceClient: Sendable {
             let bytes = Array(body.readableBytesView)
             return ServiceAnswer(status: Int(response.status.code), json: bytes.isEmpty ? .null : try JSONParser.parse(bytes))
         } catch {
-            throw Problem(
-                .upstreamUnavailable, "A part of the platform is not available at the moment.", retryAfter: 1,
-                context: "calling \(service.rawValue) failed", underlying: error)
+            throw Self.unavailable("calling \(service.rawValue) failed", underlying: error)
         }
+    }
+
+    /// What a caller is told when another service cannot do its part, be it that it gave an answer of no use.
+    ///
+    /// - Parameter context: for the log only.
+    public static func unavailable(_ context: String, underlying: (any Error)? = nil) -> Problem {
+        Problem(
+            .upstreamUnavailable, "A part of the platform is not available at the moment.", retryAfter: 1, context: context,
+            underlying: underlying)
     }
 }

@@ -202,8 +202,8 @@ private struct ReadFields {
             switch field.name {
             // One that occurs twice has no valid signature.
             case .martletContext: context = context.map { "\($0), \(field.value)" } ?? field.value
-            case .contentLength: contentLength = contentLength.map { "\($0), \(field.value)" } ?? field.value
-            case .traceparent: trace = trace.map { "\($0), \(field.value)" } ?? field.value
+            case .contentLength: contentLength = field.value
+            case .traceparent: trace = field.value
             case .transferEncoding: hasTransferEncoding = true
             case .contentType, .accept, .ifMatch, .ifNoneMatch, .idempotencyKey, .userAgent:
                 let name = field.name.canonicalName
