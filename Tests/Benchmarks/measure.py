@@ -1,6 +1,6 @@
 """The measurements of Tests/bench, which starts the parts and calls this with one step after another:
 
-    prepare, database, end_to_end, further, proxy, neighbours, teams, report
+    prepare, database, end_to_end, further, proxy, neighbours, teams, growth, report
 
 What a step finds goes to a JSON file in BENCH_FOLDER; `report` puts them together. Measures, asserts nothing.
 """
@@ -383,6 +383,59 @@ def teams():
     keep("teams", results)
 
 
+# (h) What is read of 10 tenants and of 1,000, each with 1,000 leads and 300 deals.
+GROWTH = [
+    "leads/{lead}", "leads", "leads?sort=last_name", "leads?sort=-score", "leads?sort=company", "leads?sort=-updated_at", "leads?status=qualified",
+    "leads?status[not]=new&sort=score", "leads?source=partner", "leads?source=zzz", "leads?tag=renewal", "leads?tag=zzz", "leads?owner_id={user}",
+    "leads?owner_id[null]=true", "leads?custom.tier=gold", "leads?score[gte]=95", "leads?email[prefix]=a", "leads?company=Company", "leads?q=freight", "leads?q=ma",
+    "leads?q=zzz", "leads?deleted=only", "leads?count=exact&limit=1", "deals/{deal}", "deals", "deals?sort=-amount_minor", "deals?sort=expected_close_on",
+    "deals?status=open", "deals?status=won&sort=amount_minor", "deals?stage_id={stage}", "deals?pipeline_id={pipeline}", "deals?owner_id={user}",
+    "deals?amount_minor[gte]=4900000", "deals?expected_close_on[lt]=2026-01-01", "deals?closed_at[null]=true", "deals?tag=renewal", "deals?q=ma", "deals/{deal}/stages",
+    "reports/forecast", "reports/forecast?period=quarter&group=owner&periods=8", "reports/forecast?as_of={day}", "me/today",
+]
+# (h) Of each name what is asked for, of deals and of leads: the script and what it is told.
+ALIKE = {
+    "get": ("get.lua", {"deals": {}, "leads": {}}),
+    "list": ("any.lua", {name: {"METHOD": "GET", "PATHTO": f"/v1/{name}?limit=50", "BODY": ""} for name in ("deals", "leads")}),
+    "create": ("any.lua", {
+        "deals": {"METHOD": "POST", "PATHTO": "/v1/deals", "BODY": '{"name":"Kestrel: 40 seats","amount_minor":48@,"currency":"EUR","tags":["renewal"]}'},
+        "leads": {"METHOD": "POST", "PATHTO": "/v1/leads", "BODY": '{"first_name":"Greta","last_name":"Fischer","company":"Kestrel Freight","score":@,"tags":["renewal"]}'},
+    }),
+}
+
+
+def growth():
+    """(h) one of many tenants: the same reads, whatever there is of others. Called once with few of them and once with many; deals beside leads."""
+    before = kept("growth")
+    operator = demo.API(gateway).signed_in("operator@martlet.test")
+    admin = demo.API(gateway).signed_in("admin@load-0.test")
+    operator.call("PATCH", f"/v1/platform/tenants/{admin.tenant['id']}", {"plan": "enterprise", "overrides": {"requests_per_second": 1_000_000}})
+    admin = demo.API(gateway).signed_in("admin@load-0.test")
+    of = lambda name: admin.call("GET", f"/v1/{name}?limit=64")["data"]  # noqa: E731
+    leads, deals = of("leads"), of("deals")
+    values = {
+        "lead": leads[0]["id"], "deal": deals[0]["id"], "stage": deals[0]["stage_id"], "pipeline": deals[0]["pipeline_id"], "user": admin.user["id"],
+        "day": time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime(time.time() - 30 * 86400)),
+    }
+    fill = lambda query: re.sub(r"{(\w+)}", lambda found: values[found[1]], query)  # noqa: E731
+    times = medians(admin, admin.user["id"], [fill(query) for query in GROWTH])
+    found = dict(zip(GROWTH, times.values()))
+    if not before:
+        return keep("growth", {"few": found})
+    results = {name: {"ours": [], "theirs": []} for name in ALIKE}
+    ids = {"deals": " ".join(deal["id"] for deal in deals), "leads": " ".join(lead["id"] for lead in leads)}
+    for number in range(rounds):
+        for name, result in results.items():
+            script, told = ALIKE[name]
+            for resource, side in (("deals", "ours"), ("leads", "theirs")):
+                settle()
+                caller = demo.API(gateway).signed_in("admin@load-0.test").token
+                answer = wrk(gateway, script, CALLERS, TOKEN=caller, LEADS=ids[resource], RESOURCE=resource, **told[resource])
+                result[side].append(answer["per_second"])
+            say(f"round {number + 1}: {name}: deals {result['ours'][-1]:,.0f}/s, leads {result['theirs'][-1]:,.0f}/s")
+    keep("growth", {**before, "many": found, "deals": results})
+
+
 def machine():
     model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
     first = lambda *command: (subprocess.run(command, capture_output=True, text=True).stdout + " ").strip().splitlines()  # noqa: E731
@@ -423,6 +476,10 @@ def report():
     for name, (_, _, title) in TEAMS.items():
         if scoped:
             rows.append(row(f"(f) {title} / all of it", scoped[name]["ours"], scoped[name]["theirs"], "1/s"))
+    grown = kept("growth")
+    for name, title in (("get", "get one"), ("list", "list 50"), ("create", "create")):
+        if grown:
+            rows.append(row(f"(h) {title}, of deals / of leads", grown["deals"][name]["ours"], grown["deals"][name]["theirs"], "1/s"))
     about, ready = machine(), kept("ready")
     memory = {"idle": kept("memory_idle"), "loaded": kept("memory_loaded")}
     print(f"\n{about['model']}, {about['cores']} cores, Linux {about['kernel']}; {about['swift']}; {about['postgres']}; {about['redis']}")
@@ -436,6 +493,11 @@ def report():
         for query, large in lists["large"].items():
             small, alone = lists["beside"][query], lists["alone"][query]
             print(f"{query:62}{alone:>10.2f}{small:>11.2f}{large:>10.2f}{small / alone:>14.2f}{large / small:>12.2f}")
+    if grown:
+        print(f"\n(h) reads of one of so many tenants, median ms{'':17}{'10':>10}{'1,000':>10}{'ratio':>8}")
+        for query, many in grown["many"].items():
+            few = grown["few"][query]
+            print(f"{query:62}{few:>10.2f}{many:>10.2f}{many / few:>8.2f}")
     print(f"\n{'process':12}{'ready in':>12}{'RSS idle':>12}{'RSS loaded':>12}")
     for name in PROCESSES:
         loaded = f"{memory['loaded'][name]:>9.1f} MB" if memory["loaded"] else f"{'-':>12}"
@@ -444,10 +506,10 @@ def report():
     print(f"{'together':24}{total['idle']:>9.1f} MB" + (f"{total['loaded']:>9.1f} MB" if "loaded" in total else ""))
     result = {
         "machine": about, "ratios": rows, "ready_ms": ready, "memory_mb": memory, "memory_total_mb": total,
-        "rounds": {"database": database, "end_to_end": ends, "further": others, "proxy": proxy, "neighbours": beside, "teams": scoped},
+        "rounds": {"database": database, "end_to_end": ends, "further": others, "proxy": proxy, "neighbours": beside, "teams": scoped, "growth": grown},
     }
     pathlib.Path(setting("RESULT")).write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    {"prepare": prepare, "database": database, "end_to_end": end_to_end, "further": further, "proxy": proxy, "neighbours": neighbours, "teams": teams, "report": report}[sys.argv[1]]()
+    {"prepare": prepare, "database": database, "end_to_end": end_to_end, "further": further, "proxy": proxy, "neighbours": neighbours, "teams": teams, "growth": growth, "report": report}[sys.argv[1]]()
