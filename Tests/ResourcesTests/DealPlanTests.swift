@@ -17,15 +17,15 @@ import Testing
                     case when n % 1000 = 2 then \(api.colleague)::uuid else gen_random_uuid() end, \
                     case when n % 1000 = 3 then \(api.colleague)::uuid else gen_random_uuid() end, \
                     case when n % 1000 = 4 then \(api.colleague)::uuid else gen_random_uuid() end, now(), \
-                    case when n % 90 = 0 then 'won' when n % 90 = 1 then 'lost' else 'open' end, n, 'EUR', 50, date '2020-01-01' + n, \
-                    case when n % 90 < 2 then timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second' end, \
+                    case when n % 90 = 0 then 'open' when n % 90 = 1 then 'lost' else 'won' end, n, 'EUR', 50, date '2020-01-01' + n, \
+                    case when n % 90 > 0 then timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second' end, \
                     case when n % 1000 = 5 then \(api.colleague)::uuid else gen_random_uuid() end, \
                     timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second', gen_random_uuid(), gen_random_uuid() \
                 from generate_series(1, 2 * \(count)::int) as n
                 """, "analyze deal",
             ])
             let values = [
-                "account_id": one, "contact_id": one, "pipeline_id": one, "stage_id": one, "owner_id": one, "status": "lost",
+                "account_id": one, "contact_id": one, "pipeline_id": one, "stage_id": one, "owner_id": one, "status": "open",
                 "amount_minor": "5", "amount_minor[gt]": "39990", "amount_minor[gte]": "39990", "amount_minor[lt]": "5",
                 "amount_minor[lte]": "5",
                 "expected_close_on": "2020-01-05", "expected_close_on[gt]": "2129-01-01", "expected_close_on[gte]": "2129-01-01",
