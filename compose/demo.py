@@ -169,6 +169,7 @@ def contact(number, accounts, owners):
 # What a deal is about, and why it was lost.
 OFFERS = ["Pilot", "Rollout", "Renewal", "Second site", "Training", "Support plan"]
 LOST = ["Price", "Timing", "A competitor", "No budget"]
+ROLES = ["Decision maker", "Champion", "Technical buyer", "Legal"]
 
 
 def deal(number, pipeline, accounts, owners):
@@ -297,13 +298,19 @@ def load(url):
         accounts = create_all(admins[slug], "accounts", slug, [account(number, of_tenant) for number in range(len(COMPANIES))])
         for below, above in SUBSIDIARIES.items():
             admins[slug].call("PATCH", f"/v1/accounts/{accounts[below]}", {"parent_id": accounts[above]})
-        create_all(admins[slug], "contacts", slug, [contact(number, accounts, of_tenant) for number in range(contacts)])
+        staff = create_all(admins[slug], "contacts", slug, [contact(number, accounts, of_tenant) for number in range(contacts)])
         if slug == "acme":
             create_all(admins[slug], "products", slug, [product(number) for number in range(len(PRODUCTS))])
             create_all(admins[slug], "exchange-rates", slug, exchange_rates())
         # The one that every tenant has.
         pipeline = admins[slug].call("GET", "/v1/pipelines?is_default=true")["data"][0]
         chances = create_all(admins[slug], "deals", slug, [deal(number, pipeline, accounts, of_tenant) for number in range(deals)])
+        # Some have two people of the company; the same again on the next load.
+        for number in range(0, len(chances) if staff else 0, 6):
+            place = number * 5 % len(accounts)
+            for person in dict.fromkeys(staff[at % len(staff)] for at in (place, place + len(accounts))):
+                role = ROLES[(number + staff.index(person)) % len(ROLES)]
+                admins[slug].call("PUT", f"/v1/deals/{chances[number]}/contacts/{person}", {"role": role})
         create_all(admins[slug], "notes", slug, [note(number, people, accounts) for number in range(contacts // 2)])
         # On another day they are other tasks to the key, and the same by the ids of another system.
         to_do, today = contacts * 4 // 3, int(time.time()) // 86400

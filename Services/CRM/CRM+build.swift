@@ -19,13 +19,14 @@ public enum CRM {
         let conversion = LeadConversion(
             leads: leads, accounts: accounts, contacts: contacts, deals: deals, postgres: postgres)
         let stages = DealStages(deals: deals, postgres: postgres, cursors: cursors)
+        let people = DealContacts(deals: deals, contacts: contacts, postgres: postgres, cursors: cursors)
         let forecast = Forecast(deals: deals, postgres: postgres, cursors: cursors)
         let bulk = dependencies.bulkActs(of: [leads, accounts, contacts, deals, tasks])
         let today = TodayRoute(postgres: postgres, tasks: tasks, leads: leads, deals: deals)
         let lineItems = LineItems(deals: deals, postgres: postgres)
         let routes =
             [contacts.list(of: accounts, by: "account_id"), forecast.route, lineItems.route, today.route]
-            + conversion.routes + stages.routes + bulk.routes
+            + conversion.routes + stages.routes + people.routes + bulk.routes
         var parts = ServiceParts(resources, routes: routes, jobs: [bulk.job, TaskSeries.job, TaskReminder.job])
         parts.routes = DefaultPipeline(postgres: postgres).listed(in: parts.routes)
         parts.routes = StagesInUse(deals: deals, postgres: postgres).told(in: NestedRights.asked(in: parts.routes))

@@ -5,9 +5,13 @@ public enum TrailAccess {
     /// By what events are about. A test asks for every aggregate that a migration has audited.
     public static let readers: [String: PermissionResource] = [
         "lead": .leads, "contact": .contacts, "account": .accounts, "note": .notes, "task": .tasks, "pipeline": .pipelines,
-        "deal": .deals, "product": .products, "exchange_rate": .exchangeRates, "ticket": .tickets, "tenant": .tenant, "team": .teams,
+        "deal": .deals, "deal_contact": .deals, "product": .products, "exchange_rate": .exchangeRates, "ticket": .tickets,
+        "tenant": .tenant, "team": .teams,
         "role": .roles, "member": .members, "invitation": .members, "user": .members, "session": .members,
     ]
+
+    /// The field of the resource that they tell of, for what is no record of its own: where that is hidden, nothing of them is shown.
+    static let fields = ["deal_contact": "contact_id"]
 }
 
 extension Rights {
@@ -17,6 +21,7 @@ extension Rights {
         guard let resource = TrailAccess.readers[aggregate], permissions.contains(Permission(resource, .read)), scopes[resource] == .all
         else { return nil }
         let hidden = fields.hidden(in: resource.rawValue)
+        if let field = TrailAccess.fields[aggregate], hidden.contains(field) { return nil }
         guard !hidden.isEmpty, let catalogue = FieldCatalogue.find(resource.rawValue) else { return hidden }
         return hidden.union(catalogue.companions.lazy.filter { hidden.contains($0.value) }.map(\.key))
     }

@@ -64,6 +64,7 @@ import Testing
                         event("ticket", #"{"before":{"status":"open"},"after":{"status":"solved","solved_at":"t","tags":[]}}"#),
                         event("contact", #"{"before":null,"after":{"phone":"1","phone_e164":"+1"}}"#),
                         event("novelty", #"{"before":null,"after":{"email":"c@d.example"}}"#),
+                        event("deal_contact", #"{"before":{"role":"a"},"after":{"role":"b"}}"#),
                     ], to: service)
                 func trail(_ change: (inout RequestContext) -> Void) async throws -> [JSON] {
                     guard case .member(var context) = member(of: tenant) else { return [] }
@@ -82,6 +83,10 @@ import Testing
                     $0.fields = FieldRules(["tickets": ["status": .hidden], "contacts": ["phone": .hidden]])
                 }
                 #expect(companions[5] == [[:], ["tags": []], nil] && companions[6] == [nil, [:], nil])
+                // What tells of a field alone is not shown to whom that is hidden.
+                #expect(whole[8] == [["role": "a"], ["role": "b"], nil])
+                #expect(try await trail { $0.fields = FieldRules(["deals": ["contact_id": .hidden]]) }[8] == [nil, nil, nil])
+                #expect(try await trail { $0.fields = FieldRules(["deals": ["name": .hidden]]) }[8] == whole[8])
                 let changes: [(inout RequestContext) -> Void] = [
                     { $0.scopes[.leads] = .own }, { $0.scopes[.leads] = .team },
                     { $0.permissions = PermissionSet([Permission(.audit, .read), Permission(.contacts, .read)]) },

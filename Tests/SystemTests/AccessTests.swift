@@ -53,6 +53,7 @@ extension SystemTests {
             DELETE /v1/contacts/{id} contacts.delete
             GET /v1/contacts/{id} contacts.read
             PATCH /v1/contacts/{id} contacts.update
+            GET /v1/contacts/{id}/deals deals.read
             GET /v1/contacts/{id}/duplicates contacts.read
             POST /v1/contacts/{id}/merge contacts.delete
             GET /v1/contacts/{id}/merges contacts.read
@@ -85,6 +86,9 @@ extension SystemTests {
             PATCH /v1/deals/{id} deals.update
             POST /v1/deals/{id}/move deals.update
             POST /v1/deals/{id}/restore deals.delete
+            GET /v1/deals/{id}/contacts deals.read
+            DELETE /v1/deals/{id}/contacts/{contact_id} deals.update
+            PUT /v1/deals/{id}/contacts/{contact_id} deals.update
             GET /v1/deals/{id}/line-items deals.read
             GET /v1/deals/{id}/stages deals.read
             GET /v1/invitations members.read

@@ -137,9 +137,20 @@ private struct OutcomeCaller: Sendable {
     func outcome(of operation: DocumentedOperation, _ whose: Whose) async throws -> String {
         let id = whose == .nobodys ? "" : try await record(for: operation, whose)
         let (client, body) = try await request(operation)
-        let answer = try await client.send(operation.method, operation.target(id: id), body)
+        let answer = try await client.send(operation.method, try await target(of: operation, id, whose), body)
         let result = answer.json["results"]?[0]?["status"]?.integer.map { "/\($0)" } ?? ""
         return "\(answer.status)\(result)"
+    }
+
+    /// The path with the record's id, and that of one of its contacts.
+    private func target(of operation: DocumentedOperation, _ record: String, _ whose: Whose) async throws -> String {
+        guard operation.path.contains("{contact_id}") else { return operation.target(id: record) }
+        var body = JSONObject()
+        body["last_name"] = "Sample"
+        if let id { body["owner_id"] = .string(id) }
+        let contact = try await tenant.create("/v1/contacts", .object(body))
+        if whose != .foreign { try await tenant.admin.send(.put, "/v1/deals/\(record)/contacts/\(contact)", ["role": nil], expecting: 201) }
+        return operation.path.replacing("{id}", with: record).replacing("{contact_id}", with: contact)
     }
 
     /// A body that is right and leaves the caller as he is, and who sends it.
@@ -147,8 +158,10 @@ private struct OutcomeCaller: Sendable {
         if let sample = operation.sample, operation.path.hasSuffix("/merge") {
             return (client, ["from": [.string(try await tenant.create(sample.path, sample.body))]])
         }
-        // What is done with a record has a body of its own.
-        if operation.method == .post, operation.path.contains("{id}") { return (client, operation.body) }
+        // What is done with a record, or below it, has a body of its own.
+        if operation.method == .post && operation.path.contains("{id}") || operation.path.contains("{contact_id}") {
+            return (client, operation.body)
+        }
         if let sample = operation.sample, operation.hasBody {
             if operation.path.hasSuffix("/bulk") { return (client, operation.body) }
             return (client, operation.path.hasSuffix("/batch") ? ["operations": [["op": "create", "body": sample.body]]] : sample.body)

@@ -82,6 +82,14 @@ struct ConversionUndo {
                 and other.deleted_at is null and other.id is distinct from (select deal_id from \(conversion)))
                 """)
         }
+        for (name, other) in [("contact", "deal"), ("deal", "contact")] where made.name == name {
+            others.append(
+                """
+                not exists (select from deal_contact as link join \(unescaped: other) as other on other.tenant_id = link.tenant_id \
+                and other.id = link.\(unescaped: other)_id and other.deleted_at is null \
+                where link.tenant_id = \(own).tenant_id and link.\(own)_id = \(own).id)
+                """)
+        }
         return exists(made, " and " + SQL.joined(others, separator: " and "))
     }
 

@@ -20,6 +20,13 @@ extension IdempotencyKey {
         columns(as: context, status: "\(status)::integer") + " array['']::text[] from " + source
     }
 
+    /// The same of an answer that the statement makes: expressions on the source's row, where it has one.
+    ///
+    /// - Parameter version: of the record, for the entity tag.
+    public func insertion(as context: RequestContext, status: SQL, body: SQL, version: SQL, from source: SQL) -> SQL {
+        columns(as: context, status: status) + " array[" + body + ", '\"' || " + version + " || '\"'] from " + source
+    }
+
     /// The columns and values before the answer, for an insert that selects from the written row.
     func columns(as context: RequestContext, status: SQL) -> SQL {
         """

@@ -36,10 +36,10 @@ final class ListReader: Sendable {
             + view.shown.filterFields.map(\.document)
     }
 
-    /// - Parameter parent: the record that all of the list refer to, where the path names it.
+    /// - Parameter parent: what all of the list belong to, where the path names it.
     /// - Throws: ``Problem`` `unknown_parameter`, `invalid_parameter` with every fault, or `invalid_cursor`.
     func read(
-        _ query: Query, of parent: (field: Field, id: RecordID)? = nil, as context: RequestContext
+        _ query: Query, of parent: ListParent? = nil, as context: RequestContext
     ) throws(Problem) -> (ListRequest, Paging) {
         var request = ListRequest(
             sort: SortOrder(column: "created_at", isDescending: true, isNullable: false), selection: view.shown.columns)
@@ -78,7 +78,8 @@ final class ListReader: Sendable {
         if let first = faults.faults.first { throw Problem(.invalidParameter, first.detail, faults: faults.faults) }
         if let parent {
             let filter = Filter(field: FilterField(parent.field), comparison: .equal, values: [parent.id.sqlValue])
-            request.conditions.append(compiler.condition(filter, as: context))
+            let refers = compiler.condition(filter, as: context)
+            request.conditions.append(parent.links?.condition(of: parent.id, or: refers, in: view.definition.table, as: context) ?? refers)
         }
         let isRestricted = context.scopes[view.shown.permissions] != .all
         let paging = Paging(

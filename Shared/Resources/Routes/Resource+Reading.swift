@@ -12,20 +12,21 @@ extension Resource {
     /// The list of the records that refer to one of another resource: `GET /v1/accounts/{id}/contacts`. 404 where that is none of the caller's to
     /// read.
     ///
+    /// - Parameter links: leads from the other to further records.
     /// - Precondition: `name` is a field that refers to the parent's records.
-    public func list(of parent: Resource, by name: String) -> Route {
+    public func list(of parent: Resource, by name: String, orIn links: LinkTable? = nil) -> Route {
         guard let field = definition.field(name), !field.type.isRelated, definition.targets(of: field).first?.name == parent.definition.name
         else {
             preconditionFailure("\(definition.name): the field \(name) does not refer to \(parent.definition.name)")
         }
-        let operation = documents.list(of: parent.definition, by: field, parameters: whole.lists)
+        let operation = documents.list(of: parent.definition, by: field, orLinked: links != nil, parameters: whole.lists)
         return .permitted(permission(.read), .get, "\(parent.definition.path)/{id}\(definition.path.dropFirst(3))", operation) {
             call, context in
             try context.require(parent.permission(.read))
             let id: RecordID = try call.id()
             let access = access(of: context)
             if access.view.isHidden(field) { throw Problem.notFound }
-            let (request, paging) = try access.lists.read(call.query, of: (field, id), as: context)
+            let (request, paging) = try access.lists.read(call.query, of: .init(field, id, orIn: links), as: context)
             let above = parent.access(of: context)
             return try await above.following(.id(id), to: "/\(definition.name)", as: context) {
                 _ = try await above.store.get(.id(id), as: context)

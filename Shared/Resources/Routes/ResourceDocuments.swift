@@ -217,11 +217,12 @@ struct ResourceDocuments: Sendable {
             responses: [.init(200, "A page of \(definition.nouns), in the order asked for.", schema: reference("Page"))])
     }
 
-    func list(of parent: ResourceDefinition, by field: Field, parameters reader: ListReader) -> Operation {
+    func list(of parent: ResourceDefinition, by field: Field, orLinked isLinked: Bool, parameters reader: ListReader) -> Operation {
         let type = parent.schemaName
         return Operation(
             id: "list\(type)\(plural)", summary: "List the \(definition.nouns) of one of the \(parent.nouns)",
-            description: "The list of all \(definition.nouns) where \(field.name) is the id of the path. \(Self.pagingText)",
+            description:
+                "The list of all \(definition.nouns) where \(field.name) is the id of the path\(isLinked ? ", and of those that are linked to it" : ""). \(Self.pagingText)",
             tag: definition.name,
             parameters: reader.documents,
             responses: [.init(200, "A page of \(definition.nouns), in the order asked for.", schema: reference("Page"))]
