@@ -38,6 +38,8 @@ public struct AccessClaims: Codable, Sendable, Equatable {
     public var currency: String
     /// Whose clocks the tenant goes by (IANA).
     public var zoneinfo: String
+    /// The month that the tenant's fiscal year begins with; absent when that is January.
+    public var fiscal: Int?
     /// The epoch of the tenant, then of the member, then of the role when it is one that the tenant has made.
     public var epoch: [Int64]
     /// Seconds since 1970.
@@ -63,6 +65,7 @@ public struct AccessClaims: Codable, Sendable, Equatable {
         country = membership.tenant.country
         currency = membership.tenant.currency
         zoneinfo = membership.tenant.timeZone
+        fiscal = membership.tenant.fiscalYearStarts == FiscalYear.initial ? nil : membership.tenant.fiscalYearStarts
         epoch = [membership.tenant.epoch, membership.epoch] + (membership.roleEpoch.map { [$0] } ?? [])
         iat = now.milliseconds / 1000
         exp = iat + Int64(Self.lifetime)

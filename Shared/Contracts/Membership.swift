@@ -17,12 +17,15 @@ public struct Membership: Hashable, Sendable {
         public var currency: String
         /// Whose clocks it goes by (IANA).
         public var timeZone: String
+        /// The month that its fiscal year begins with.
+        public var fiscalYearStarts: Int
         /// Tokens made under a lower number are stale.
         public var epoch: Int64
 
         public init(
             id: TenantID, slug: String, name: String, isActive: Bool, plan: String, country: String? = nil,
-            currency: String = Currency.initial, timeZone: String = TimeZoneName.initial, epoch: Int64
+            currency: String = Currency.initial, timeZone: String = TimeZoneName.initial,
+            fiscalYearStarts: Int = FiscalYear.initial, epoch: Int64
         ) {
             self.id = id
             self.slug = slug
@@ -32,6 +35,7 @@ public struct Membership: Hashable, Sendable {
             self.country = country
             self.currency = currency
             self.timeZone = timeZone
+            self.fiscalYearStarts = fiscalYearStarts
             self.epoch = epoch
         }
     }
@@ -97,7 +101,8 @@ extension Membership {
                 "id": .string(tenant.id.description), "slug": .string(tenant.slug), "name": .string(tenant.name),
                 "status": tenant.isActive ? "active" : "suspended", "plan": .string(tenant.plan),
                 "country": tenant.country.map(JSON.string) ?? .null, "currency": .string(tenant.currency),
-                "time_zone": .string(tenant.timeZone), "epoch": .number(tenant.epoch),
+                "time_zone": .string(tenant.timeZone), "fiscal_year_starts": .number(tenant.fiscalYearStarts),
+                "epoch": .number(tenant.epoch),
             ],
             "role": .string(role), "permissions": .string(permissions.encoded), "scopes": .string(scopes.encoded),
             "fields": .string(fields.encoded),
@@ -126,7 +131,9 @@ extension Membership {
                 id: id, slug: slug, name: name, isActive: status == "active", plan: plan,
                 country: tenant["country"]?.string.flatMap { Country.code($0) },
                 currency: tenant["currency"]?.string.flatMap { Currency.code($0) } ?? Currency.initial,
-                timeZone: tenant["time_zone"]?.string.flatMap { TimeZoneName.form($0) } ?? TimeZoneName.initial, epoch: tenantEpoch),
+                timeZone: tenant["time_zone"]?.string.flatMap { TimeZoneName.form($0) } ?? TimeZoneName.initial,
+                fiscalYearStarts: tenant["fiscal_year_starts"]?.integer.flatMap { FiscalYear.start($0) } ?? FiscalYear.initial,
+                epoch: tenantEpoch),
             role: role,
             permissions: permissions, scopes: scopes, fields: fields,
             teams: (json["teams"]?.array ?? []).compactMap(Team.init), limits: numbers,

@@ -14,7 +14,7 @@ public enum Revocation: Hashable, Sendable {
     /// A role that a tenant has made was changed: tokens of all its members are stale.
     case role(tenant: TenantID, name: String, epoch: Int64)
 
-    /// Where a tenant is, what it counts in and whose clocks it goes by, in one of its versions: none of these raises an epoch.
+    /// Where a tenant is, what it counts in, whose clocks it goes by and when its fiscal year begins, in one of its versions: none of these raises an epoch.
     public struct Location: Hashable, Sendable {
         /// ISO 3166-1, two letters; `nil` when the tenant does not say.
         public var country: String?
@@ -22,13 +22,18 @@ public enum Revocation: Hashable, Sendable {
         public var currency: String?
         /// IANA; `nil` as with the currency.
         public var timeZone: String?
+        /// A month; `nil` as with the currency.
+        public var fiscalYearStarts: Int?
         /// The tenant's version; a higher one is newer.
         public var version: Int64
 
-        public init(country: String?, currency: String? = nil, timeZone: String? = nil, version: Int64) {
+        public init(
+            country: String?, currency: String? = nil, timeZone: String? = nil, fiscalYearStarts: Int? = nil, version: Int64
+        ) {
             self.country = country
             self.currency = currency
             self.timeZone = timeZone
+            self.fiscalYearStarts = fiscalYearStarts
             self.version = version
         }
 
@@ -37,13 +42,11 @@ public enum Revocation: Hashable, Sendable {
             guard let country = json["country"], let version = json["version"]?.integer else { return nil }
             let currency = json["currency"]?.string.flatMap { Currency.code($0) }
             let timeZone = json["time_zone"]?.string.flatMap { TimeZoneName.form($0) }
-            if country == .null {
-                self.init(country: nil, currency: currency, timeZone: timeZone, version: version)
-            } else if let code = country.string.flatMap({ Country.code($0) }) {
-                self.init(country: code, currency: currency, timeZone: timeZone, version: version)
-            } else {
-                return nil
-            }
+            let code = country.string.flatMap { Country.code($0) }
+            guard country == .null || code != nil else { return nil }
+            self.init(
+                country: code, currency: currency, timeZone: timeZone,
+                fiscalYearStarts: json["fiscal_year_starts"]?.integer.flatMap { FiscalYear.start($0) }, version: version)
         }
     }
 
@@ -64,6 +67,7 @@ public enum Revocation: Hashable, Sendable {
                 "kind": "tenant", "id": .string(id.description), "epoch": .number(epoch), "status": isActive ? "active" : "suspended",
                 "country": location.country.map(JSON.string) ?? .null, "currency": location.currency.map(JSON.string) ?? .null,
                 "time_zone": location.timeZone.map(JSON.string) ?? .null,
+                "fiscal_year_starts": location.fiscalYearStarts.map { .number($0) } ?? .null,
                 "version": .number(location.version),
             ]
         case .role(let tenant, let name, let epoch):

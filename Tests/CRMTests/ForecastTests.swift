@@ -1,5 +1,7 @@
 import CRM
 import Core
+import Foundation
+import FoundationXML
 import Operations
 import Postgres
 import TestSupport
@@ -42,6 +44,13 @@ import Testing
             let quarter = try await Self.forecast(service, "period=quarter&fiscal_year_starts=2&from=2026-01-20&periods=1", as: admin)
             #expect(quarter.first?["period"] == ["start": "2025-11-01", "end": "2026-01-31"])
             #expect(quarter.first.map(sums) == [153, 89, 50, 0, 4, 0])
+            guard case .member(var context) = admin else { return }
+            context.fiscalYearStarts = 2
+            let own = try await Self.forecast(service, "period=quarter&from=2026-01-20&periods=1", as: .member(context))
+            #expect(own == quarter, "the tenant's fiscal year begins in February")
+            let other = try await Self.forecast(
+                service, "period=quarter&fiscal_year_starts=1&from=2026-01-20&periods=1", as: .member(context))
+            #expect(other.first?["period"] == ["start": "2026-01-01", "end": "2026-03-31"])
             // What is won counts on its day, whatever was expected.
             let won = try await service.send(
                 .post, "/v1/deals", ["name": "W", "amount_minor": 11, "currency": "EUR", "stage_id": stages["Won"] ?? .null], as: admin,
@@ -129,6 +138,65 @@ import Testing
         }
     }
 
+    @Test func aPictureHasTheSumsOfTheAnswer() async throws {
+        try await PipelineTests.run { service, database, admin in
+            guard case .member(let context) = admin else { return }
+            func picture(_ query: String, accept: String = "image/svg+xml", expecting: Int = 200) async throws -> APIAnswer {
+                try await service.send(
+                    .get, "/v1/reports/forecast?\(query)", as: admin, headers: [("accept", accept)], expecting: expecting)
+            }
+            let empty = try await picture("from=2026-01-01")
+            #expect(try SVGReader.read(empty).texts.contains("No deal is expected to close in these periods, and none was won."))
+            let name = "<script>alert('1')</script> & \"Søns\" " + String(repeating: "Ω", count: 150)
+            try await database.query(
+                in: .crm,
+                [
+                    """
+                    insert into member_copy (tenant_id, user_id, email, name, role, status, version)
+                    values (\(context.tenant), \(context.user), 'a@kestrel.example', \(name), 'tenant_admin', 'active', 1)
+                    """
+                ])
+            for (amount, currency, day, probability) in [
+                (123_456_789, "EUR", "2026-01-31", 90), (5, "EUR", "2026-02-01", 10), (1000, "JPY", "2026-01-31", 50),
+                (0, "KWD", "2026-01-31", 50), (1_234_567, "KWD", nil, 50),
+            ] as [(JSON, JSON, JSON, JSON)] {
+                let deal: JSON = [
+                    "name": "A", "amount_minor": amount, "currency": currency, "expected_close_on": day, "probability": probability,
+                ]
+                try await service.send(.post, "/v1/deals", deal, as: admin, expecting: 201)
+            }
+            for (query, panels) in [
+                ("from=2026-01-01", ["EUR", "JPY", "KWD"]),
+                ("from=2026-01-01&period=quarter&group=owner", ["EUR", "JPY", "KWD"].map { "\($0) · \(name)" }),
+            ] {
+                let answer = try await picture(query)
+                #expect(answer.header("content-type") == "image/svg+xml; charset=utf-8" && answer.header("vary") == "Accept")
+                #expect(answer.header("content-security-policy") == "default-src 'none'; style-src 'unsafe-inline'")
+                let svg = try SVGReader.read(answer)
+                #expect(svg.elements.isSubset(of: ["svg", "title", "desc", "style", "rect", "text", "g", "path"]))
+                #expect(svg.texts.filter(panels.contains).count >= panels.count)
+                for line in try await Self.forecast(service, query, as: admin) {
+                    let currency = line["currency"]?.string ?? ""
+                    let period = line["period"]?["start"]?.string ?? "No date"
+                    #expect(svg.texts.contains { $0.hasPrefix(period) && $0.hasSuffix(" \(currency). Deals: open 1, won 0.") })
+                    for sum in ["open", "weighted", "committed", "won"] {
+                        let text = Currency.text(ofMinor: line["\(sum)_minor"]?.description ?? "", in: currency)
+                        #expect(svg.texts.contains(text), "\(sum) of \(line)")
+                    }
+                }
+            }
+            let cut = try SVGReader.read(try await picture("from=2026-01-01&limit=1")).texts
+            #expect(cut.contains { $0.hasPrefix("There are more than these 1") } && !cut.contains("JPY"))
+            let json = try await picture("from=2026-01-01", accept: "*/*")
+            #expect(json.header("content-type") == "application/json" && json.header("vary") == "Accept")
+            let refused = try await picture("from=2026-01-01", accept: "image/png", expecting: 406)
+            #expect(refused.code == "not_acceptable" && refused.text.contains("image/svg+xml"))
+            let document = try await APIClient(url: service.url).send(.get, "/openapi.json", expecting: 200).json
+            let responses = document["paths"]?["/v1/reports/forecast"]?["get"]?["responses"]
+            #expect(responses?["200"]?["content"]?.object?.names == ["application/json", "image/svg+xml"] && responses?["406"] != nil)
+        }
+    }
+
     /// Goal: the past is told as it was. Method: some 200 changes of all that a forecast adds up, from a seed; what a forecast says in between is kept,
     /// and asked for again when all is over.
     @Test func howItStoodIsWhatWasSeenThen() async throws {
@@ -197,6 +265,36 @@ import Testing
             }
             #expect(try await Self.forecast(service, "as_of=2001-01-01T00:00:00Z", as: admin).isEmpty)
         }
+    }
+}
+
+/// A picture as a reader of XML finds it.
+private final class SVGReader: NSObject, XMLParserDelegate {
+    private(set) var elements: Set<String> = []
+    /// What stands in its innermost elements.
+    private(set) var texts: [String] = []
+    private var text = ""
+
+    /// - Throws: what is not well-formed.
+    static func read(_ answer: APIAnswer) throws -> SVGReader {
+        let (reader, parser) = (SVGReader(), XMLParser(data: Data(answer.body)))
+        parser.delegate = reader
+        guard parser.parse() else { throw parser.parserError ?? Problem.notFound }
+        return reader
+    }
+
+    func parser(
+        _ parser: XMLParser, didStartElement name: String, namespaceURI: String?, qualifiedName: String?, attributes: [String: String]
+    ) {
+        elements.insert(name)
+        text = ""
+    }
+
+    func parser(_ parser: XMLParser, foundCharacters string: String) { text += string }
+
+    func parser(_ parser: XMLParser, didEndElement name: String, namespaceURI: String?, qualifiedName: String?) {
+        texts.append(text)
+        text = ""
     }
 }
 

@@ -38,4 +38,19 @@ import Testing
             }
         }
     }
+
+    /// Over HTTP, as the field has to come through.
+    @Test func aCreationMayBeRefusedForALeadThatIsThere() async throws {
+        try await TestDatabase.run([CRM.definition]) { database in
+            try await RunningService.run(CRM.definition, on: database) { service in
+                let (admin, lead) = (AccountTests.member(.tenantAdmin), ["last_name": "A", "email": "a@kestrel.example"] as JSON)
+                try await service.send(.post, "/v1/leads", lead, as: admin, expecting: 201)
+                for fields in [["duplicates=refuse"], ["respond-async", "duplicates=refuse"]] {
+                    let answer = try await service.send(
+                        .post, "/v1/leads", lead, as: admin, headers: fields.map { ("prefer", $0) }, expecting: 409)
+                    #expect(answer.code == "duplicate")
+                }
+            }
+        }
+    }
 }

@@ -11,7 +11,7 @@ import Testing
         member = RequestContext(
             tenant: TenantID(), user: UserID(), session: SessionID(), role: "sales", permissions: BuiltInRole.sales.permissions,
             scopes: BuiltInRole.sales.scopes, plan: "pro", limits: ["leads": 100, "users": 1], country: "AT", currency: "EUR",
-            timeZone: "Europe/Vienna",
+            timeZone: "Europe/Vienna", fiscalYearStarts: 4,
             edge: EdgeContext(requestID: "r-1", deadline: Timestamp.now.advanced(by: .seconds(30)), address: "2001:db8::1"))
     }
 
@@ -51,6 +51,7 @@ import Testing
             guard case .member(let read) = caller else { continue }
             #expect(read.permissions == member.permissions && read.scopes == member.scopes && read.limits == member.limits)
             #expect(read.country == member.country && read.currency == member.currency && read.timeZone == member.timeZone)
+            #expect(read.fiscalYearStarts == 4)
             #expect(read.role == member.role && read.plan == member.plan && read.session == member.session)
             for index in value.indices where value[index] != ";" {
                 let changed = value.replacingCharacter(at: index, with: value[index] == "A" ? "B" : "A")
@@ -69,6 +70,7 @@ import Testing
         older.country = nil
         older.currency = Currency.initial
         older.timeZone = TimeZoneName.initial
+        older.fiscalYearStarts = FiscalYear.initial
         let value = signer.sign(claims: claims, edge: member.edge, method: "GET", target: "/v1/leads")
         #expect(try signer.verify(value, method: "GET", target: "/v1/leads") == .member(older))
         // Without its rules there is no caller of whom fields are hidden.
@@ -76,6 +78,17 @@ import Testing
             let cut = ContextSigner.claims(of: member).split(separator: ",").prefix(count).joined(separator: ",")
             let value = signer.sign(claims: "r\(cut.dropFirst())", edge: member.edge, method: "GET", target: "/v1/leads")
             #expect(throws: Problem.self) { try signer.verify(value, method: "GET", target: "/v1/leads") }
+        }
+    }
+
+    @Test func aFiscalYearThatBeginsInJanuaryIsNotSaid() throws {
+        var january = member
+        january.fiscalYearStarts = 1
+        let claims = ContextSigner.claims(of: january)
+        #expect(ContextSigner.claims(of: member) == "\(claims),4")
+        for (month, read) in [("", january), (",4", member), (",0", january), (",13", january), (",x", january), (",", january)] {
+            let value = signer.sign(claims: claims + month, edge: member.edge, method: "GET", target: "/v1/leads")
+            #expect(try signer.verify(value, method: "GET", target: "/v1/leads") == .member(read))
         }
     }
 

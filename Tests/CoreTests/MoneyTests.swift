@@ -18,6 +18,15 @@ import Testing
         #expect(throws: ValueFault.self) { try Currency.checked(text) }
     }
 
+    @Test(
+        arguments: [
+            ("0", "EUR", "0.00"), ("5", "EUR", "0.05"), ("-123456", "EUR", "-1,234.56"), ("1000", "JPY", "1,000"), ("999", "JPY", "999"),
+            ("5", "KWD", "0.005"), ("9223372036854775807000", "CLF", "922,337,203,685,477,580.7000"),
+        ])
+    func anAmountIsWrittenWithTheDigitsOfItsCurrency(minor: String, code: String, text: String) {
+        #expect(Currency.text(ofMinor: minor, in: code) == text)
+    }
+
     @Test func theNearestCodeIsNamed() {
         let fault = #expect(throws: ValueFault.self) { try Currency.checked("eur") }
         #expect(fault?.detail.hasSuffix("Did you mean 'EUR'?") == true)

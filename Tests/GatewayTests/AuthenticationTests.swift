@@ -205,7 +205,7 @@ import Testing
             let signer = try ContextSigner(keys: TestGateway.contextKeys)
             let member = TestMember()
             let token = gateway.key.token(for: member) {
-                ($0["country"], $0["currency"], $0["zoneinfo"]) = ("AT", "EUR", "Europe/Vienna")
+                ($0["country"], $0["currency"], $0["zoneinfo"], $0["fiscal"]) = ("AT", "EUR", "Europe/Vienna", 10)
             }
             func location(_ other: String? = nil) async throws -> [String?] {
                 #expect(try await gateway.get("/v1/leads", token: other ?? token).status == 200)
@@ -214,24 +214,26 @@ import Testing
                     case .member(let context) = try signer.verify(
                         request.header("martlet-context"), method: "GET", target: request.target)
                 else { return [] }
-                return [context.country, context.currency, context.timeZone]
+                return [context.country, context.currency, context.timeZone, String(context.fiscalYearStarts)]
             }
-            #expect(try await location() == ["AT", "EUR", "Europe/Vienna"])
+            #expect(try await location() == ["AT", "EUR", "Europe/Vienna", "10"])
             for wrong in ["AT,", "A;", "\r\n", "at", "EUR;", "eur"] {
                 let token = gateway.key.token(for: TestMember()) {
                     ($0["country"], $0["currency"], $0["zoneinfo"]) = (.string(wrong), .string(wrong), .string(wrong))
+                    $0["fiscal"] = wrong.count == 2 ? .string(wrong) : 13
                 }
-                #expect(try await location(token) == [nil, "USD", "UTC"])
+                #expect(try await location(token) == [nil, "USD", "UTC", "1"])
             }
             let redis = RedisClient(configuration: TestGateway.redis, eventLoop: MultiThreadedEventLoopGroup.singleton.next())
-            for (version, country, currency, zone) in [(2, "JP", nil, nil), (3, nil, "JPY", "Asia/Tokyo")]
-                as [(Int64, String?, String?, String?)]
+            for (version, country, currency, zone, month) in [(2, "JP", nil, nil, nil), (3, nil, "JPY", "Asia/Tokyo", 1)]
+                as [(Int64, String?, String?, String?, Int?)]
             {
-                let moved = Revocation.Location(country: country, currency: currency, timeZone: zone, version: version)
+                let moved = Revocation.Location(
+                    country: country, currency: currency, timeZone: zone, fiscalYearStarts: month, version: version)
                 let state = Revocation.tenant(member.tenant, epoch: 1, isActive: true, location: moved)
                 _ = try await redis.command(["PUBLISH", Revocation.channel, state.json.description])
                 try await eventually("the tenant is elsewhere", within: .seconds(1)) {
-                    try await location() == [country, currency ?? "EUR", zone ?? "Europe/Vienna"]
+                    try await location() == [country, currency ?? "EUR", zone ?? "Europe/Vienna", String(month ?? 10)]
                 }
             }
         }

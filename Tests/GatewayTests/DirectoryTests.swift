@@ -35,8 +35,10 @@ import Testing
         #expect(directory.location(of: claims).country == "DE", "the answer was under way when the message came")
         #expect(directory.location(of: claims).currency == "EUR", "none of them has said another")
         #expect(directory.location(of: claims).timeZone == "UTC")
-        directory.apply(said(.init(country: "JP", currency: "JPY", timeZone: "Asia/Tokyo", version: 6)))
-        #expect(directory.location(of: claims) == ("JP", "JPY", "Asia/Tokyo"))
+        directory.apply(said(.init(country: "JP", currency: "JPY", timeZone: "Asia/Tokyo", fiscalYearStarts: 4, version: 6)))
+        #expect(directory.location(of: claims) == ("JP", "JPY", "Asia/Tokyo", 4))
+        directory.apply(said(.init(country: "JP", fiscalYearStarts: 1, version: 7)))
+        #expect(directory.location(of: claims).fiscalYearStarts == 1)
     }
 
     /// Class A6: messages over Redis are not signed, and what they say goes into the signed context.

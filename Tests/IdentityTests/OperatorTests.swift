@@ -30,7 +30,7 @@ import Testing
                 await listener.expect(
                     .tenant(
                         acme.member.tenant, epoch: 2, isActive: false,
-                        location: .init(country: nil, currency: "USD", timeZone: "UTC", version: 2)))
+                        location: .init(country: nil, currency: "USD", timeZone: "UTC", fiscalYearStarts: 1, version: 2)))
             }
             #expect(try await platform.login("anna", expecting: 403).code == "tenant_suspended")
         }

@@ -31,7 +31,8 @@ import Testing
 
             try await platform.service.send(.patch, path, ["status": "suspended"], as: root.caller, expecting: 200)
             let state = Revocation.tenant(
-                admin.tenant, epoch: 4, isActive: false, location: .init(country: nil, currency: "USD", timeZone: "UTC", version: 4))
+                admin.tenant, epoch: 4, isActive: false,
+                location: .init(country: nil, currency: "USD", timeZone: "UTC", fiscalYearStarts: 1, version: 4))
             #expect(try await platform.revocations().contains(state))
             // It is in that tenant's trail, with the operator as who did it.
             let rows = try await platform.database.query(

@@ -74,7 +74,8 @@ import Testing
                 let changed = try await platform.service.send(.patch, "/v1/tenant", body, as: admin.caller, expecting: 200)
                 #expect(changed.json["country"] == country.map(JSON.string) ?? .null)
                 let version = try #require(changed.json["version"]?.integer)
-                let location = Revocation.Location(country: effective, currency: "USD", timeZone: "UTC", version: version)
+                let location = Revocation.Location(
+                    country: effective, currency: "USD", timeZone: "UTC", fiscalYearStarts: 1, version: version)
                 #expect(try await platform.revocations().contains(.tenant(admin.tenant, epoch: 1, isActive: true, location: location)))
                 let tenant = try await platform.member(admin.person, in: admin.tenant).membership.tenant
                 #expect(tenant.country == effective && tenant.epoch == 1)
@@ -82,15 +83,19 @@ import Testing
         }
     }
 
-    @Test func anotherCurrencyAndTimeZoneAreAnnouncedAndMakeNoTokenStale() async throws {
+    @Test func anotherCurrencyTimeZoneAndFiscalYearAreAnnouncedAndMakeNoTokenStale() async throws {
         try await TenantPlatform.run { platform in
             let admin = try await platform.organization("acme")
-            try await platform.service.send(
-                .patch, "/v1/tenant", ["currency": "JPY", "time_zone": "Asia/Tokyo"], as: admin.caller, expecting: 200)
-            let location = Revocation.Location(country: nil, currency: "JPY", timeZone: "Asia/Tokyo", version: 2)
+            let before = try await platform.service.send(.get, "/v1/tenant", as: admin.caller, expecting: 200)
+            #expect(before.json["fiscal_year_starts"] == 1)
+            let changed = try await platform.service.send(
+                .patch, "/v1/tenant", ["currency": "JPY", "time_zone": "Asia/Tokyo", "fiscal_year_starts": 4], as: admin.caller,
+                expecting: 200)
+            #expect(changed.json["fiscal_year_starts"] == 4)
+            let location = Revocation.Location(country: nil, currency: "JPY", timeZone: "Asia/Tokyo", fiscalYearStarts: 4, version: 2)
             #expect(try await platform.revocations().contains(.tenant(admin.tenant, epoch: 1, isActive: true, location: location)))
             let tenant = try await platform.member(admin.person, in: admin.tenant).membership.tenant
-            #expect(tenant.currency == "JPY" && tenant.timeZone == "Asia/Tokyo" && tenant.epoch == 1)
+            #expect(tenant.currency == "JPY" && tenant.timeZone == "Asia/Tokyo" && tenant.fiscalYearStarts == 4 && tenant.epoch == 1)
         }
     }
 
@@ -110,7 +115,8 @@ import Testing
             #expect(replay.header("etag") == first.header("etag"))
             #expect(try await platform.member(admin.person, in: admin.tenant).membership.tenant.epoch == 2)
             let state = Revocation.tenant(
-                admin.tenant, epoch: 2, isActive: true, location: .init(country: nil, currency: "USD", timeZone: "UTC", version: 2))
+                admin.tenant, epoch: 2, isActive: true,
+                location: .init(country: nil, currency: "USD", timeZone: "UTC", fiscalYearStarts: 1, version: 2))
             #expect(try await platform.revocations().contains(state))
         }
     }
@@ -120,7 +126,10 @@ import Testing
             (["slug": "-a-"], "/slug"), (["slug": "admin"], "/slug"), (["slug": "xn--80ak6aa92e"], "/slug"),
             (["locale": "german!"], "/locale"),
             (["time_zone": "Mars/Base"], "/time_zone"),
-            (["time_zone": "GMT+2"], "/time_zone"), (["currency": "eur"], "/currency"), (["country": "ZZ"], "/country"),
+            (["time_zone": "GMT+2"], "/time_zone"), (["currency": "eur"], "/currency"),
+            (["fiscal_year_starts": 0], "/fiscal_year_starts"), (["fiscal_year_starts": 13], "/fiscal_year_starts"),
+            (["fiscal_year_starts": "4"], "/fiscal_year_starts"), (["fiscal_year_starts": nil], "/fiscal_year_starts"),
+            (["country": "ZZ"], "/country"),
             (["country": "Japan"], "/country"), (["country": 81], "/country"), (["settings": [1]], "/settings"),
             (["settings": ["A": 1]], "/settings/A"), (["settings": ["a": ["b": 1]]], "/settings/a"),
             (["settings": ["a": "\u{0}"]], "/settings/a"),
@@ -145,7 +154,8 @@ import Testing
             }
             for role in ["manager", "sales", "support", "read_only"] {
                 let member = try await platform.join(role.replacing("_", with: "-"), role: role, by: admin)
-                try await platform.service.send(.patch, "/v1/tenant", ["name": "X"], as: member.caller, expecting: 403)
+                try await platform.service.send(
+                    .patch, "/v1/tenant", ["name": "X", "fiscal_year_starts": 4], as: member.caller, expecting: 403)
                 try await platform.service.send(.get, "/v1/plan", as: member.caller, expecting: 200)
             }
         }

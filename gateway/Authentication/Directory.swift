@@ -119,14 +119,17 @@ final class Directory: Sendable {
 
     private static func raise(_ known: inout Int64?, to epoch: Int64) { known = max(epoch, known ?? epoch) }
 
-    /// Where the tenant of a token is by now, what it counts in, and whose clocks it goes by.
-    func location(of claims: TokenClaims) -> (country: String?, currency: String, timeZone: String) {
+    /// Where the tenant of a token is by now, what it counts in, whose clocks it goes by, and when its fiscal year begins.
+    func location(of claims: TokenClaims) -> (country: String?, currency: String, timeZone: String, fiscalYearStarts: Int) {
         let context = claims.context
         return state.withLock { state in
             guard let location = state.tenants?[claims.tenant]?.location else {
-                return (context.country, context.currency, context.timeZone)
+                return (context.country, context.currency, context.timeZone, context.fiscalYearStarts)
             }
-            return (location.country, location.currency ?? context.currency, location.timeZone ?? context.timeZone)
+            return (
+                location.country, location.currency ?? context.currency, location.timeZone ?? context.timeZone,
+                location.fiscalYearStarts ?? context.fiscalYearStarts
+            )
         }
     }
 

@@ -91,6 +91,7 @@ struct TokenVerifier: Sendable {
             limits: limits, country: payload["country"]?.string.flatMap { Country.code($0) },
             currency: payload["currency"]?.string.flatMap { Currency.code($0) } ?? Currency.initial,
             timeZone: payload["zoneinfo"]?.string.flatMap { TimeZoneName.form($0) } ?? TimeZoneName.initial,
+            fiscalYearStarts: payload["fiscal"]?.integer.flatMap { FiscalYear.start($0) } ?? FiscalYear.initial,
             edge: EdgeContext(requestID: "", deadline: now))
         return TokenClaims(
             keyID: keyID, tenant: tenant, user: user, session: session, slug: slug, tenantEpoch: tenantEpoch, memberEpoch: memberEpoch,

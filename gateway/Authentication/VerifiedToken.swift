@@ -15,8 +15,8 @@ final class VerifiedToken {
     let tenantLimit: LeasedBucket?
     /// The `RateLimit-Policy` line.
     let policyLine: [UInt8]
-    /// Where its tenant is and what it counts in, as the context says.
-    private var location: (country: String?, currency: String, timeZone: String)
+    /// Where its tenant is, what it counts in and by, as the context says.
+    private var location: (country: String?, currency: String, timeZone: String, fiscalYearStarts: Int)
     /// The directory's version at which ``standing`` was looked up.
     private var checkedVersion: UInt64 = 0
     private(set) var standing = Directory.Standing.current
@@ -26,7 +26,8 @@ final class VerifiedToken {
         self.claims = claims
         slug = Array(claims.slug.utf8)
         contextClaims = Array(ContextSigner.claims(of: claims.context).utf8)
-        location = (claims.context.country, claims.context.currency, claims.context.timeZone)
+        let context = claims.context
+        location = (context.country, context.currency, context.timeZone, context.fiscalYearStarts)
         tenantText = Array(claims.tenant.description.utf8)
         userLimit = claims.userRate.map { limiter.bucket("user:\(claims.tenant):\(claims.user)", name: "user", policy: $0) }
         tenantLimit = claims.tenantRate.map { limiter.bucket("tenant:\(claims.tenant)", name: "tenant", policy: $0) }
@@ -44,7 +45,7 @@ final class VerifiedToken {
         guard location != self.location else { return }
         self.location = location
         var context = claims.context
-        (context.country, context.currency, context.timeZone) = location
+        (context.country, context.currency, context.timeZone, context.fiscalYearStarts) = location
         contextClaims = Array(ContextSigner.claims(of: context).utf8)
     }
 }

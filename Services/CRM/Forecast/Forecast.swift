@@ -18,7 +18,8 @@ struct Forecast: Sendable {
         those of them that are at \(committedFrom) percent or more together with what was won (committed), and what was won in it (won). Days are \
         those of UTC. Open deals without expected_close_on are in a period of null. Deals without an amount are only counted. You see \
         the deals that are yours to read by now; a role that one of the fields is hidden from that it adds up has no forecast. Where the currency \
-        is not the tenant's, converted has the same in that, by the newest exchange rate that is valid on the day of as_of; it is null when there is none, or you may not read exchange rates.
+        is not the tenant's, converted has the same in that, by the newest exchange rate that is valid on the day of as_of; it is null when there is none, or you may not read exchange rates. \
+        As image/svg+xml it is a picture of the same page: for each currency and group a panel with a bar for each period, and the sums beside it.
         """
 
     var route: Route {
@@ -27,12 +28,17 @@ struct Forecast: Sendable {
             Operation(
                 id: "getForecast", summary: "What your deals come to", description: Self.text, tag: "reports",
                 parameters: ForecastQuery.parameters + Paging.parameters,
-                responses: [.init(200, "By period, group and currency.", schema: Paging.schema(of: Self.schema))])
+                responses: [
+                    .init(
+                        200, "By period, group and currency.", schema: Paging.schema(of: Self.schema),
+                        alternatives: [ForecastChart.mediaType])
+                ])
         ) { call, context in
+            let type = try call.preferred(among: [Reply.jsonType, ForecastChart.mediaType])
             let names = ForecastQuery.parameters.map(\.name)
             let paging = try Paging(
                 call, of: ["forecast", context.tenant.description, context.user.description], further: names, cursors: cursors)
-            let query = try ForecastQuery(call.query)
+            let query = try ForecastQuery(call.query, fiscalYearStarts: context.fiscalYearStarts)
             try context.require(Permission(.deals, .read))
             try refuseHidden(query, context)
             let place = try paging.position { $0.array?.compactMap(\.string) }
@@ -45,7 +51,12 @@ struct Forecast: Sendable {
                 throw error.problem
             }
             let found = try rows.map { try Line($0, of: query, in: context.currency) }
-            return paging.reply(found, position: { .array($0.place.map { .string($0) }) }, json: \.json)
+            var reply =
+                type == ForecastChart.mediaType
+                ? ForecastChart(found.prefix(paging.limit).map(\.json), of: query, isCut: found.count > paging.limit).reply
+                : paging.reply(found, position: { .array($0.place.map { .string($0) }) }, json: \.json)
+            reply.headers.append(Reply.variesByAccept)
+            return reply
         }
     }
 
@@ -147,7 +158,8 @@ struct Forecast: Sendable {
     private func name(of group: ForecastQuery.Group, as context: RequestContext) -> SQL {
         switch group {
         case .owner: "(select name from member_copy where tenant_id = \(context.tenant) and user_id = lines.group_id)"
-        case .pipeline where context.permissions.contains(Permission(.pipelines, .read)):
+        case .pipeline
+        where context.permissions.contains(Permission(.pipelines, .read)) && context.fields["pipelines"]["name"] != .hidden:
             "(select name from pipeline where tenant_id = \(context.tenant) and id = lines.group_id)"
         case .pipeline, .team, .currency: "null::text"
         }

@@ -22,11 +22,12 @@ struct ForecastQuery: Sendable {
     /// How many months a period has.
     var length: Int { period == .month ? 1 : 3 }
 
+    /// - Parameter fiscalYearStarts: the tenant's; the query may name another.
     /// - Throws: ``Problem`` `invalid_parameter`.
-    init(_ query: Query, now: Timestamp = .now) throws(Problem) {
+    init(_ query: Query, fiscalYearStarts: Int, now: Timestamp = .now) throws(Problem) {
         period = try Self.choice("period", query) ?? .month
         group = try Self.choice("group", query) ?? .currency
-        firstMonth = try Self.number("fiscal_year_starts", query, in: 1...12) ?? 1
+        firstMonth = try Self.number("fiscal_year_starts", query, in: FiscalYear.months) ?? fiscalYearStarts
         count = try Self.number("periods", query, in: 1...Self.maximumCount) ?? Self.defaultCount
         if let text = query["as_of"] {
             guard let instant = Timestamp(Timestamp.inQuery(text)) else {
@@ -87,8 +88,8 @@ struct ForecastQuery: Sendable {
             schema: ["type": "integer", "minimum": 1, "maximum": .number(maximumCount), "default": .number(defaultCount)],
             "How many periods."),
         .init(
-            "fiscal_year_starts", in: .query, schema: ["type": "integer", "minimum": 1, "maximum": 12, "default": 1],
-            "The month that your fiscal year begins with, from which its quarters are counted."),
+            "fiscal_year_starts", in: .query, schema: ["type": "integer", "minimum": 1, "maximum": 12],
+            "The month that a fiscal year begins with, from which its quarters are counted; the tenant's unless given."),
         .init(
             "as_of", in: .query, schema: ["type": "string", "format": "date-time"],
             "How it stood then: with the stages, amounts, owners and days of that moment."),

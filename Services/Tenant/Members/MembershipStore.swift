@@ -15,7 +15,7 @@ struct MembershipStore: Sendable {
             [
                 """
                 select tenant.id, tenant.slug, tenant.name, tenant.status, tenant.plan, tenant.overrides, tenant.country, tenant.locale,
-                       tenant.currency, tenant.time_zone, tenant.epoch as tenant_epoch,
+                       tenant.currency, tenant.time_zone, tenant.fiscal_year_starts, tenant.epoch as tenant_epoch,
                        member.role, member.epoch as member_epoch, custom_role.permissions, custom_role.scopes,
                        custom_role.fields, custom_role.epoch as role_epoch,
                        array(select team.id from team where team.tenant_id = member.tenant_id and team.id = any (member.teams)
@@ -51,7 +51,7 @@ struct MembershipStore: Sendable {
                 id: try row.decode("id"), slug: try row.decode("slug"), name: try row.decode("name"),
                 isActive: try row.decode("status", as: String.self) == "active", plan: planName,
                 country: Country.of(try row.decode("country"), locale: try row.decode("locale")), currency: try row.decode("currency"),
-                timeZone: try row.decode("time_zone"),
+                timeZone: try row.decode("time_zone"), fiscalYearStarts: try row.decode("fiscal_year_starts"),
                 epoch: try row.decode("tenant_epoch")),
             role: roleName, permissions: rights.permissions, scopes: rights.scopes, fields: rights.fields,
             teams: zip(try row.decode("team_ids", as: [RecordID].self), try row.decode("team_names", as: [String].self)).map {

@@ -11,11 +11,13 @@ create table tenant (
     locale text not null default 'en',
     time_zone text not null default 'UTC',
     currency text not null default 'USD',
+    -- The month that the fiscal year begins with.
+    fiscal_year_starts integer not null default 1,
     country text,
     settings jsonb not null default '{}',
     -- Raised when tokens made before must not be used any longer: another slug, plan, status or override.
     epoch bigint not null default 1,
-    -- Since when gateways are told something else than tokens say: the epoch, the country, or the currency.
+    -- Since when gateways are told something else than tokens say: the epoch, or what travels with each request, as the currency.
     epoch_changed_at timestamptz(3) not null default now(),
     version bigint not null default 1,
     created_at timestamptz(3) not null default now(),
@@ -26,6 +28,7 @@ create table tenant (
     constraint tenant_status_known check (status in ('active', 'suspended')),
     constraint tenant_slug_form check (slug ~ '^[a-z0-9-]{3,40}$'),
     constraint tenant_settings_size check (length(settings::text) <= 16384),
+    constraint tenant_fiscal_year_starts_month check (fiscal_year_starts between 1 and 12),
     constraint tenant_country_form check (country ~ '^[A-Z]{2}$'),
     constraint tenant_name_length check (length(name) between 1 and 200)
 );

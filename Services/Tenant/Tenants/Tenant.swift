@@ -17,6 +17,8 @@ struct Tenant: Sendable {
     let timeZone: String
     /// ISO 4217.
     let currency: String
+    /// The month that its fiscal year begins with, 1 to 12.
+    let fiscalYearStarts: Int
     /// As the tenant says; see ``Country/of(_:locale:)``.
     let country: String?
     let settings: JSON
@@ -41,6 +43,7 @@ struct Tenant: Sendable {
         object["locale"] = .string(locale)
         object["time_zone"] = .string(timeZone)
         object["currency"] = .string(currency)
+        object["fiscal_year_starts"] = .number(fiscalYearStarts)
         object["country"] = country.map(JSON.string) ?? .null
         object["settings"] = settings
         object["created_at"] = .string(createdAt.description)
@@ -61,13 +64,14 @@ struct Tenant: Sendable {
     /// What gateways are told.
     var state: Revocation {
         let location = Revocation.Location(
-            country: Country.of(country, locale: locale), currency: currency, timeZone: timeZone, version: version)
+            country: Country.of(country, locale: locale), currency: currency, timeZone: timeZone, fiscalYearStarts: fiscalYearStarts,
+            version: version)
         return .tenant(id, epoch: epoch, isActive: isActive, location: location)
     }
 
     static let columns: SQL = """
         tenant.id, tenant.name, tenant.slug, tenant.status, tenant.plan, tenant.overrides, tenant.locale, tenant.time_zone,
-        tenant.currency, tenant.country, tenant.settings, tenant.epoch, tenant.version, tenant.created_at, tenant.created_by, tenant.updated_at,
+        tenant.currency, tenant.fiscal_year_starts, tenant.country, tenant.settings, tenant.epoch, tenant.version, tenant.created_at, tenant.created_by, tenant.updated_at,
         tenant.updated_by
         """
 
@@ -81,6 +85,7 @@ struct Tenant: Sendable {
         locale = try row.decode("locale")
         timeZone = try row.decode("time_zone")
         currency = try row.decode("currency")
+        fiscalYearStarts = try row.decode("fiscal_year_starts")
         country = try row.decode("country")
         settings = try row.decode("settings")
         epoch = try row.decode("epoch")
@@ -95,7 +100,7 @@ struct Tenant: Sendable {
         ("id", ["type": "string", "format": "uuid"]), ("version", ["type": "integer"]), ("name", ["type": "string"]),
         ("slug", ["type": "string"]), ("status", ["enum": ["active", "suspended"]]), ("plan", ["type": "string"]),
         ("locale", ["type": "string"]), ("time_zone", ["type": "string"]), ("currency", ["type": "string"]),
-        ("country", ["type": ["string", "null"]]),
+        ("fiscal_year_starts", ["type": "integer", "minimum": 1, "maximum": 12]), ("country", ["type": ["string", "null"]]),
         ("created_at", ["type": "string", "format": "date-time"]), ("updated_at", ["type": "string", "format": "date-time"]),
         ("created_by", ["type": "string", "format": "uuid"]), ("updated_by", ["type": "string", "format": "uuid"]),
     ]

@@ -34,13 +34,14 @@ struct TenantRoutes: Sendable {
                     Members that are absent stay as they are; a setting of null is removed. Another slug ends no session, but \
                     everybody's access token must be refreshed. Telephone numbers without a calling code are read as the country's; \
                     another country acts at once on what is written from then on, and changes no number that is there. So does another \
-                    currency: it is that of amounts and exchange rates that are given without one; and another time zone: its clocks say when a \
-                    day begins, and are those of tasks that recur without a zone of their own.
+                    currency: it is that of amounts and exchange rates that are given without one; another time zone: its clocks say when a \
+                    day begins, and are those of tasks that recur without a zone of their own; and another start of the fiscal year: a \
+                    forecast by quarter follows it.
                     """,
                 tag: "tenant",
                 parameters: [.ifMatch, .idempotencyKey],
                 body: Self.bodySchema,
-                bodyExample: ["time_zone": "Europe/Vienna", "currency": "EUR", "settings": ["theme": "dark"]],
+                bodyExample: ["time_zone": "Europe/Vienna", "currency": "EUR", "fiscal_year_starts": 4, "settings": ["theme": "dark"]],
                 responses: [.init(200, "The tenant.", schema: ["$ref": "#/components/schemas/Tenant"])],
                 errors: [.alreadyExists, .conflict])
         ) { call, member in
@@ -62,7 +63,8 @@ struct TenantRoutes: Sendable {
     }
 
     private static func change(_ call: Call) throws -> TenantStore.Change {
-        let body = BodyReader(try call.json(), members: ["name", "slug", "locale", "time_zone", "currency", "country", "settings"])
+        let body = BodyReader(
+            try call.json(), members: ["name", "slug", "locale", "time_zone", "currency", "fiscal_year_starts", "country", "settings"])
         var change = TenantStore.Change()
         change.name = body.text("name", maximum: 200, isRequired: false)
         change.slug = body.slug("slug", isRequired: false)
@@ -87,6 +89,7 @@ struct TenantRoutes: Sendable {
                 body.fault("currency", .invalidFormat, "Expected a code of ISO 4217 such as 'EUR'.")
             }
         }
+        change.fiscalYearStarts = body.integer("fiscal_year_starts", in: FiscalYear.months, isRequired: false)
         if body.isNull("country") {
             change.country = .cleared
         } else if let country = body.string("country", isRequired: false) {
@@ -153,6 +156,10 @@ struct TenantRoutes: Sendable {
             ],
             "time_zone": ["type": "string", "maxLength": 64, "description": "IANA name."],
             "currency": ["type": "string", "pattern": "^[A-Z]{3}$"],
+            "fiscal_year_starts": [
+                "type": "integer", "minimum": 1, "maximum": 12,
+                "description": "The month that the fiscal year begins with: its quarters are counted from there.",
+            ],
             "country": [
                 "type": ["string", "null"], "enum": .array(PhoneNumber.countries.map { .string($0) } + [.null]),
                 "description":

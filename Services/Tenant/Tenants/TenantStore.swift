@@ -49,6 +49,7 @@ struct TenantStore: Sendable {
         var locale: String?
         var timeZone: String?
         var currency: String?
+        var fiscalYearStarts: Int?
         var country: BodyReader.Clearable?
         /// A merge patch: members of null are removed.
         var settings: JSON?
@@ -65,7 +66,9 @@ struct TenantStore: Sendable {
         var makesTokensStale: Bool { slug != nil || plan != nil || isActive != nil || overrides != nil }
 
         /// Whether gateways must be told, as tokens say something else.
-        var isAnnounced: Bool { makesTokensStale || country != nil || locale != nil || currency != nil || timeZone != nil }
+        var isAnnounced: Bool {
+            makesTokensStale || country != nil || locale != nil || currency != nil || timeZone != nil || fiscalYearStarts != nil
+        }
 
         fileprivate var assignments: [SQL] {
             var list: [SQL] = []
@@ -74,6 +77,7 @@ struct TenantStore: Sendable {
             if let locale { list.append("locale = \(locale)") }
             if let timeZone { list.append("time_zone = \(timeZone)") }
             if let currency { list.append("currency = \(currency)") }
+            if let fiscalYearStarts { list.append("fiscal_year_starts = \(fiscalYearStarts)") }
             if let country { list.append("country = \(country.text.sqlValue)") }
             if let settings { list.append("settings = jsonb_strip_nulls(settings || \(settings)::jsonb)") }
             if let plan { list.append("plan = \(plan)") }

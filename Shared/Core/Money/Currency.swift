@@ -27,6 +27,22 @@ public enum Currency {
     /// How many digits follow the decimal point, 2 for EUR: an `amount_minor` of 1250 is 12.50. `nil` for what is no code of the list.
     public static func minorDigits(of code: String) -> Int? { digits[code] }
 
+    /// An amount for people, such as `1,250.00`.
+    ///
+    /// - Parameter minor: its digits, in the smallest unit of the currency.
+    public static func text(ofMinor minor: String, in code: String) -> String {
+        let sign = minor.hasPrefix("-") ? "-" : ""
+        let fraction = minorDigits(of: code) ?? 0
+        let given = minor.dropFirst(sign.count)
+        let digits = String(repeating: "0", count: max(0, fraction + 1 - given.count)) + given
+        var whole = String(digits.dropLast(fraction))
+        // From the end, so that the places before stay where they are.
+        for place in stride(from: whole.count - 3, to: 0, by: -3) {
+            whole.insert(",", at: whole.index(whole.startIndex, offsetBy: place))
+        }
+        return sign + whole + (fraction > 0 ? "." + digits.suffix(fraction) : "")
+    }
+
     /// What a tenant counts in until it says another.
     public static let initial = "USD"
 

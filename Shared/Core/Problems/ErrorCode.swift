@@ -17,6 +17,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     case entitlementRequired = "entitlement_required"
     case notFound = "not_found"
     case methodNotAllowed = "method_not_allowed"
+    case notAcceptable = "not_acceptable"
     case conflict
     case alreadyExists = "already_exists"
     case duplicate
@@ -44,6 +45,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
         case .forbidden, .tenantMismatch, .tenantSuspended, .planLimitReached, .entitlementRequired: 403
         case .notFound: 404
         case .methodNotAllowed: 405
+        case .notAcceptable: 406
         case .conflict, .alreadyExists, .duplicate, .merged, .idempotencyInProgress: 409
         case .versionMismatch: 412
         case .bodyTooLarge: 413
@@ -78,6 +80,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
         case .entitlementRequired: "The plan does not include this"
         case .notFound: "Not found"
         case .methodNotAllowed: "Method not allowed"
+        case .notAcceptable: "There is no answer of an accepted media type"
         case .conflict: "The request conflicts with the present state"
         case .alreadyExists: "It exists already"
         case .duplicate: "There may be a record of it already"

@@ -41,13 +41,16 @@ public struct Operation: Sendable {
         public var status: Int
         public var description: String
         public var schema: JSON?
+        /// Media types that it is given in too where `Accept` likes them better than JSON; `not_acceptable` and `Vary` are documented with them.
+        public var alternatives: [String]
         /// Header fields of its own, beside those that follow from the operation's parameters.
         public var headers: [Header]
 
-        public init(_ status: Int, _ description: String, schema: JSON? = nil, headers: [Header] = []) {
+        public init(_ status: Int, _ description: String, schema: JSON? = nil, alternatives: [String] = [], headers: [Header] = []) {
             self.status = status
             self.description = description
             self.schema = schema
+            self.alternatives = alternatives
             self.headers = headers
         }
     }
@@ -66,6 +69,7 @@ public struct Operation: Sendable {
         public static let tag = Header(name: "ETag", description: "The version in quotes, for If-Match and If-None-Match.")
         public static let preferenceApplied = Header(
             name: Preference.appliedHeader, description: "The preference of the request that the answer goes by.")
+        public static let vary = Header(name: "Vary", description: "Accept: the answer depends on it.")
         public static let replayed = Header(name: "Idempotent-Replayed", description: "true on an answer that was given before.")
     }
 
@@ -132,6 +136,7 @@ extension Operation {
         if body != nil { codes.formUnion([.invalidJSON, .unknownMember, .validationFailed, .unsupportedMediaType, .bodyTooLarge]) }
         if takes(.idempotencyKey) { codes.formUnion([.idempotencyKeyReused, .idempotencyInProgress]) }
         if takes(.ifMatch) { codes.insert(.versionMismatch) }
+        if responses.contains(where: { !$0.alternatives.isEmpty }) { codes.insert(.notAcceptable) }
         if parameters.contains(where: { $0.name == "after" }) { codes.insert(.invalidCursor) }
         return codes
     }
@@ -142,6 +147,7 @@ extension Operation {
             if all[index].schema != nil, takes(.ifMatch) || takes(.ifNoneMatch) { all[index].headers.append(.tag) }
             if takes(.idempotencyKey) { all[index].headers.append(.replayed) }
             if takes(.prefer) { all[index].headers.append(.preferenceApplied) }
+            if !all[index].alternatives.isEmpty { all[index].headers.append(.vary) }
         }
         if takes(.ifNoneMatch), method == .get { all.append(Response(304, "Not changed.")) }
         return all
@@ -231,7 +237,12 @@ public enum OpenAPI {
         for response in operation.allResponses(to: route.method) {
             var value: JSONObject = JSONObject()
             value["description"] = .string(response.description)
-            if let schema = response.schema { value["content"] = ["application/json": ["schema": schema]] }
+            if let schema = response.schema {
+                var content = JSONObject()
+                content[Reply.jsonType] = ["schema": schema]
+                for type in response.alternatives { content[type] = ["schema": ["type": "string"]] }
+                value["content"] = .object(content)
+            }
             if !response.headers.isEmpty {
                 value["headers"] = .object(
                     response.headers.reduce(into: JSONObject()) {

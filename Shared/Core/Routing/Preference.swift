@@ -27,7 +27,7 @@ extension Call {
     }
 
     /// What stands between the separators that are in no quotes; one part at least.
-    private static func parts(of text: some StringProtocol, at separator: Character) -> [String] {
+    static func parts(of text: some StringProtocol, at separator: Character) -> [String] {
         var parts = [""]
         var isQuoted = false
         for character in text {
@@ -37,7 +37,7 @@ extension Call {
         return parts
     }
 
-    private static func trimmed(_ text: Substring) -> String {
+    static func trimmed(_ text: Substring) -> String {
         let isBlank = { (character: Character) in character == " " || character == "\t" }
         return String(text.drop(while: isBlank).reversed().drop(while: isBlank).reversed())
     }

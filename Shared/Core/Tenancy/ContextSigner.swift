@@ -4,8 +4,9 @@ import Synchronization
 /// Signs and verifies the header `Martlet-Context`, by which the gateway tells a service who calls, and services tell each other.
 ///
 /// The value is `v1;<key id>;<claims>;<request id>;<deadline>;<address>;<mac>`. The claims are `-` (nobody), `s,<service>`,
-/// `u,<tenant>,<user>,<session>,<role>,<permissions>,<scopes>,<plan>,<limits>[,<country>,,<currency>,<zone>]`, or the same of a member from whom
-/// fields are hidden, `r,…,<country>,<fields>,<currency>,<zone>`: whoever does not know of rules refuses it. They stay the same for a token and can be kept.
+/// `u,<tenant>,<user>,<session>,<role>,<permissions>,<scopes>,<plan>,<limits>[,<country>,,<currency>,<zone>[,<month>]]`, or the same of a member from whom
+/// fields are hidden, `r,…,<country>,<fields>,<currency>,<zone>[,<month>]`: whoever does not know of rules refuses it. The month
+/// that the fiscal year begins with is left out where it is January. They stay the same for a token and can be kept.
 /// The MAC is HMAC-SHA256 (RFC 2104) over all before it and the request line's method and target, so a value serves one
 /// request only, and only until its deadline.
 ///
@@ -74,13 +75,14 @@ public struct ContextSigner: Sendable {
     /// The claims part for a member, to be kept with the token that it came from.
     public static func claims(of context: RequestContext) -> String {
         let limits = context.limits.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: "&")
-        return [
+        let claims = [
             context.fields.isEmpty ? "u" : "r", context.tenant.description, context.user.description, context.session?.description ?? "-",
             context.role,
             context.permissions.encoded, context.scopes.encoded, context.plan, limits.isEmpty ? "-" : limits,
             context.country.flatMap { Country.code($0) } ?? "-", context.fields.encoded, Currency.code(context.currency) ?? "-",
             TimeZoneName.form(context.timeZone) ?? "-",
         ].joined(separator: ",")
+        return context.fiscalYearStarts == FiscalYear.initial ? claims : "\(claims),\(context.fiscalYearStarts)"
     }
 
     public static let anonymousClaims = "-"
@@ -208,7 +210,10 @@ public struct ContextSigner: Sendable {
                 scopes: scopes, fields: rules, plan: String(fields[7]), limits: limits,
                 country: fields.count > 9 ? Country.code(fields[9]) : nil,
                 currency: fields.count > 11 ? Currency.code(fields[11]) ?? Currency.initial : Currency.initial,
-                timeZone: fields.count > 12 ? TimeZoneName.form(fields[12]) ?? TimeZoneName.initial : TimeZoneName.initial, edge: edge))
+                timeZone: fields.count > 12 ? TimeZoneName.form(fields[12]) ?? TimeZoneName.initial : TimeZoneName.initial,
+                fiscalYearStarts: fields.count > 13
+                    ? Int(fields[13]).flatMap { FiscalYear.start($0) } ?? FiscalYear.initial : FiscalYear.initial,
+                edge: edge))
     }
 }
 

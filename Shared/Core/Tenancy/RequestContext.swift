@@ -38,12 +38,15 @@ public struct RequestContext: Sendable, Hashable {
     public var currency: String
     /// Whose clocks the tenant goes by (IANA).
     public var timeZone: String
+    /// The month that the tenant's fiscal year begins with, 1 to 12.
+    public var fiscalYearStarts: Int
     public var edge: EdgeContext
 
     public init(
         tenant: TenantID, user: UserID, session: SessionID? = nil, role: String, permissions: PermissionSet, scopes: RowScopes,
         fields: FieldRules = .none, plan: String, limits: [String: Int] = [:], country: String? = nil,
-        currency: String = Currency.initial, timeZone: String = TimeZoneName.initial, edge: EdgeContext
+        currency: String = Currency.initial, timeZone: String = TimeZoneName.initial, fiscalYearStarts: Int = FiscalYear.initial,
+        edge: EdgeContext
     ) {
         self.tenant = tenant
         self.user = user
@@ -57,6 +60,7 @@ public struct RequestContext: Sendable, Hashable {
         self.country = country
         self.currency = currency
         self.timeZone = timeZone
+        self.fiscalYearStarts = fiscalYearStarts
         self.edge = edge
     }
 

@@ -209,6 +209,8 @@ private struct ReadFields {
                 let name = field.name.canonicalName
                 if handlers.contains(where: { $0.name == name }) { twice = twice ?? field.name }
                 handlers.append((name, field.value))
+            // A list, which may be sent in parts (RFC 7240, section 2).
+            case .prefer: handlers.append((field.name.canonicalName, field.value))
             default: break
             }
         }
@@ -239,4 +241,5 @@ extension HTTPField.Name {
     static let requestID = HTTPField.Name("X-Request-Id")!
     static let traceparent = HTTPField.Name("traceparent")!
     static let idempotencyKey = HTTPField.Name("Idempotency-Key")!
+    static let prefer = HTTPField.Name("Prefer")!
 }

@@ -49,6 +49,7 @@ extension ServiceClient {
         return RequestContext(
             tenant: context.tenant, user: context.user, role: membership.role, permissions: membership.permissions,
             scopes: membership.scopes, fields: membership.fields, plan: membership.tenant.plan, limits: membership.limits,
-            country: membership.tenant.country, currency: membership.tenant.currency, edge: context.edge)
+            country: membership.tenant.country, currency: membership.tenant.currency, timeZone: membership.tenant.timeZone,
+            fiscalYearStarts: membership.tenant.fiscalYearStarts, edge: context.edge)
     }
 }
