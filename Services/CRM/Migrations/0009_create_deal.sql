@@ -91,7 +91,9 @@ create table deal_history (
     constraint deal_history_pkey primary key (tenant_id, deal_id, valid_to),
     constraint deal_history_deal_id_fkey foreign key (tenant_id, deal_id) references deal (tenant_id, id) on delete cascade
 );
-create index deal_history_valid_to on deal_history (tenant_id, valid_to);
+-- What counted in a period, by the day that it was expected to close on, none included, or that it was won on.
+create index deal_history_open on deal_history (tenant_id, expected_close_on, valid_to) where status = 'open' and not is_deleted;
+create index deal_history_won on deal_history (tenant_id, closed_at, valid_to) where status = 'won' and not is_deleted;
 create index deal_history_stays on deal_history (tenant_id, deal_id, valid_to) where leaves_stage;
 call isolate('deal_history', 'select, insert');
 
