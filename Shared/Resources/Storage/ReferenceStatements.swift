@@ -132,6 +132,25 @@ struct ReferenceStatements: Sendable {
         }
     }
 
+    /// That values of an earlier time may come back: what they lead to is there, where its deletion would have had a say, and has not become another
+    /// record.
+    ///
+    /// - Parameter row: an expression for the row that has the values.
+    func mayComeBack(_ fields: [String], of row: String) -> [SQL] {
+        outgoing.filter { fields.contains($0.field.name) }.compactMap { reference in
+            let id = reference.id(in: row)
+            let leadsElsewhere = reference.type(in: row).map { "(\($0)) is not true" } ?? "\(id) is null"
+            if reference.onDelete != .keep {
+                return "(\(unescaped: leadsElsewhere) or " + exists(reference, "\(unescaped: id)", as: nil) + ")"
+            }
+            guard reference.target.isMergeable else { return nil }
+            return """
+                (\(unescaped: leadsElsewhere) or not exists (select from \(unescaped: reference.target.table) as referred \
+                where referred.tenant_id = \(unescaped: table).tenant_id and referred.id = \(unescaped: id) and referred.merged_into_id is not null))
+                """
+        }
+    }
+
     // MARK: What refers to a record
 
     private func permissions(toDelete id: SQL, as context: RequestContext) -> [SQL] {
