@@ -190,6 +190,14 @@ struct ConversionRequest {
 
     var dealID: SQL { if case .made(let draft) = dealChoice { "\(draft.id)::uuid" } else { "null::uuid" } }
 
+    /// The refusal where it is of a record that was given and has become another one; `nil` otherwise.
+    func merged(_ refusal: Problem) async throws -> Problem? {
+        for case (let name, let part, .given(let id)) in choices where refusal.faults.contains(where: { $0.pointer == "/\(name)" }) {
+            if let problem = try await part.merged(id, at: "/\(name)") { return problem }
+        }
+        return nil
+    }
+
     /// What a failure of the database means; `nil` when it is about none of what is made.
     func problem(for error: PostgresError) async throws -> Problem? {
         for case (_, let part, .made(let draft)) in choices {

@@ -32,13 +32,10 @@ create table lead_conversion (
     id uuid not null,
     -- The lead's before.
     previous_status lead_status not null,
-    account_id uuid,
-    contact_id uuid not null,
-    deal_id uuid,
-    -- Whether it was made by the conversion, or given.
-    makes_account boolean not null,
-    makes_contact boolean not null,
-    makes_deal boolean not null,
+    -- What it made; null where it was given, or there is none. What the lead is by now stands in the lead, and follows merges.
+    made_account_id uuid,
+    made_contact_id uuid,
+    made_deal_id uuid,
     -- The notes and tasks that went along.
     moved_ids uuid[] not null,
     constraint lead_conversion_pkey primary key (tenant_id, lead_id),
