@@ -198,6 +198,15 @@ import Testing
                 .post, "/v1/leads/\(lead(["last_name": "A", "email": "a@gmail.com"]))/convert", ["account": ["name": "Named"]],
                 expecting: 200)
             #expect(named.json["account"]?["name"] == "Named" && named.json["account"]?["domain"] == .null)
+            // A host where anybody may have a place is no company's, be it of a website or an address.
+            for (website, email, domain) in [
+                ("https://www.linkedin.com/company/kestrel", "a@kestrel.example", "kestrel.example"), (nil, "a@aim.com", nil),
+                (nil, "a@Yandex.com", nil),
+            ] as [(JSON, JSON, JSON)] {
+                let person = try await lead(["last_name": "A", "company": "K", "website": website, "email": email])
+                let offer = try await office.send(.get, "/v1/leads/\(person)/conversion", expecting: 200)
+                #expect(offer.json["account"]?["values"]?["domain"] == domain, "\(offer.text)")
+            }
             // All faults at once, each at its place.
             let id = try await lead(["last_name": "A"])
             func faults(_ body: JSON, _ status: Int, _ code: String) async throws -> [String] {

@@ -26,10 +26,10 @@ enum ConversionValues {
         return values
     }
 
-    /// By the website, or else by the e-mail address.
+    /// By the website, or else by the e-mail address, unless anybody may have a place there.
     static func domain(of lead: ResourcePart) -> SQL {
         func value(_ field: String) -> SQL { lead.shows(field) ? "lead.\(unescaped: field)" : "null::text" }
-        return "company_domain(\(value("website")), \(value("email")))"
+        return "company_domain(\(value("website")), \(value("email")), \(SharedHosts.all)::text[])"
     }
 
     private static func values(_ pairs: [(String, String)], of lead: ResourcePart) -> [String: SQL] {

@@ -11,8 +11,8 @@ enum LeadConversionDocuments {
             Makes a contact of the lead, an account of its company, or takes those that are named by their ids, and a deal if there is one in \
             the body; once, however many ask. \
             Members that a body leaves out are the lead's: of the account name (company), domain (of the website or the e-mail address, \
-            not that of a provider of mailboxes), website, address and owner; of the contact the names, title, email, phone, address, owner, \
-            tags and custom values; of the deal the company as its name, or else the person's, and the owner. Fields of the lead that your role hides do not go along. Without account one is made if the lead names a \
+            not one where anybody may have a place, such as gmail.com), website, address and owner; of the contact the names, title, email, \
+            phone, address, owner, tags and custom values; of the deal the company as its name, or else the person's, and the owner. Fields of the lead that your role hides do not go along. Without account one is made if the lead names a \
             company; null makes none. A contact that is there stays as it is, with its account. \
             Notes and tasks about the lead, \(LeadConversion.maximumCompanions) of each at most, are about the contact from then on. \
             The lead is converted then, says what it became, and is not changed or deleted any more; another \
