@@ -185,6 +185,16 @@ $$;
 create trigger place before insert or update of pipeline_id, stage_id, probability, lost_reason, deleted_at on deal
     for each row execute function place_deal();
 
+-- Who names another pipeline together with the stage that the deal is in means a stage that this pipeline does not have. Only a trigger that names a
+-- column knows whether a statement does; it comes before `place`, which takes a stage that stays for one that nobody named.
+create function refuse_stage_elsewhere() returns trigger language plpgsql as $$
+begin
+    raise exception 'a stage of another pipeline' using errcode = 'check_violation', constraint = 'deal_stage_id_of_pipeline';
+end
+$$;
+create trigger named_stage before update of stage_id on deal for each row
+    when (new.stage_id = old.stage_id and new.pipeline_id <> old.pipeline_id) execute function refuse_stage_elsewhere();
+
 -- By the clock and not by the transaction's start: of two changes that waited for each other the second comes behind the first.
 create function keep_deal_history() returns trigger language plpgsql volatile as $$
 declare
