@@ -95,6 +95,11 @@ import Testing
     private static let refusals: [(body: JSON, pointer: String, word: String)] = [
         (["subject": "A", "recurrence": "FREQ=DAILY;BYHOUR=9", "due_at": "2030-01-01T00:00:00Z"], "/recurrence", "BYHOUR"),
         (["subject": "A", "recurrence": "FREQ=DAILY"], "/recurrence", "due_at"),
+        (
+            ["subject": "A", "recurrence": "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "due_at": "2030-01-01T00:00:00Z"], "/recurrence",
+            "BYMONTH"
+        ),
+        (["subject": "A", "recurrence": "FREQ=MONTHLY;BYDAY=2MO;BYMONTHDAY=1", "due_at": "2030-01-01T00:00:00Z"], "/recurrence", "never"),
         (["subject": "A", "time_zone": "Mars/Base"], "/time_zone", "IANA"), (["subject": "A", "time_zone": nil], "/time_zone", "null"),
         (["subject": "A", "recurrence_by": "whim"], "/recurrence_by", "completion"),
         (["subject": "A", "checklist": [["done": true]]], "/checklist/0/text", "text"),
