@@ -78,6 +78,13 @@ import Testing
                 let answer = try await service.send(.post, "/v1/deals", body, as: admin, expecting: 422)
                 #expect(answer.json["errors"]?[0]?["pointer"] == "/stage_id")
             }
+            // Nor is the stage that it is in another pipeline's.
+            let both: JSON = ["pipeline_id": other["id"] ?? .null, "stage_id": back["stage_id"] ?? .null]
+            let refused = try await service.send(.patch, path, both, as: admin, expecting: 422)
+            #expect(refused.json["errors"]?[0]?["pointer"] == "/stage_id", "\(refused.text)")
+            #expect(refused.json["errors"]?[0]?["detail"] == "The stage is none of the pipeline's.")
+            let same: JSON = ["pipeline_id": back["pipeline_id"] ?? .null, "stage_id": back["stage_id"] ?? .null]
+            #expect(try await service.send(.patch, path, same, as: admin, expecting: 200).json["version"] == back["version"])
             let expanded = try await service.send(.get, "\(path)?expand=pipeline&fields=name", as: admin, expecting: 200).json
             #expect(expanded["pipeline"]?["stages"]?.array?.count == 6)
         }

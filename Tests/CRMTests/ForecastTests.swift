@@ -1,4 +1,3 @@
-import CRM
 import Core
 import Foundation
 import FoundationXML
@@ -6,6 +5,8 @@ import Operations
 import Postgres
 import TestSupport
 import Testing
+
+@testable import CRM
 
 @Suite struct ForecastTests {
     private static func forecast(_ service: RunningService, _ query: String, as caller: Caller) async throws -> [JSON] {
@@ -295,6 +296,47 @@ private final class SVGReader: NSObject, XMLParserDelegate {
     func parser(_ parser: XMLParser, didEndElement name: String, namespaceURI: String?, qualifiedName: String?) {
         texts.append(text)
         text = ""
+    }
+}
+
+extension ForecastTests {
+    /// Goal: what a forecast of the past reads is what counts in its periods. Method: the pages that the statement reads, with 2,000 deals of the tenant that
+    /// were expected in other years, and changed ten times since.
+    @Test(arguments: [false, true]) func whatHappenedInOtherPeriodsCostsNothing(isScoped: Bool) async throws {
+        try await TestDatabase.run([CRM.definition]) { database in
+            let (tenant, user) = (TenantID(), UserID())
+            try await database.query(
+                in: .crm,
+                [
+                    "set local session_replication_role = replica",
+                    """
+                    insert into deal (tenant_id, id, name, pipeline_id, stage_id, stage_changed_at, status, currency, expected_close_on, created_at,
+                    created_by, updated_by)
+                    select \(tenant)::uuid, md5(n::text)::uuid, 'A', uuid_v7(), uuid_v7(), now(), 'open', 'EUR',
+                    case when n <= 10 then date '2020-07-01' else '2022-07-01' end, '2020-01-01T00:00:00Z', \(user)::uuid, \(user)::uuid
+                    from generate_series(1, 2000) as n
+                    """,
+                    """
+                    insert into deal_history (tenant_id, deal_id, valid_from, valid_to, pipeline_id, stage_id, status, currency, expected_close_on,
+                    is_deleted, leaves_stage, ended_by)
+                    select tenant_id, id, created_at + k * interval '90 days', created_at + (k + 1) * interval '90 days', pipeline_id, stage_id,
+                    (array['open', 'won', 'lost'])[1 + k % 3], 'EUR', date '2021-01-01' + k, false, false, created_by
+                    from deal cross join generate_series(0, 9) as k where expected_close_on = '2022-07-01'
+                    """, "analyze deal", "analyze deal_history",
+                ])
+            let query = try ForecastQuery(Query("as_of=2020-06-01T00:00:00Z"), fiscalYearStarts: 1)
+            let states = ForecastStates(query: query, tenant: tenant, reach: isScoped ? "created_by = \(user)" : nil).sql
+            let plan = try await database.query(
+                in: .crm,
+                [
+                    "set local role martlet_crm", "select set_config('app.tenant', \(tenant.description), true)",
+                    "set local enable_seqscan = off", "explain (analyze, buffers, costs off, timing off) " + states,
+                ]
+            )[3].compactMap { $0.text(0) }
+            let pages = try #require(plan.first { $0.contains("Buffers: shared") }).matches(of: /(?:hit|read)=([0-9]+)/)
+            #expect(pages.reduce(0) { $0 + (Int($1.output.1) ?? 0) } < 150, "\(plan.joined(separator: "\n"))")
+            #expect(plan.first?.contains("rows=10 ") == true, "\(plan.first ?? "")")
+        }
     }
 }
 

@@ -198,6 +198,15 @@ import Testing
                 .post, "/v1/leads/\(lead(["last_name": "A", "email": "a@gmail.com"]))/convert", ["account": ["name": "Named"]],
                 expecting: 200)
             #expect(named.json["account"]?["name"] == "Named" && named.json["account"]?["domain"] == .null)
+            // A host where anybody may have a place is no company's, be it of a website or an address.
+            for (website, email, domain) in [
+                ("https://www.linkedin.com/company/kestrel", "a@kestrel.example", "kestrel.example"), (nil, "a@aim.com", nil),
+                (nil, "a@Yandex.com", nil),
+            ] as [(JSON, JSON, JSON)] {
+                let person = try await lead(["last_name": "A", "company": "K", "website": website, "email": email])
+                let offer = try await office.send(.get, "/v1/leads/\(person)/conversion", expecting: 200)
+                #expect(offer.json["account"]?["values"]?["domain"] == domain, "\(offer.text)")
+            }
             // All faults at once, each at its place.
             let id = try await lead(["last_name": "A"])
             func faults(_ body: JSON, _ status: Int, _ code: String) async throws -> [String] {
@@ -446,6 +455,63 @@ import Testing
             try await office.send(.post, "/v1/leads/\(other)/convert", ["contact": again["contact"]?["id"] ?? .null], expecting: 200)
             try await office.send(.delete, "/v1/leads/\(other)/conversion", expecting: 204)
             try await office.send(.get, changed, expecting: 200)
+        }
+    }
+
+    /// What is given by an id that another record has taken over is refused and named; what a lead became follows merges, and its notes come back
+    /// from there.
+    @Test func conversionsKnowWhatHasBecomeAnotherRecord() async throws {
+        try await Office.run { office in
+            func pair(_ path: String, _ body: JSON) async throws -> (kept: String, gone: String) {
+                let (kept, gone) = (try await office.make(path, body), try await office.make(path, body))
+                try await office.send(.post, "\(path)/\(kept)/merge", ["from": [.string(gone)]], expecting: 200)
+                return (kept, gone)
+            }
+            let id = try await office.make("/v1/leads", Self.lead)
+            for (name, body) in [("account", ["name": "A"]), ("contact", ["last_name": "C"])] as [(String, JSON)] {
+                let (kept, gone) = try await pair("/v1/\(name)s", body)
+                let given: JSON = [name: .string(gone)]
+                let answer = try await office.send(.post, "/v1/leads/\(id)/convert", given, expecting: 409)
+                #expect(answer.code == "merged" && answer.json["id"]?.string == kept, "\(answer.text)")
+                #expect(answer.json["errors"]?[0]?["pointer"]?.string == "/\(name)")
+                let stranger = office.caller(.manager) { $0.scopes[name == "account" ? .accounts : .contacts] = .own }
+                let unseen = try await office.send(.post, "/v1/leads/\(id)/convert", given, as: stranger, expecting: 422)
+                #expect(unseen.code == "reference_not_found", "\(unseen.text)")
+            }
+            let (kept, gone) = try await pair("/v1/leads", ["last_name": "L"])
+            for (method, path) in [(.post, "convert"), (.delete, "conversion")] as [(Core.Method, String)] {
+                let answer = try await office.send(method, "/v1/leads/\(gone)/\(path)", expecting: 409)
+                #expect(answer.code == "merged" && answer.json["id"]?.string == kept, "\(answer.text)")
+            }
+            // The client of the tests would follow it.
+            let target = "/v1/leads/\(gone)/conversion"
+            let context = RunningService.signer.sign(office.admin, method: "GET", target: target)
+            let moved = try await RawExchange.send(
+                "GET \(target) HTTP/1.1\r\nhost: crm\r\n\(ContextSigner.headerName): \(context)\r\nconnection: close\r\n\r\n",
+                port: office.service.port)
+            #expect(
+                moved.hasPrefix("HTTP/1.1 301") && moved.lowercased().contains("location: /v1/leads/\(kept)/conversion\r\n"), "\(moved)")
+
+            let note = try await office.make("/v1/notes", ["body": "Before", "related": ["type": "lead", "id": .string(id)]])
+            let (first, last) = (
+                try await office.make("/v1/contacts", ["last_name": "First"]), try await office.make("/v1/contacts", ["last_name": "Last"])
+            )
+            try await office.send(.post, "/v1/leads/\(id)/convert", ["contact": .string(first)], expecting: 200)
+            try await office.send(.post, "/v1/contacts/\(last)/merge", ["from": [.string(first)]], expecting: 200)
+            let lead = try await office.send(.get, "/v1/leads/\(id)", expecting: 200).json
+            #expect(lead["converted_contact_id"]?.string == last, "\(lead)")
+            let offer = try await office.send(.get, "/v1/leads/\(id)/conversion", expecting: 200).json
+            #expect(offer["converted"]?["contact_id"]?.string == last)
+            try await office.send(.delete, "/v1/leads/\(id)/conversion", expecting: 204)
+            let back = try await office.send(.get, "/v1/notes/\(note)", expecting: 200).json
+            #expect(back["related"] == ["type": "lead", "id": .string(id)], "\(back)")
+            try await office.send(.get, "/v1/contacts/\(last)", expecting: 200)
+            // What it made and was merged is not taken back with what it became.
+            let made = try await office.send(.post, "/v1/leads/\(id)/convert", ["account": nil], expecting: 200).json
+            try await office.send(.post, "/v1/contacts/\(last)/merge", ["from": [made["contact"]?["id"] ?? .null]], expecting: 200)
+            let refused = try await office.send(.delete, "/v1/leads/\(id)/conversion", expecting: 409)
+            #expect(refused.json["changed"] == ["contact"], "\(refused.text)")
+            try await office.send(.get, "/v1/contacts/\(last)", expecting: 200)
         }
     }
 }

@@ -127,6 +127,15 @@ import Testing
         #expect(try RecurrenceRule(given).description == kept)
     }
 
+    /// What is seldom is not never: on one day in 28 years, and later than the years that are looked at from where it begins.
+    @Test(arguments: [
+        "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29;BYDAY=SU", "FREQ=MONTHLY;BYMONTH=2;BYDAY=5SA", "FREQ=YEARLY;BYDAY=53SA;BYMONTHDAY=31",
+        "FREQ=YEARLY;INTERVAL=999;BYMONTH=2;BYMONTHDAY=29", "FREQ=YEARLY;BYMONTHDAY=13;BYDAY=FR;BYSETPOS=3",
+        "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=29",
+        "FREQ=WEEKLY;BYDAY=MO,TU;BYMONTH=1;BYSETPOS=2",
+    ])
+    func whatIsSeldomIsARule(text: String) throws { _ = try RecurrenceRule(text) }
+
     @Test(arguments: [
         ("", "parts such as"), ("INTERVAL=2", "FREQ"), ("FREQ=HOURLY", "FREQ"), ("FREQ=DAILY;BYHOUR=9", "BYHOUR"),
         ("FREQ=DAILY;BYWEEKNO=1", "BYWEEKNO"),
@@ -141,7 +150,11 @@ import Testing
         ("FREQ=MONTHLY;BYMONTHDAY=0", "BYMONTHDAY"), ("FREQ=YEARLY;BYMONTH=13", "BYMONTH"), ("FREQ=YEARLY;BYMONTH=-1", "BYMONTH"),
         ("FREQ=MONTHLY;BYSETPOS=1", "BYSETPOS"), ("FREQ=MONTHLY;BYDAY=MO;BYSETPOS=0", "BYSETPOS"), ("FREQ=WEEKLY;WKST=1MO", "WKST"),
         ("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30,31", "BYMONTH"), ("FREQ=DAILY;BYDAY=\u{1F600}", "BYDAY"),
-        ("FREQ=MONTHLY;BYDAY=--1MO", "BYDAY"),
+        ("FREQ=MONTHLY;BYDAY=--1MO", "BYDAY"), ("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "BYMONTH"),
+        // Each part is right by itself.
+        ("FREQ=MONTHLY;BYDAY=2MO;BYMONTHDAY=1", "never"), ("FREQ=YEARLY;BYMONTH=2;BYDAY=10MO", "never"),
+        ("FREQ=DAILY;BYMONTH=1;BYSETPOS=2", "never"), ("FREQ=WEEKLY;BYDAY=MO,TH;BYSETPOS=3,-4", "never"),
+        ("FREQ=MONTHLY;INTERVAL=999;BYMONTHDAY=-1;BYSETPOS=5", "never"),
     ])
     func whatIsNoRuleIsRefusedByItsPart(given: String, part: String) {
         #expect { try RecurrenceRule(given) } throws: { error in (error as? ValueFault)?.detail.contains(part) == true }

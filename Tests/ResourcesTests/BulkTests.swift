@@ -288,6 +288,90 @@ import Testing
         }
     }
 
+    /// By somebody who sees his own records alone: what he gave away comes back to him, and nobody reaches more by it.
+    @Test func whatAnActGaveAwayComesBackToItsAsker() async throws {
+        try await ResourceAPI.leads { api in
+            let (office, admin) = (Office(api), api.member())
+            var maker = api.member(.manager)
+            maker.scopes[.leads] = .own
+            var other = api.member()
+            other.scopes[.leads] = .own
+            func give(as asker: RequestContext) async throws -> (path: String, ids: [String]) {
+                var ids: [String] = []
+                for _ in 0..<3 { ids.append(try await api.create(#"{"last_name":"A"}"#, as: maker).id) }
+                let path = try await office.begin(
+                    #"{"filter":{"last_name":"A"},"change":{"owner_id":"\#(api.colleague)","last_name":"B"}}"#, as: asker)
+                try await office.work(as: asker)
+                #expect(try await office.counts(path, as: asker) == ["matched": 3, "changed": 3])
+                return (path, ids)
+            }
+            let first = try await give(as: maker)
+            #expect(try await office.send(.get, "/v1/leads/\(first.ids[0])", as: maker).status == 404)
+            _ = try await office.send(.patch, "/v1/leads/\(first.ids[2])", #"{"title":"CEO"}"#, as: admin)
+            #expect(try await office.send(.post, "\(first.path)/revert", as: maker).status == 202)
+            try await office.work(as: maker)
+            let done = try await office.send(.get, first.path, as: maker).json
+            #expect(done["counts"]?["reverted"] == 2 && done["counts"]?["kept"] == 1, "\(done)")
+            #expect(done["kept_reasons"] == ["version_mismatch": 1])
+            #expect(try await office.send(.get, "/v1/leads/\(first.ids[2])", as: maker).status == 404)
+            let back = try await office.send(.get, "/v1/leads/\(first.ids[0])", as: maker).json
+            #expect(back["owner_id"]?.string == maker.user.description && back["last_name"] == "A" && back["version"] == 3)
+            for id in first.ids.prefix(2) { _ = try await office.send(.delete, "/v1/leads/\(id)", as: admin) }
+            // Whoever else undoes it reaches what is his own to change.
+            let second = try await give(as: maker)
+            #expect(try await office.send(.post, "\(second.path)/revert", as: other).status == 202)
+            try await office.work(as: other)
+            let kept = try await office.send(.get, second.path, as: maker).json
+            #expect(kept["counts"]?["kept"] == 3 && kept["kept_reasons"] == ["not_found": 3], "\(kept)")
+        }
+    }
+
+    @Test func noReferenceComesBackToWhatIsGone() async throws {
+        try await Fleet.run { api in
+            let (office, admin) = (Office(api), api.member())
+            var fleets: [String] = []
+            for _ in 0..<4 { fleets.append(try await api.create(#"{"name":"F"}"#, at: "/v1/fleets", as: admin).id) }
+            for (fleet, lent) in [(0, 2), (1, 2), (0, 3), (0, 2)] {
+                let body = #"{"name":"S","fleet_id":"\#(fleets[fleet])","lent_to_id":"\#(fleets[lent])"}"#
+                _ = try await api.create(body, at: "/v1/ships", as: admin)
+            }
+            let path = try await office.begin(
+                #"{"filter":{},"change":{"fleet_id":null,"lent_to_id":null}}"#, as: admin, at: "/v1/ships")
+            try await office.work(as: admin)
+            for gone in [1, 3] {
+                #expect(try await office.send(.delete, "/v1/fleets/\(fleets[gone])", as: admin).status == 204)
+            }
+            _ = try await office.send(.post, "\(path)/revert", as: admin)
+            try await office.work(as: admin)
+            let act = try await office.send(.get, path, as: admin).json
+            #expect(act["status"] == "reverted" && act["counts"]?["reverted"] == 2 && act["counts"]?["kept"] == 2, "\(act)")
+            #expect(act["kept_reasons"] == ["reference_not_found": 2])
+            #expect(try await office.count("fleet_id=\(fleets[0])&lent_to_id=\(fleets[2])", as: admin, of: "/v1/ships") == 2)
+            #expect(try await office.count("fleet_id%5Bnull%5D=true", as: admin, of: "/v1/ships") == 2)
+        }
+        // Where deletion keeps references, they come back to what was deleted, and to nothing that has become another record.
+        try await ResourceAPI.contacts { api in
+            let (office, admin) = (Office(api), api.member())
+            var accounts: [String] = []
+            for name in ["Kept", "Merged", "Deleted"] {
+                accounts.append(try await api.create(#"{"name":"\#(name)"}"#, at: "/v1/accounts", as: admin).id)
+                _ = try await api.create(#"{"last_name":"C","account_id":"\#(accounts.last ?? "")"}"#, as: admin)
+            }
+            let path = try await office.begin(#"{"filter":{},"change":{"account_id":null}}"#, as: admin, at: "/v1/contacts")
+            try await office.work(as: admin)
+            let merge = #"{"from":["\#(accounts[1])"]}"#
+            #expect(try await office.send(.post, "/v1/accounts/\(accounts[0])/merge", merge, as: admin).status == 200)
+            #expect(try await office.send(.delete, "/v1/accounts/\(accounts[2])", as: admin).status == 204)
+            _ = try await office.send(.post, "\(path)/revert", as: admin)
+            try await office.work(as: admin)
+            let act = try await office.send(.get, path, as: admin).json
+            #expect(act["counts"]?["reverted"] == 2 && act["kept_reasons"] == ["reference_not_found": 1], "\(act)")
+            for (account, count) in zip(accounts, [1, 0, 1] as [Int64]) {
+                #expect(try await office.count("account_id=\(account)", as: admin, of: "/v1/contacts") == count)
+            }
+        }
+    }
+
     @Test func everyFaultOfABodyIsTold() async throws {
         try await ResourceAPI.leads { api in
             let (office, admin) = (Office(api), api.member())

@@ -102,6 +102,31 @@ import Testing
         }
     }
 
+    /// Behind 300 of others, and 300 that are deleted, which are the same as well.
+    @Test func recordsThatTheCallerDoesNotReadTakeNobodysPlace() async throws {
+        try await run { api in
+            let admin = api.member()
+            var own = api.member(.manager)
+            own.scopes[.contacts] = .own
+            try await api.write([
+                """
+                insert into contact (tenant_id, id, first_name, last_name, email, deleted_at, created_by, updated_by) \
+                select \(api.tenant)::uuid, gen_random_uuid(), 'Ngozi', 'Okafor', 'n@kestrel.example', case when n > 300 then now() end, \
+                gen_random_uuid(), gen_random_uuid() from generate_series(1, 600) as n
+                """
+            ])
+            let body = #"{"first_name":"Ngozi","last_name":"Okafor","email":"n@kestrel.example"}"#
+            let made = [try await api.create(body, as: own).id, try await api.create(body, as: own).id]
+            let found = try await api.send(.get, "/v1/contacts/\(made[0])/duplicates", as: own)
+            #expect(try found.json["data"]?.array?.map { $0["record"]?.id } == [made[1]], "\(found.text)")
+            #expect(try found.json["data"]?[0]?["reasons"]?.array?.count == 2)
+            let all = try await api.send(.get, "/v1/contacts/\(made[0])/duplicates", as: admin)
+            #expect(try all.json["data"]?.array?.count == 50)
+            let refused = try await api.send(.post, "/v1/contacts", body, as: own, headers: refusing)
+            #expect(try refused.json["ids"] == .array(made.map { .string($0) }) && refused.json["others"] == true, "\(refused.text)")
+        }
+    }
+
     // MARK: Creations
 
     private let refusing = ["Prefer": #"respond-async, wait=10, Duplicates = "refuse"; x=1"#]

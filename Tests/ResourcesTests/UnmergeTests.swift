@@ -114,14 +114,17 @@ import Testing
     // MARK: Behind it
 
     /// What the job was asked to do, as its payload says, done as a job would.
-    private func follow(_ api: ResourceAPI, as context: RequestContext) async throws -> Int {
+    ///
+    /// - Parameter merge: by default the last one that was asked for.
+    private func follow(_ api: ResourceAPI, _ merge: String? = nil, as context: RequestContext) async throws -> Int {
+        let which: SQL = merge.map { " and key = \($0)" } ?? ""
         let payload = try await TestPostgres.withClient(api.database.system) { client in
             try await client.batch(
                 as: SystemContext(service: "test"),
-                ["select payload from job where kind = 'merge-references' order by created_at desc limit 1"])[0][0]
-                .text(0) ?? ""
+                ["select payload from job where kind = 'merge-references'" + which + " order by created_at desc limit 1"])[0].first?
+                .text(0)
         }
-        let following = try JSONDecoder().decode(MergeFollowing.self, from: Data(payload.utf8))
+        let following = try JSONDecoder().decode(MergeFollowing.self, from: Data(try #require(payload).utf8))
         var steps = 1
         while case .more = try await following.step(
             among: api.resources, as: context, write: { try await api.postgres.batch(as: context, $0) })
@@ -170,6 +173,69 @@ import Testing
             // Nothing of it moves any more.
             #expect(try await follow(api, as: admin) == 1)
             #expect(try await count(gone, version: 3) == 1202)
+        }
+    }
+
+    /// Goal: nothing stays with a record in the middle. Method: of the 1,200 contacts of an account 700 are still to come when the one that it was merged into
+    /// is merged itself, and all that this one had has moved on.
+    @Test func aMergeOfTheSurvivorTakesAlongWhatIsStillToCome() async throws {
+        try await MergeTests.run { api in
+            let admin = api.member()
+            var accounts: [String] = []
+            for name in ["First", "Middle", "Last"] {
+                accounts.append(try await api.create(#"{"name":"\#(name)"}"#, at: "/v1/accounts", as: admin).id)
+            }
+            try await api.write([
+                """
+                insert into contact (tenant_id, id, last_name, account_id, created_by, updated_by) \
+                select \(api.tenant)::uuid, gen_random_uuid(), 'C', \(accounts[0])::uuid, gen_random_uuid(), gen_random_uuid() \
+                from generate_series(1, 1200)
+                """
+            ])
+            func counts() async throws -> [Int] {
+                let counts = accounts.map { "select count(*) from contact where account_id = \($0)" as SQL }
+                return try await api.postgres.batch(as: admin, counts).map { try $0[0].decode(0) }
+            }
+            func merge(_ gone: Int, into kept: Int) async throws -> String {
+                let reply = try await api.send(
+                    .post, "/v1/accounts/\(accounts[kept])/merge", MergeTests.merge([accounts[gone]]), as: admin)
+                #expect(reply.status == 200, "\(reply.text)")
+                return try reply.json.id
+            }
+            let first = try await merge(0, into: 1)
+            // What is to come may be the one that it becomes: below the first one, which is the middle one by now.
+            try await api.write(["update account set parent_id = \(accounts[0]) where id = \(accounts[2])"])
+            let second = try await merge(1, into: 2)
+            func parent() async throws -> JSON? { try await api.send(.get, "/v1/accounts/\(accounts[2])", as: admin).json["parent_id"] }
+            #expect(try await counts() == [700, 0, 500])
+            _ = try await follow(api, second, as: admin)
+            // As when that job has ended.
+            try await api.write(["delete from job where key = \(second)"])
+            _ = try await follow(api, first, as: admin)
+            #expect(try await counts() == [0, 700, 500])
+            _ = try await follow(api, second, as: admin)
+            #expect(try await counts() == [0, 0, 1200])
+            #expect(try await parent() == .null)
+
+            // And back: more than is moved at once.
+            try await api.write([
+                """
+                insert into merge_move (tenant_id, id, merge_id, source, field, from_id, ids) \
+                select \(api.tenant)::uuid, lpad(n::text, 32, '0')::uuid, \(second)::uuid, 'gone', 'gone_id', \(second)::uuid, '{}' \
+                from generate_series(1, 8) as n
+                """
+            ])
+            #expect(try await api.send(.post, "/v1/accounts/\(accounts[2])/unmerge", undo(second), as: admin).status == 200)
+            #expect(try await counts() == [0, 0, 1200])
+            let early = try await api.send(.post, "/v1/accounts/\(accounts[1])/unmerge", undo(first), as: admin)
+            #expect(try early.status == 409 && early.code == "conflict", "\(early.text)")
+            _ = try await follow(api, second, as: admin)
+            #expect(try await counts() == [0, 1200, 0])
+            // Not to what has become another one.
+            #expect(try await parent() == .null)
+            #expect(try await api.send(.post, "/v1/accounts/\(accounts[1])/unmerge", undo(first), as: admin).status == 200)
+            _ = try await follow(api, first, as: admin)
+            #expect(try await counts() == [1200, 0, 0])
         }
     }
 }

@@ -72,14 +72,13 @@ struct Forecast: Sendable {
 
     private func sql(_ query: ForecastQuery, behind place: [String]?, limit: Int, as context: RequestContext) -> SQL {
         let months = query.length
-        let end: SQL = "(\(query.start)::date + make_interval(months => \(query.count * months)))::date"
         let day: SQL = query.asOf.map { "(\($0)::timestamptz at time zone 'UTC')::date" } ?? "(now() at time zone 'UTC')::date"
         let (group, join) = grouping(query.group, as: context)
         let behind: SQL =
             place.map { $0.count == 3 ? " where (period_key, group_key, currency) > (\($0[0]), \($0[1]), \($0[2]))" : " where false" } ?? ""
-        // The two ways into a period, each by its own index.
+        let states = ForecastStates(query: query, tenant: context.tenant, reach: deals.reach(of: context))
         return """
-            with states as (\(states(query, until: end, as: context))), \
+            with states as (\(states.sql)), \
             dated as (select *, case status when 'won' then (closed_at at time zone 'UTC')::date else expected_close_on end as day from states), \
             placed as (select dated.*, \(query.start)::date + make_interval(months => \(months) * floor((\
             (extract(year from day) - extract(year from \(query.start)::date)) * 12 \
@@ -108,37 +107,6 @@ struct Forecast: Sendable {
 
     private func converted(_ name: String, into currency: String) -> SQL {
         "exchanged_minor(\(unescaped: name), lines.currency, \(currency), rate.rate) as converted_\(unescaped: name)"
-    }
-
-    /// The deals that count in one of the periods, as they were.
-    private func states(_ query: ForecastQuery, until end: SQL, as context: RequestContext) -> SQL {
-        let reach = deals.reach(of: context).map { " and " + $0 } ?? ""
-        let columns = "pipeline_id, status, amount_minor, currency, probability, expected_close_on, closed_at"
-        func find(_ owner: String, _ table: String, _ further: SQL) -> SQL {
-            let from: SQL = "select \(unescaped: columns), \(unescaped: owner) as owner from \(unescaped: table)" + further
-            return SQL.joined(
-                [
-                    from + " and status = 'open' and expected_close_on >= \(query.start)::date and expected_close_on < " + end,
-                    from + " and status = 'open' and expected_close_on is null",
-                    from + " and status = 'won' and closed_at >= \(query.start)::timestamp at time zone 'UTC' and closed_at < (" + end
-                        + ")::timestamp at time zone 'UTC'",
-                ], separator: " union all ")
-        }
-        let own: SQL = " where tenant_id = \(context.tenant) and deleted_at is null" + reach
-        let owner = "case when owner_id is null then created_by else owner_id end"
-        guard let instant = query.asOf else { return find(owner, "deal", own) }
-        // What has not changed since is as it is; of all else the history knows how it was. Whose it is to read is told by who has it now.
-        let unchanged: SQL = """
-             and created_at <= \(instant) and not exists (select from deal_history as later where later.tenant_id = \(context.tenant) \
-            and later.deal_id = deal.id and later.valid_to > \(instant))
-            """
-        let reached: SQL = """
-             as past where tenant_id = \(context.tenant) and valid_to > \(instant) and valid_from <= \(instant) and not is_deleted \
-            and exists (select from deal where tenant_id = \(context.tenant) and id = past.deal_id\(reach))
-            """
-        let maker =
-            "case when owner_id is null then (select created_by from deal where tenant_id = past.tenant_id and id = past.deal_id) else owner_id end"
-        return find(owner, "deal", own + unchanged) + " union all " + find(maker, "deal_history", reached)
     }
 
     private func grouping(_ group: ForecastQuery.Group, as context: RequestContext) -> (key: SQL, join: SQL) {

@@ -26,10 +26,10 @@ enum ConversionValues {
         return values
     }
 
-    /// By the website, or else by the e-mail address.
+    /// By the website, or else by the e-mail address, unless anybody may have a place there.
     static func domain(of lead: ResourcePart) -> SQL {
         func value(_ field: String) -> SQL { lead.shows(field) ? "lead.\(unescaped: field)" : "null::text" }
-        return "company_domain(\(value("website")), \(value("email")))"
+        return "company_domain(\(value("website")), \(value("email")), \(SharedHosts.all)::text[])"
     }
 
     private static func values(_ pairs: [(String, String)], of lead: ResourcePart) -> [String: SQL] {
@@ -189,6 +189,14 @@ struct ConversionRequest {
     }
 
     var dealID: SQL { if case .made(let draft) = dealChoice { "\(draft.id)::uuid" } else { "null::uuid" } }
+
+    /// The refusal where it is of a record that was given and has become another one; `nil` otherwise.
+    func merged(_ refusal: Problem) async throws -> Problem? {
+        for case (let name, let part, .given(let id)) in choices where refusal.faults.contains(where: { $0.pointer == "/\(name)" }) {
+            if let problem = try await part.merged(id, at: "/\(name)") { return problem }
+        }
+        return nil
+    }
 
     /// What a failure of the database means; `nil` when it is about none of what is made.
     func problem(for error: PostgresError) async throws -> Problem? {

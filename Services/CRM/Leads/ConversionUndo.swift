@@ -6,7 +6,7 @@ import Resources
 struct ConversionUndo {
     /// A record that the conversion may have made.
     struct Made {
-        /// The table, and the name in the columns of `lead_conversion`.
+        /// The table, and the name in the columns of `lead` and `lead_conversion`.
         let name: String
         let part: ResourcePart
         let permission: Permission
@@ -33,22 +33,24 @@ struct ConversionUndo {
         made.map { made in
             """
             select from \(unescaped: made.name) where tenant_id = \(context.tenant) \
-            and id = (select \(unescaped: made.name)_id from \(conversion) and makes_\(unescaped: made.name)) for no key update
+            and id = (select made_\(unescaped: made.name)_id from \(conversion)) for no key update
             """
         }
     }
 
     private func exists(_ made: Made, _ condition: SQL) -> SQL {
         """
-        (not exists (select from \(conversion) and makes_\(unescaped: made.name)) \
+        (\(isGiven(made)) \
         or exists (select from \(unescaped: made.name) where tenant_id = \(context.tenant) \
-        and id = (select \(unescaped: made.name)_id from \(conversion))\(condition)))
+        and id = (select made_\(unescaped: made.name)_id from \(conversion))\(condition)))
         """
     }
 
+    private func isGiven(_ made: Made) -> SQL { "not exists (select from \(conversion) and made_\(unescaped: made.name)_id is not null)" }
+
     /// Whoever may convert may undo it, where he reaches what was made.
     private func isReached(_ made: Made) -> SQL {
-        made.isPermitted ? exists(made, made.part.scope) : "not exists (select from \(conversion) and makes_\(unescaped: made.name))"
+        made.isPermitted ? exists(made, made.part.scope) : isGiven(made)
     }
 
     /// As it was made, and nothing but the conversion's own leads to it.
@@ -67,7 +69,7 @@ struct ConversionUndo {
             others.append(
                 """
                 not exists (select from contact as other where other.tenant_id = account.tenant_id and other.account_id = account.id \
-                and other.deleted_at is null and other.id <> (select contact_id from \(conversion)))
+                and other.deleted_at is null and other.id is distinct from (select made_contact_id from \(conversion)))
                 """)
             others.append(
                 """
@@ -79,7 +81,7 @@ struct ConversionUndo {
             others.append(
                 """
                 not exists (select from deal as other where other.tenant_id = \(own).tenant_id and other.\(own)_id = \(own).id \
-                and other.deleted_at is null and other.id is distinct from (select deal_id from \(conversion)))
+                and other.deleted_at is null and other.id is distinct from (select made_deal_id from \(conversion)))
                 """)
         }
         for (name, other) in [("contact", "deal"), ("deal", "contact")] where made.name == name {
@@ -103,16 +105,18 @@ struct ConversionUndo {
         var parts: [SQL] = [
             """
             undone as (update lead set \(changed), status = previous_status, converted_at = null, converted_account_id = null, \
-            converted_contact_id = null, converted_deal_id = null from (select * from \(conversion)) as conversion where \(target) \
+            converted_contact_id = null, converted_deal_id = null from (select lead_conversion.*, noted.converted_contact_id as contact_id, \
+            noted.converted_deal_id as deal_id from lead_conversion join lead as noted on noted.tenant_id = \(context.tenant) \
+            and noted.id = \(lead) where lead_conversion.tenant_id = \(context.tenant) and lead_id = \(lead)) as conversion where \(target) \
             and \(SQL.joined(made.flatMap { [isReached($0), isUntouched($0)] }, separator: " and ")) \
-            returning account_id, contact_id, deal_id, makes_account, makes_contact, makes_deal, moved_ids)
+            returning made_account_id, made_contact_id, made_deal_id, contact_id, deal_id, moved_ids)
             """
         ]
         for made in made {
             parts.append(
                 """
                 \(unescaped: made.name)_gone as (update \(unescaped: made.name) set \(changed), deleted_at = now() from undone \
-                where tenant_id = \(context.tenant) and id = undone.\(unescaped: made.name)_id and undone.makes_\(unescaped: made.name))
+                where tenant_id = \(context.tenant) and id = undone.made_\(unescaped: made.name)_id)
                 """)
         }
         // Also what is by now about a contact or a deal that is gone by it.
@@ -122,7 +126,7 @@ struct ConversionUndo {
                 moved_\(unescaped: table) as (update \(unescaped: table) set \(changed), \
                 related = row('lead', \(lead)::uuid)::record_reference from undone \
                 where tenant_id = \(context.tenant) and (related).id = any(array[undone.contact_id, undone.deal_id]) and deleted_at is null \
-                and ((related).type = 'deal' or (related).type = 'contact' and (undone.makes_contact or id = any(undone.moved_ids))))
+                and ((related).type = 'deal' or (related).type = 'contact' and (undone.made_contact_id is not null or id = any(undone.moved_ids))))
                 """)
         }
         parts.append("forgotten as (delete from \(conversion) and exists (select from undone))")

@@ -44,14 +44,20 @@ struct LeadConversion: Sendable {
     ) async throws -> Reply {
         let conversion = RecordID()
         let done: SQL = "lead_conversion where tenant_id = \(context.tenant) and lead_id = \(id) and id = \(conversion)"
+        func became(_ name: String) -> SQL {
+            """
+            (select converted_\(unescaped: name)_id from lead where tenant_id = \(context.tenant) and id = \(id) \
+            and exists (select from \(done)))
+            """
+        }
         // That of a contact who is there may be none of the caller's to read.
-        var accountID: SQL = "(select account_id from \(done))"
+        var accountID = became("account")
         if case .given = request.contactChoice { accountID = request.account.readable(accountID) }
         let answer = RecordsAnswer(
             .init("lead", request.lead, id: "(select lead_id from \(done))"),
             .init("account", request.account, id: accountID),
-            .init("contact", request.contact, id: "(select contact_id from \(done))"),
-            .init("deal", request.deal, id: "(select deal_id from \(done))"))
+            .init("contact", request.contact, id: became("contact")),
+            .init("deal", request.deal, id: became("deal")))
         let before = request.locks + [request.lead.lock(id)]
         let demands = request.demands + Self.companionDemands(of: id, as: context)
         let writing = writing(id, request, precondition, demands, conversion, as: context)
@@ -61,7 +67,7 @@ struct LeadConversion: Sendable {
                 do {
                     let results = try await postgres.batch(as: context, before + [writing] + answer.statements + kept)
                     if !results[before.count].isEmpty { return answer.reply(results.dropFirst(before.count + 1)) }
-                    if let problem = try await problem(of: id, request.lead, precondition, demands, as: context) { throw problem }
+                    if let problem = try await problem(of: id, request, precondition, demands, as: context) { throw problem }
                 } catch let error as PostgresError where error.isDeadlock && attempt < 4 {
                     // Nothing of it was kept, and what it waited for has gone on meanwhile.
                 } catch let error as PostgresError {
@@ -102,10 +108,9 @@ struct LeadConversion: Sendable {
         parts.append(
             """
             noted as (insert into lead_conversion \
-            (tenant_id, lead_id, id, previous_status, account_id, contact_id, deal_id, makes_account, makes_contact, makes_deal, moved_ids) \
-            select tenant_id, id, \(conversion), previous_status, converted_account_id, converted_contact_id, converted_deal_id, \
-            \(request.accountChoice.isMade) and converted_account_id is not null, \(request.contactChoice.isMade), \
-            converted_deal_id is not null, array(\(moved)) \
+            (tenant_id, lead_id, id, previous_status, made_account_id, made_contact_id, made_deal_id, moved_ids) \
+            select tenant_id, id, \(conversion), previous_status, \(Self.made("account", request.accountChoice)), \
+            \(Self.made("contact", request.contactChoice)), \(Self.made("deal", request.dealChoice)), array(\(moved)) \
             from converted, before)
             """)
         if case .made(let draft) = request.accountChoice {
@@ -120,6 +125,11 @@ struct LeadConversion: Sendable {
             parts.append("deal_made as (\(request.deal.insertion(draft, from: "converted as lead")))")
         }
         return "with " + SQL.joined(parts, separator: ", ") + " select 1 from converted"
+    }
+
+    /// The id of what is made; null where it is given.
+    private static func made(_ name: String, _ choice: ConversionRequest.Choice) -> SQL {
+        choice.isMade ? "converted_\(unescaped: name)_id" : "null::uuid"
     }
 
     private static func target(_ id: RecordID, _ precondition: Precondition, _ lead: ResourcePart, as context: RequestContext) -> SQL {
@@ -143,15 +153,19 @@ struct LeadConversion: Sendable {
 
     /// Why nothing was converted; `nil` when all holds by now.
     private func problem(
-        of id: RecordID, _ lead: ResourcePart, _ precondition: Precondition, _ demands: [Demand], as context: RequestContext
+        of id: RecordID, _ request: ConversionRequest, _ precondition: Precondition, _ demands: [Demand], as context: RequestContext
     ) async throws -> Problem? {
+        let lead = request.lead
         let question: SQL = """
             select version, status = 'converted', converted_account_id, converted_contact_id, converted_deal_id\(demands.questions) \
             from lead where \(Self.target(id, .none, lead, as: context))
             """
-        guard let row = try await postgres.batch(as: context, [question])[0].first else { return .notFound }
+        guard let row = try await postgres.batch(as: context, [question])[0].first else { return try await lead.merged(id) ?? .notFound }
         try precondition.check(try row.decode(0))
-        guard try row.decode(1) else { return try demands.refusal(row, from: 5) }
+        guard try row.decode(1) else {
+            guard let refusal = try demands.refusal(row, from: 5) else { return nil }
+            return try await request.merged(refusal) ?? refusal
+        }
         let became = ["converted_account_id", "converted_contact_id", "converted_deal_id"].enumerated().filter { lead.shows($0.element) }
         return Problem(
             .conflict, "The lead is converted already.",
@@ -164,44 +178,48 @@ struct LeadConversion: Sendable {
         .permitted(Permission(.leads, .read), .get, "/v1/leads/{id}/conversion", LeadConversionDocuments.offer) { call, context in
             try call.query.allowOnly([])
             let id: RecordID = try call.id()
-            let (lead, account, contact) = (leads.part(for: context), accounts.part(for: context), contacts.part(for: context))
-            let ofDeal = deals.part(for: context).preview(ConversionValues.deal(of: lead))
-            let (ofAccount, ofContact) = (
-                account.preview(ConversionValues.account(of: lead)), contact.preview(ConversionValues.contact(of: lead))
-            )
-            let from: SQL = " from lead where " + Self.target(id, .none, lead, as: context)
-            let columns: [SQL] =
-                [
-                    "case when status = 'converted' then rfc3339(converted_at) end", "converted_account_id", "converted_contact_id",
-                    "converted_deal_id",
-                ]
-                + ofAccount.selection + ofContact.selection + ofDeal.selection
-            var statements: [SQL] = ["select " + SQL.joined(columns, separator: ", ") + from]
-            // Where the caller may not know a value, nothing is found by it.
-            let finds: [(part: ResourcePart, field: String, value: SQL)] = [
-                (account, "domain", ConversionValues.domain(of: lead)),
-                (contact, "email", lead.shows("email") ? "lead.email" : "null::text"),
-            ]
-            for (part, field, value) in finds where part.shows(field) && part.canRead {
-                statements.append(part.matches(field, "select " + value + from, limit: Self.maximumMatches))
-            }
-            let results = try await postgres.batch(as: context, statements)
-            guard let row = results[0].first else { throw Problem.notFound }
-            var matches = results.dropFirst()
-            let found = finds.map { part, field, _ in
-                part.shows(field) && part.canRead ? matches.popFirst().map(part.array) ?? [] : Array("[]".utf8)
-            }
-            var body = Array("{\"converted\":".utf8)
-            body += JSON(converted: row, lead).bytes
-            for (name, values, records) in [
-                ("account", ofAccount.object(row, from: 4), found[0]),
-                ("contact", ofContact.object(row, from: 4 + ofAccount.selection.count), found[1]),
-            ] {
-                body += ",\"\(name)\":{\"values\":".utf8 + values + ",\"matches\":".utf8 + records + "}".utf8
-            }
-            let deal = ofDeal.object(row, from: 4 + ofAccount.selection.count + ofContact.selection.count)
-            return .json(body + ",\"deal\":{\"values\":".utf8 + deal + "}}".utf8)
+            return try await leads.part(for: context).following(id, to: "/conversion") { try await offer(of: id, as: context) }
         }
+    }
+
+    private func offer(of id: RecordID, as context: RequestContext) async throws -> Reply {
+        let (lead, account, contact) = (leads.part(for: context), accounts.part(for: context), contacts.part(for: context))
+        let ofDeal = deals.part(for: context).preview(ConversionValues.deal(of: lead))
+        let (ofAccount, ofContact) = (
+            account.preview(ConversionValues.account(of: lead)), contact.preview(ConversionValues.contact(of: lead))
+        )
+        let from: SQL = " from lead where " + Self.target(id, .none, lead, as: context)
+        let columns: [SQL] =
+            [
+                "case when status = 'converted' then rfc3339(converted_at) end", "converted_account_id", "converted_contact_id",
+                "converted_deal_id",
+            ]
+            + ofAccount.selection + ofContact.selection + ofDeal.selection
+        var statements: [SQL] = ["select " + SQL.joined(columns, separator: ", ") + from]
+        // Where the caller may not know a value, nothing is found by it.
+        let finds: [(part: ResourcePart, field: String, value: SQL)] = [
+            (account, "domain", ConversionValues.domain(of: lead)),
+            (contact, "email", lead.shows("email") ? "lead.email" : "null::text"),
+        ]
+        for (part, field, value) in finds where part.shows(field) && part.canRead {
+            statements.append(part.matches(field, "select " + value + from, limit: Self.maximumMatches))
+        }
+        let results = try await postgres.batch(as: context, statements)
+        guard let row = results[0].first else { throw Problem.notFound }
+        var matches = results.dropFirst()
+        let found = finds.map { part, field, _ in
+            part.shows(field) && part.canRead ? matches.popFirst().map(part.array) ?? [] : Array("[]".utf8)
+        }
+        var body = Array("{\"converted\":".utf8)
+        body += JSON(converted: row, lead).bytes
+        for (name, values, records) in [
+            ("account", ofAccount.object(row, from: 4), found[0]),
+            ("contact", ofContact.object(row, from: 4 + ofAccount.selection.count), found[1]),
+        ] {
+            body += ",\"\(name)\":{\"values\":".utf8 + values + ",\"matches\":".utf8 + records + "}".utf8
+        }
+        let deal = ofDeal.object(row, from: 4 + ofAccount.selection.count + ofContact.selection.count)
+        return .json(body + ",\"deal\":{\"values\":".utf8 + deal + "}}".utf8)
     }
 
     /// The most records of a kind that are offered.
@@ -226,7 +244,7 @@ struct LeadConversion: Sendable {
                     let batch = [lock] + undoing.locks + [undoing.writing(precondition, key)]
                     if try await !postgres.batch(as: context, batch).last!.isEmpty { return .noContent }
                     let answer = try await postgres.batch(as: context, [undoing.question])[0]
-                    guard let row = answer.first else { throw Problem.notFound }
+                    guard let row = answer.first else { throw try await leads.part(for: context).merged(id) ?? .notFound }
                     try precondition.check(try row.decode(0))
                     throw try undoing.refusal(row)
                 } catch let error as PostgresError {

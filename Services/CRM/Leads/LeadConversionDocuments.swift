@@ -11,12 +11,13 @@ enum LeadConversionDocuments {
             Makes a contact of the lead, an account of its company, or takes those that are named by their ids, and a deal if there is one in \
             the body; once, however many ask. \
             Members that a body leaves out are the lead's: of the account name (company), domain (of the website or the e-mail address, \
-            not that of a provider of mailboxes), website, address and owner; of the contact the names, title, email, phone, address, owner, \
-            tags and custom values; of the deal the company as its name, or else the person's, and the owner. Fields of the lead that your role hides do not go along. Without account one is made if the lead names a \
+            not one where anybody may have a place, such as gmail.com), website, address and owner; of the contact the names, title, email, \
+            phone, address, owner, tags and custom values; of the deal the company as its name, or else the person's, and the owner. Fields of the lead that your role hides do not go along. Without account one is made if the lead names a \
             company; null makes none. A contact that is there stays as it is, with its account. \
             Notes and tasks about the lead, \(LeadConversion.maximumCompanions) of each at most, are about the contact from then on. \
             The lead is converted then, says what it became, and is not changed or deleted any more; another \
             conversion is refused with conflict, which has converted_account_id, converted_contact_id and converted_deal_id. \
+            A record that is named and has become another one is refused with merged, which has the id of that one. \
             Making needs the permission to create each, naming one that to read it.
             """,
         tag: "leads", parameters: [.ifMatch, .idempotencyKey],
@@ -49,7 +50,7 @@ enum LeadConversionDocuments {
                         "deal": ["anyOf": [schema("Deal"), schema("DealReference"), ["type": "null"]]],
                     ],
                 ])
-        ], errors: [.conflict, .referenceNotFound, .alreadyExists])
+        ], errors: [.conflict, .merged, .referenceNotFound, .alreadyExists])
 
     static let offer = Operation(
         id: "getLeadConversion", summary: "Read what a lead would become, or became",
@@ -77,7 +78,10 @@ enum LeadConversionDocuments {
                         "account": offer(of: "Account"), "contact": offer(of: "Contact"),
                         "deal": ["type": "object", "required": ["values"], "properties": ["values": values]],
                     ],
-                ])
+                ]),
+            .init(
+                301, "The lead was merged into another one.",
+                headers: [Operation.Header(name: "Location", description: "The same of what it was merged into.")]),
         ])
 
     private static let values: JSON = ["type": "object", "description": "By the names of its fields."]
@@ -99,5 +103,5 @@ enum LeadConversionDocuments {
             also those about a contact or a deal that is deleted so, and the lead is as it was before. Else it is refused with conflict, which names in changed \
             what stands in the way. Needs the permission to create what it made.
             """,
-        tag: "leads", parameters: [.ifMatch, .idempotencyKey], responses: [.init(204, "Undone.")], errors: [.conflict])
+        tag: "leads", parameters: [.ifMatch, .idempotencyKey], responses: [.init(204, "Undone.")], errors: [.conflict, .merged])
 }

@@ -9,18 +9,14 @@ create index lead_converted_account_id on lead (tenant_id, converted_account_id,
 create index lead_converted_contact_id on lead (tenant_id, converted_contact_id, created_at, id)
     where deleted_at is null and converted_contact_id is not null;
 
--- The host name of a company, by its website or else by the address of one of its people; null where that is one of a provider of mailboxes.
-create function company_domain(website text, email text) returns text language sql immutable parallel safe as $$
+-- The host name of a company, by its website or else by the address of one of its people; null where that is one of those at which anybody may
+-- have a place.
+create function company_domain(website text, email text, shared text[]) returns text language sql immutable parallel safe as $$
     select host
     from (
         values (1, lower(substring(website from '^[^/]*//(?:www[.])?([^/?#:]+)'))), (2, lower(substring(email from '@([^@]+)$')))
     ) as given (place, host)
-    where host ~ '^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?[.])+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$' and length(host) <= 253
-        and (place = 1 or host not in (
-            'gmail.com', 'googlemail.com', 'outlook.com', 'hotmail.com', 'live.com', 'msn.com', 'yahoo.com', 'yahoo.co.uk', 'yahoo.fr',
-            'yahoo.de', 'yahoo.co.jp', 'icloud.com', 'me.com', 'mac.com', 'aol.com', 'gmx.de', 'gmx.net', 'gmx.at', 'gmx.com', 'web.de',
-            't-online.de', 'freenet.de', 'mail.com', 'mail.ru', 'yandex.ru', 'yandex.com', 'proton.me', 'protonmail.com', 'zoho.com',
-            'qq.com', '163.com', '126.com', 'orange.fr', 'free.fr', 'laposte.net', 'wanadoo.fr', 'libero.it', 'bluewin.ch', 'naver.com'))
+    where host ~ '^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?[.])+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$' and length(host) <= 253 and host <> all (shared)
     order by place limit 1
 $$;
 
@@ -32,13 +28,10 @@ create table lead_conversion (
     id uuid not null,
     -- The lead's before.
     previous_status lead_status not null,
-    account_id uuid,
-    contact_id uuid not null,
-    deal_id uuid,
-    -- Whether it was made by the conversion, or given.
-    makes_account boolean not null,
-    makes_contact boolean not null,
-    makes_deal boolean not null,
+    -- What it made; null where it was given, or there is none. What the lead is by now stands in the lead, and follows merges.
+    made_account_id uuid,
+    made_contact_id uuid,
+    made_deal_id uuid,
     -- The notes and tasks that went along.
     moved_ids uuid[] not null,
     constraint lead_conversion_pkey primary key (tenant_id, lead_id),

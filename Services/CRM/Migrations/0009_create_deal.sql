@@ -91,7 +91,9 @@ create table deal_history (
     constraint deal_history_pkey primary key (tenant_id, deal_id, valid_to),
     constraint deal_history_deal_id_fkey foreign key (tenant_id, deal_id) references deal (tenant_id, id) on delete cascade
 );
-create index deal_history_valid_to on deal_history (tenant_id, valid_to);
+-- What counted in a period, by the day that it was expected to close on, none included, or that it was won on.
+create index deal_history_open on deal_history (tenant_id, expected_close_on, valid_to) where status = 'open' and not is_deleted;
+create index deal_history_won on deal_history (tenant_id, closed_at, valid_to) where status = 'won' and not is_deleted;
 create index deal_history_stays on deal_history (tenant_id, deal_id, valid_to) where leaves_stage;
 call isolate('deal_history', 'select, insert');
 
@@ -182,6 +184,16 @@ end
 $$;
 create trigger place before insert or update of pipeline_id, stage_id, probability, lost_reason, deleted_at on deal
     for each row execute function place_deal();
+
+-- Who names another pipeline together with the stage that the deal is in means a stage that this pipeline does not have. Only a trigger that names a
+-- column knows whether a statement does; it comes before `place`, which takes a stage that stays for one that nobody named.
+create function refuse_stage_elsewhere() returns trigger language plpgsql as $$
+begin
+    raise exception 'a stage of another pipeline' using errcode = 'check_violation', constraint = 'deal_stage_id_of_pipeline';
+end
+$$;
+create trigger named_stage before update of stage_id on deal for each row
+    when (new.stage_id = old.stage_id and new.pipeline_id <> old.pipeline_id) execute function refuse_stage_elsewhere();
 
 -- By the clock and not by the transaction's start: of two changes that waited for each other the second comes behind the first.
 create function keep_deal_history() returns trigger language plpgsql volatile as $$

@@ -18,6 +18,8 @@ create table merge (
     constraint merge_pkey primary key (tenant_id, id)
 );
 create index merge_survivor on merge (tenant_id, survivor_id, created_at, id);
+-- Those that were undone, from which something may still be on its way back.
+create index merge_undone on merge (tenant_id, undone_at) where undone_at is not null;
 -- What was kept long enough, over all tenants.
 create index merge_age on merge (created_at);
 

@@ -75,8 +75,8 @@ extension MemberTask {
         maximum: RecurrenceRule.maximumLength,
         rule: """
             A rule of RFC 5545 (RRULE) of the parts FREQ (DAILY, WEEKLY, MONTHLY, YEARLY), INTERVAL, COUNT, UNTIL, BYDAY, BYMONTHDAY, BYMONTH, \
-            BYSETPOS, WKST; kept with its parts in one order. What recurs on the 31st does so in months that have one; BYMONTHDAY=-1 is a month's \
-            last day.
+            BYSETPOS, WKST; kept with its parts in one order. There must be a day that all of them hold for. What recurs on the 31st does so in \
+            months that have one; BYMONTHDAY=-1 is a month's last day.
             """,
         example: "FREQ=WEEKLY;BYDAY=MO,TH"
     ) { text throws(ValueFault) in try RecurrenceRule(text).description }

@@ -1,4 +1,4 @@
-/// Hosts where anybody may have an address or a page, so that to have one in common says nothing of two companies.
+/// Hosts where anybody may have an address or a page, so that one says nothing of whose it is, and to have one in common nothing of two companies.
 public enum SharedHosts {
     public static let all = [
         // Mail.
@@ -10,7 +10,7 @@ public enum SharedHosts {
         "libero.it", "live.com", "mac.com", "mail.com", "mail.ru", "me.com", "msn.com", "naver.com", "o2.pl", "orange.fr", "outlook.com",
         "outlook.de", "outlook.fr", "proton.me", "protonmail.com", "qq.com", "rediffmail.com", "rocketmail.com", "seznam.cz", "sfr.fr",
         "t-online.de", "tutanota.com", "uol.com.br", "verizon.net", "virgilio.it", "wanadoo.fr", "web.de", "wp.pl", "yahoo.co.jp",
-        "yahoo.co.uk", "yahoo.com", "yahoo.com.br", "yahoo.de", "yahoo.fr", "yandex.ru", "ymail.com", "zoho.com",
+        "yahoo.co.uk", "yahoo.com", "yahoo.com.br", "yahoo.de", "yahoo.fr", "yandex.com", "yandex.ru", "ymail.com", "zoho.com",
         // Pages.
         "facebook.com", "github.io", "instagram.com", "linkedin.com", "sites.google.com", "twitter.com", "x.com", "xing.com", "youtube.com",
     ]

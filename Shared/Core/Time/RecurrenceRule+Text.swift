@@ -33,6 +33,7 @@ extension RecurrenceRule {
         {
             throw ValueFault(.notAllowed, "No month of BYMONTH has a day of BYMONTHDAY.")
         }
+        if !isEver { throw ValueFault(.notAllowed, "There is never a day that all parts of the rule hold for.") }
     }
 
     private static func weekday(

@@ -72,6 +72,16 @@ extension RecurrenceRule.Frequency {
 
 /// Occurrences.
 extension RecurrenceRule {
+    /// Whether there is a day that it is for, whatever day the series begins on and however long the interval is. Of 28 years, 2001 to 2028, each kind is
+    /// there: with and without the 29th of February, beginning on each day of the week.
+    var isEver: Bool {
+        let rule = RecurrenceRule(
+            frequency: frequency, interval: 1, end: nil, weekdays: weekdays, monthDays: monthDays, months: months, positions: positions,
+            weekStart: weekStart)
+        let first = CivilDay(year: 2001, month: 1, day: 1)
+        return (0...Int64(frequency.patience * 28 / 400)).contains { rule.days(ofPeriod: $0, from: first)?.isEmpty == false }
+    }
+
     /// The first occurrence later than an instant, in the series that begins at one; `nil` when the series has ended by then. The clocks show the same
     /// time at each, whatever is done to them in between (``WallClock/instant(_:)``).
     ///

@@ -18,6 +18,7 @@ struct BulkAct: Sendable {
     private(set) var madeUntil = Timestamp.now
     private(set) var reason: String?
     private(set) var reasons = JSON.object(JSONObject())
+    private(set) var keptReasons = JSON.object(JSONObject())
     private(set) var matched: Int64 = 0
     let deletes: Bool
     private let total: Int64
@@ -42,7 +43,7 @@ struct BulkAct: Sendable {
     /// One that the queue has given up has failed, or was cancelled, though nobody could write it down.
     static func query(_ id: RecordID, of resource: String?, as context: RequestContext) -> SQL {
         """
-        select bulk_act.id, resource, filter, change, bulk_act.total, bulk_act.created_at, made_until, created_by, place, reasons, job_id, \
+        select bulk_act.id, resource, filter, change, bulk_act.total, bulk_act.created_at, made_until, created_by, place, reasons, kept_reasons, job_id, \
         case when bulk_act.status in ('queued', 'running', 'reverting') and job.status = 'failed' then 'failed' \
         else bulk_act.status end as status, coalesce(bulk_act.reason, case when job.status = 'failed' then 'internal' end) as reason, \
         coalesce(bulk_act.ended_at, job.ended_at) as ended_at, \(unescaped: counters.joined(separator: ", ")) \
@@ -63,6 +64,7 @@ struct BulkAct: Sendable {
         deletes = change == nil
         place = try row.decode("place", as: JSON?.self).flatMap { Cursor($0) }
         reasons = try row.decode("reasons")
+        keptReasons = try row.decode("kept_reasons")
         job = try row.decode("job_id")
         status = try row.decode("status")
         reason = try row.decode("reason")
@@ -87,7 +89,7 @@ struct BulkAct: Sendable {
             "filter": filter,
             "change": change ?? .null, "delete": .bool(deletes),
             "progress": ["done": .number(matched), "total": .number(total)],
-            "counts": .object(counts), "reasons": reasons, "reason": reason.map(JSON.string) ?? .null,
+            "counts": .object(counts), "reasons": reasons, "kept_reasons": keptReasons, "reason": reason.map(JSON.string) ?? .null,
             "created_at": .string(createdAt.description), "created_by": .string(createdBy.description),
             "ended_at": endedAt.map { .string($0.description) } ?? .null,
         ]
@@ -100,7 +102,7 @@ struct BulkAct: Sendable {
         return [
             "type": "object",
             "required": [
-                "id", "resource", "status", "filter", "change", "delete", "progress", "counts", "reasons",
+                "id", "resource", "status", "filter", "change", "delete", "progress", "counts", "reasons", "kept_reasons",
                 "reason", "created_at",
                 "created_by", "ended_at",
             ],
@@ -128,11 +130,18 @@ struct BulkAct: Sendable {
                     "type": "object", "properties": .object(counts),
                     "description": """
                     Records met (matched): changed; skipped, as they were so already, or none of the filter's or yours any more; failed. \
-                    When it is undone: reverted, or kept as they were changed since.
+                    When it is undone: reverted, or kept as they are.
                     """,
                 ],
                 "reasons": [
                     "type": "object", "description": "Of those that failed, how many for which code.",
+                ],
+                "kept_reasons": [
+                    "type": "object",
+                    "description": """
+                    Of those that were kept when it was undone, how many for which code: version_mismatch where they were changed since, not_found where \
+                    they are not yours by now, reference_not_found where what they referred to is not there any more, and what else stands in the way.
+                    """,
                 ],
                 "reason": [
                     "type": ["string", "null"], "description": "Why it failed as a whole: a code.",
@@ -219,7 +228,7 @@ struct BulkDocuments {
             id: "revert\(type)Bulk", summary: "Undo a bulk act",
             description: """
                 In the background: each record that it has changed, and that nobody has changed since, gets the members back that it had before, \
-                or is restored; the others are counted as kept. For 30 days.
+                or is restored; the others are counted as kept, with the reason. Records that it gave to others come back to you. For 30 days.
                 """,
             tag: definition.name, parameters: [.idempotencyKey],
             responses: [.init(202, "It is being undone.", schema: BulkAct.schema)], errors: [.conflict])

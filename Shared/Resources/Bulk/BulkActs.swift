@@ -273,9 +273,9 @@ public struct BulkActs: Sendable {
                 putting = [statements.puttingBack(fields, records)]
             case .delete: putting = records.map(statements.restoring)
             }
-            _ = try await write([statements.lock(records)] + putting)
-        } failing: { record, _ in
-            _ = try await write([statements.leaving(record)])
+            _ = try await write([statements.lockChanged(records)] + putting)
+        } failing: { record, code in
+            _ = try await write([statements.leaving(record, code)])
         }
         return false
     }

@@ -98,14 +98,24 @@ struct BulkStatements: Sendable {
     /// What has become of so many records: those of `written` are changed, those of `rest` with a reason have failed, others are skipped.
     private func counting(_ records: Int, behind place: Cursor) -> SQL {
         """
-        , counted as (select reason, count(*) as records from rest where reason is not null group by reason), \
+        , \(Self.counted), \
         sums as (select (select count(*) from written) as changed, coalesce((select sum(records) from counted), 0)::bigint as failed) \
         update bulk_act set place = \(place.json)::jsonb, matched = matched + \(records), changed = bulk_act.changed + sums.changed, \
         failed = bulk_act.failed + sums.failed, skipped = skipped + \(records) - sums.changed - sums.failed, \
-        reasons = (select coalesce(jsonb_object_agg(reason, records), '{}') from (select reason, sum(records) as records from (\
-        select key as reason, value::bigint as records from jsonb_each_text(bulk_act.reasons) \
-        union all select reason, records from counted) as each_one group by reason) as merged) \
-        from sums where tenant_id = \(tenant) and id = \(act) and status = 'running'
+        reasons = \(Self.added(to: "reasons")) from sums where tenant_id = \(tenant) and id = \(act) and status = 'running'
+        """
+    }
+
+    /// How many of `rest` there are for which reason.
+    private static let counted: SQL =
+        "counted as (select reason, count(*) as records from rest where reason is not null group by reason)"
+
+    /// The column's numbers by reason with those of `counted`.
+    private static func added(to column: String) -> SQL {
+        """
+        (select coalesce(jsonb_object_agg(reason, records), '{}') from (select reason, sum(records) as records from (\
+        select key as reason, value::bigint as records from jsonb_each_text(bulk_act.\(unescaped: column)) \
+        union all select reason, records from counted) as each_one group by reason) as merged)
         """
     }
 
@@ -119,42 +129,85 @@ struct BulkStatements: Sendable {
         """
     }
 
-    /// Puts the members back that the act has changed, where nothing was changed since.
+    /// Locks the records of a step back, whoever's they are by the act.
+    func lockChanged(_ records: [Found]) -> SQL {
+        """
+        select from \(unescaped: table) where tenant_id = \(tenant) and id = any(\(records.map(\.id).sorted())::uuid[]) \
+        order by id for no key update
+        """
+    }
+
+    /// Puts the members back that the act has changed, where nothing was changed since, and what they refer to is there.
     ///
     /// - Parameter fields: those members.
     func puttingBack(_ fields: [String], _ records: [Found]) -> SQL {
         let ids = records.map(\.id)
         let assignments = fields.map { "\($0) = (undo.members).\($0)" }.joined(separator: ", ")
-        let scope = statements.scope(of: context)
+        let reach = reachBack(fields)
+        let isWhole = statements.references.mayComeBack(fields, of: "(undo.members)")
+        let conditions = [Self.isUntouched] + (reach.map { [$0] } ?? []) + isWhole
         return """
-            with back as (update \(unescaped: table) set version = version + 1, updated_at = now(), updated_by = \(context.user), \
-            \(unescaped: assignments) from (select record_id, version as own_version, \
-            jsonb_populate_record(null::\(unescaped: table), before) as members from bulk_act_record \
-            where tenant_id = \(tenant) and act_id = \(act) and record_id = any(\(ids)::uuid[])) as undo \
-            where tenant_id = \(tenant) and id = undo.record_id and id = any(\(ids)::uuid[]) and version = undo.own_version \
-            and deleted_at is null\(scope) returning id)
-            """ + settling(ids)
+            with \(undo(ids)), back as (update \(unescaped: table) set version = version + 1, updated_at = now(), updated_by = \(context.user), \
+            \(unescaped: assignments) from undo where tenant_id = \(tenant) and id = undo.record_id and id = any(\(ids)::uuid[]) \
+            and \(SQL.joined(conditions, separator: " and ")) returning id)
+            """ + settling(ids, Self.isUntouched, reach)
+    }
+
+    private static let isUntouched: SQL = "version = undo.own_version and deleted_at is null"
+
+    /// What the act has noted of the records.
+    private func undo(_ ids: [RecordID]) -> SQL {
+        """
+        undo as materialized (select record_id, version as own_version, \
+        jsonb_populate_record(null::\(unescaped: table), before) as members from bulk_act_record \
+        where tenant_id = \(tenant) and act_id = \(act) and record_id = any(\(ids)::uuid[]))
+        """
+    }
+
+    /// Which records are the caller's to change back; `nil` for all. Of an act of his own also those that it has given away, as they come back to
+    /// somebody whose records he reaches.
+    private func reachBack(_ fields: [String]) -> SQL? {
+        let definition = statements.definition
+        guard let reach = definition.reach(of: context) else { return nil }
+        let former = definition.ownerKey(of: "(undo.members).")
+        guard fields.contains(definition.owner), let reached = definition.reach(of: context, owner: "\(unescaped: former)") else {
+            return reach
+        }
+        return "(" + reach + " or " + reached
+            + " and exists (select from bulk_act where \(isAct) and bulk_act.created_by = \(context.user)))"
     }
 
     /// Restores a record that the act has deleted, where nothing was changed since.
     func restoring(_ record: Found) -> SQL {
         let write = Write.restore(id: record.id, .versions([record.version]))
-        return "with back as (" + statements.restoration(of: record.id, .versions([record.version]), write, as: context)
-            + " returning id)" + settling([record.id])
+        return "with " + undo([record.id]) + ", back as ("
+            + statements.restoration(of: record.id, .versions([record.version]), write, as: context) + " returning id)"
+            + settling([record.id], "version = undo.own_version and deleted_at is not null", statements.definition.reach(of: context))
     }
 
     /// Counts a record that the database refused to put back.
-    func leaving(_ record: Found) -> SQL {
-        "with back as (select where false)" + settling([record.id])
+    func leaving(_ record: Found, _ code: String) -> SQL {
+        "with back as (select where false), rest as (select \(code)::text as reason)" + settled([record.id])
     }
 
-    private func settling(_ ids: [RecordID]) -> SQL {
+    /// Counts what has become of the records, and why those that are not of `back` were kept as they are.
+    private func settling(_ ids: [RecordID], _ isUntouched: SQL, _ reach: SQL?) -> SQL {
+        let isOthers = reach.map { " when not coalesce(" + $0 + ", false) then '\(unescaped: ErrorCode.notFound.rawValue)'" } ?? ""
+        return """
+            , rest as (select case when not coalesce(\(isUntouched), false) then '\(unescaped: ErrorCode.versionMismatch.rawValue)'\(isOthers) \
+            else '\(unescaped: ErrorCode.referenceNotFound.rawValue)' end as reason \
+            from undo left join \(unescaped: table) on tenant_id = \(tenant) and id = undo.record_id \
+            where not exists (select from back where back.id = undo.record_id))
+            """ + settled(ids)
+    }
+
+    private func settled(_ ids: [RecordID]) -> SQL {
         """
         , settled as (delete from bulk_act_record where tenant_id = \(tenant) and act_id = \(act) \
-        and record_id = any(\(ids)::uuid[]) returning record_id), \
+        and record_id = any(\(ids)::uuid[]) returning record_id), \(Self.counted), \
         sums as (select (select count(*) from back) as reverted, (select count(*) from settled) as records) \
-        update bulk_act set reverted = bulk_act.reverted + sums.reverted, kept = kept + sums.records - sums.reverted \
-        from sums where tenant_id = \(tenant) and id = \(act)
+        update bulk_act set reverted = bulk_act.reverted + sums.reverted, kept = kept + sums.records - sums.reverted, \
+        kept_reasons = \(Self.added(to: "kept_reasons")) from sums where tenant_id = \(tenant) and id = \(act)
         """
     }
 }

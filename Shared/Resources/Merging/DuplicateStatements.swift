@@ -42,8 +42,15 @@ struct DuplicateStatements: Sendable {
         let tenant: SQL = "\(context.tenant)"
         let reach = view.definition.reach(of: context).map { " and " + $0 } ?? ""
         let compared = matches.enumerated().map { asked($1, $0) }
+        // Those alone that can be told of, each looked at in its place (`offset 0`): what is deleted or none of the caller's takes the room of none.
+        let isOne: SQL = """
+            exists (select from \(unescaped: table) where ctid = found.place and tenant_id = \(tenant) and deleted_at is null\(reach) \
+            and id <> (select asked_id from asked) offset 0)
+            """
         let places = matches.enumerated().flatMap { index, match in
-            values(match, index).lookups(in: table, of: tenant).map { "(" + $0 + " limit \(unescaped: String(Self.candidates)))" }
+            values(match, index).lookups(in: table, of: tenant).map { lookup in
+                "(select place from (" + lookup + ") as found (place) where \(isOne) limit \(unescaped: String(Self.candidates)))"
+            }
         }
         let scores = matches.enumerated().map { index, match in
             "\(unescaped: score(match, index)) as score_\(unescaped: String(index))" as SQL
@@ -136,11 +143,12 @@ struct DuplicateStatements: Sendable {
         ]
     }
 
-    /// The records that a creation was refused for: the id of each, and whether the caller may read it.
+    /// The records that a creation was refused for: the id of each, and whether the caller may read it; those first that he may.
     func refused(_ changes: [Change], as context: RequestContext) -> SQL? {
         let isReadable = view.definition.readable(by: context) ?? "true"
         return found(values(of: changes), as: context).map { found in
-            "select id, " + isReadable + " " + found + " order by created_at, id limit \(unescaped: String(Self.maximum))"
+            "select id, (" + isReadable + ") as is_readable " + found
+                + " order by is_readable desc, created_at, id limit \(unescaped: String(Self.maximum))"
         }
     }
 

@@ -2,7 +2,8 @@ import Core
 import Postgres
 
 /// What follows a merge in the background: it moves what refers to the records that are gone and was more than the merge itself had room for, or was
-/// written at the same moment, by requests that saw them still there; and those references of deleted records. When the merge is undone, it moves the
+/// written at the same moment, by requests that saw them still there; and those references of deleted records. Where the survivor has become another
+/// record meanwhile, it asks for what follows that merge. When the merge is undone, it moves the
 /// rest back. Each step may be done again.
 public struct MergeFollowing: Codable, Sendable {
     /// The kind of its jobs.
@@ -44,7 +45,8 @@ public struct MergeFollowing: Codable, Sendable {
         if try row.decode(2) { return try await moveBack(merge, survivor, statements, as: context, write) }
         for isLive in [true, false] {
             let moves = statements.moves(of: merge, merged, into: survivor, isLive: isLive, as: context)
-            let results = try await write([statements.follow(merge, as: context)] + moves).dropFirst()
+            let first = [statements.follow(merge, as: context), statements.goOn(from: survivor, as: context)]
+            let results = try await write(first + moves).dropFirst(first.count)
             let counts = try results.map { try $0.reduce(0) { $0 + (try $1.decode(0, as: Int.self)) } }
             if counts.contains(where: { $0 >= MergeStatements.step }) { return .more }
         }

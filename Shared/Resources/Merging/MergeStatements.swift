@@ -39,14 +39,15 @@ struct MergeStatements: Sendable {
     }
 
     /// Where the records are a tree, and the survivor is below some that are merged into it: what the highest of these is below. No row where it is
-    /// below none of them.
+    /// below none of them. What is above may have become one of them already, with what is below it still to be moved.
     func place(of survivor: RecordID, among ids: [RecordID], as context: RequestContext) -> SQL? {
         guard let parent = parent?.name else { return nil }
         return """
             with recursive above (id, parent, level) as (\
             select id, \(unescaped: parent), 0 from \(unescaped: table) where tenant_id = \(context.tenant) and id = \(survivor) \
             union all select next.id, next.parent, level + 1 from above cross join lateral (\
-            select id, \(unescaped: parent) as parent from \(unescaped: table) where tenant_id = \(context.tenant) and id = above.parent offset 0\
+            select id, case when merged_into_id is null then \(unescaped: parent) else merged_into_id end as parent \
+            from \(unescaped: table) where tenant_id = \(context.tenant) and id = above.parent offset 0\
             ) as next where level < 60) \
             select parent from above where id = any(\(ids)::uuid[]) order by level desc limit 1
             """
@@ -137,12 +138,27 @@ struct MergeStatements: Sendable {
         """
     }
 
+    /// Asks for what follows the merge by which the survivor has become another record itself, if it has: what is moved to it goes on from there. Each
+    /// merge moves what it has moved itself, so that they can be undone one after the other.
+    func goOn(from survivor: RecordID, as context: RequestContext) -> SQL {
+        """
+        select enqueue_job('\(unescaped: MergeFollowing.kind)', jsonb_build_object('resource', merge.resource, 'merge', merge.id), merge.id::text) \
+        from \(unescaped: table) as survivor join merge on merge.tenant_id = survivor.tenant_id and merge.survivor_id = survivor.merged_into_id \
+        where survivor.tenant_id = \(context.tenant) and survivor.id = \(survivor) and survivor.id = any(merge.merged_ids) \
+        and merge.undone_at is null
+        """
+    }
+
     // MARK: Its end
 
-    /// The merge, locked, if it is one of the survivor's: what an answer shows, then whether it is too late, and what it has changed.
+    /// The merge, locked, if it is one of the survivor's: what an answer shows, then whether it is too late, what it has changed, and whether something
+    /// still comes back to the survivor, from what it was merged into.
     func find(_ merge: RecordID, of survivor: RecordID, as context: RequestContext) -> SQL {
         """
-        select \(Self.columns), created_at < now() - interval '\(unescaped: String(Self.days)) days', changes from merge \
+        select \(Self.columns), created_at < now() - interval '\(unescaped: String(Self.days)) days', changes, \
+        exists (select from merge as later where later.tenant_id = \(context.tenant) and later.undone_at is not null \
+        and merge.survivor_id = any(later.merged_ids) \
+        and exists (select from merge_move where tenant_id = \(context.tenant) and merge_id = later.id)) from merge \
         where tenant_id = \(context.tenant) and id = \(merge) and resource = \(definition.name) and survivor_id = \(survivor) for no key update
         """
     }

@@ -174,14 +174,25 @@ struct MergeStore: Sendable {
         guard try !found.decode(7, as: Bool.self) else {
             throw Problem(.conflict, "A merge can be undone for \(MergeStatements.days) days.")
         }
+        guard try !found.decode(9, as: Bool.self) else {
+            throw Problem(
+                .conflict, "A later merge of the \(definition.noun) is still being undone: it is to come first. Try again in a moment.")
+        }
         try check(survivor.version, precondition)
         let moves = try known[2].map { try MergeMove($0) }
         let changes = try found.decode(8, as: JSON.self)
-        let reverted = definition.fields.compactMap { field -> Change? in
+        var reverted = definition.fields.compactMap { field -> Change? in
             guard let values = changes[field.name]?.array, values.count == 2, survivor.values[field.name] == values[1].string else {
                 return nil
             }
             return Change(field: field, value: .set(values[0].string.map(SQLValue.text) ?? .null))
+        }
+        let held = store.statements.references.mayComeBack(reverted, with: before.merged)
+        if !held.isEmpty {
+            let answers: SQL = "select \(SQL.joined(held.map(\.condition), separator: ", ")) from \(unescaped: definition.table) "
+            let row = try await transaction.query(answers + "where tenant_id = \(context.tenant) and id = \(id)")[0]
+            let gone = try held.enumerated().filter { try !row.decode($0.offset, as: Bool.self) }.map(\.element.field)
+            reverted.removeAll { gone.contains($0.field.name) }
         }
         let survival = store.statements.survival(of: id, [], taking: reverted, as: context, returning: "id").map { [$0] } ?? []
         let first =

@@ -47,6 +47,23 @@ public struct ResourcePart: Sendable {
                 .referenceNotFound, detail, faults: [.init(pointer: pointer, code: .referenceNotFound, detail: detail)]))
     }
 
+    /// Why the record is not there, where it has become another one that the caller may read; `nil` otherwise.
+    ///
+    /// - Parameter pointer: where the body names it.
+    public func merged(_ id: RecordID, at pointer: String? = nil) async throws -> Problem? {
+        guard let survivor = try await access.merges?.survivor(of: .id(id), as: context) else { return nil }
+        var problem = Problem.merged(definition, into: survivor)
+        if let pointer { problem.faults = [.init(pointer: pointer, code: .referenceNotFound, detail: problem.detail)] }
+        return problem
+    }
+
+    /// What reading gives; of a record that has become another one where that is.
+    ///
+    /// - Parameter place: what is read below the record.
+    public func following(_ id: RecordID, to place: String, _ read: () async throws -> Reply) async throws -> Reply {
+        try await access.following(.id(id), to: place, as: context, read)
+    }
+
     /// The id, or null where the record is deleted or none of the caller's to read.
     public func readable(_ id: SQL) -> SQL {
         let readable = definition.readable(by: context).map { " and " + $0 } ?? ""

@@ -132,6 +132,37 @@ struct ReferenceStatements: Sendable {
         }
     }
 
+    /// That values of an earlier time may come back: what they lead to is there, where its deletion would have had a say, and has not become another
+    /// record.
+    ///
+    /// - Parameter row: an expression for the row that has the values.
+    func mayComeBack(_ fields: [String], of row: String) -> [SQL] {
+        outgoing.filter { fields.contains($0.field.name) }.compactMap { reference in
+            let id = reference.id(in: row)
+            let leadsElsewhere = reference.type(in: row).map { "(\($0)) is not true" } ?? "\(id) is null"
+            return isThere(reference, "\(unescaped: id)").map { "(\(unescaped: leadsElsewhere) or " + $0 + ")" }
+        }
+    }
+
+    /// The same of changes, of those that are held to it: the field, and the condition on a row of the table.
+    ///
+    /// - Parameter others: records that come back themselves.
+    func mayComeBack(_ changes: [Change], with others: [RecordID]) -> [(field: String, condition: SQL)] {
+        changes.compactMap { change in
+            guard let (reference, id) = reference(madeBy: change), !others.contains(id) else { return nil }
+            return isThere(reference, "\(id)").map { (change.field.name, $0) }
+        }
+    }
+
+    private func isThere(_ reference: ResourceCatalogue.Reference, _ id: SQL) -> SQL? {
+        if reference.onDelete != .keep { return exists(reference, id, as: nil) }
+        guard reference.target.isMergeable else { return nil }
+        return """
+            not exists (select from \(unescaped: reference.target.table) as referred \
+            where referred.tenant_id = \(unescaped: table).tenant_id and referred.id = \(id) and referred.merged_into_id is not null)
+            """
+    }
+
     // MARK: What refers to a record
 
     private func permissions(toDelete id: SQL, as context: RequestContext) -> [SQL] {

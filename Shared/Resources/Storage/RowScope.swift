@@ -32,8 +32,13 @@ extension ResourceDefinition {
 
     /// Whose record it is: the owner's, or while it has none, whoever has made it. Not `coalesce`, which the server takes for leaky, so that
     /// it would reach no index under row security.
-    var ownerKey: String {
-        owner == "created_by" ? owner : "case when \(owner) is null then created_by else \(owner) end"
+    var ownerKey: String { ownerKey(of: "") }
+
+    /// The same with the owner of another row.
+    ///
+    /// - Parameter row: what goes before the column's name.
+    func ownerKey(of row: String) -> String {
+        owner == "created_by" ? owner : "case when \(row)\(owner) is null then created_by else \(row)\(owner) end"
     }
 
     /// Who shares a team with the caller; he is among them himself, if he is in one.

@@ -25,6 +25,8 @@ create table bulk_act (
     reasons jsonb not null default '{}',
     reverted bigint not null default 0,
     kept bigint not null default 0,
+    -- Of those that were kept, how many for which code.
+    kept_reasons jsonb not null default '{}',
     -- Why it failed as a whole: a code.
     reason text,
     created_at timestamptz(3) not null,
