@@ -11,7 +11,7 @@ import Testing
             try await api.write([
                 """
                 insert into deal (tenant_id, id, external_id, name, account_id, contact_id, pipeline_id, stage_id, stage_changed_at, status, \
-                amount_minor, currency, probability, expected_close_on, closed_at, owner_id, created_at, created_by, updated_by) \
+                amount_minor, currency, probability, expected_close_on, closed_at, owner_id, created_at, updated_at, created_by, updated_by) \
                 select case when n <= \(count)::int then \(api.tenant)::uuid else md5((n % 200)::text)::uuid end, gen_random_uuid(), 'other' || n, \
                     'name' || n, case when n % 1000 = 1 then \(api.colleague)::uuid else gen_random_uuid() end, \
                     case when n % 1000 = 2 then \(api.colleague)::uuid else gen_random_uuid() end, \
@@ -20,8 +20,8 @@ import Testing
                     case when n % 90 = 0 then 'open' when n % 90 = 1 then 'lost' else 'won' end, n, 'EUR', 50, date '2020-01-01' + n, \
                     case when n % 90 > 0 then timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second' end, \
                     case when n % 1000 = 5 then \(api.colleague)::uuid else gen_random_uuid() end, \
-                    timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second', gen_random_uuid(), gen_random_uuid() \
-                from generate_series(1, 2 * \(count)::int) as n
+                    made, made, gen_random_uuid(), gen_random_uuid() \
+                from generate_series(1, 2 * \(count)::int) as n cross join lateral (select timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second' as made) as row
                 """, "analyze deal",
             ])
             let values = [

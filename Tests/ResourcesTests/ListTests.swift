@@ -337,21 +337,21 @@ extension ResourceAPI {
         try await write([
             """
             insert into account (tenant_id, id, external_id, phone, phone_e164, name, domain, employees, annual_revenue_minor, currency, status, parent_id, owner_id, \
-                created_at, created_by, updated_by) \
+                created_at, updated_at, created_by, updated_by) \
             select case when n <= \(count)::int then \(tenant)::uuid else md5((n % 200)::text)::uuid end, gen_random_uuid(), 'other' || n, '040 5' || n, '+49405' || n, 'name' || n, \
                 'a' || n || '.example', n % 500, n, 'EUR', case when n % 90 = 0 then 'former' when n % 90 = 1 then 'customer' else 'prospect' end, \
                 case when n % 1000 = 1 then \(colleague)::uuid else gen_random_uuid() end, \
                 case when n % 1000 = 2 then \(colleague)::uuid else gen_random_uuid() end, \
-                timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second', gen_random_uuid(), gen_random_uuid() \
-            from generate_series(1, 2 * \(count)::int) as n
+                made, made, gen_random_uuid(), gen_random_uuid() \
+            from generate_series(1, 2 * \(count)::int) as n cross join lateral (select timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second' as made) as row
             """,
             """
-            insert into contact (tenant_id, id, external_id, phone, phone_e164, last_name, account_id, do_not_contact, owner_id, created_at, created_by, updated_by) \
+            insert into contact (tenant_id, id, external_id, phone, phone_e164, last_name, account_id, do_not_contact, owner_id, created_at, updated_at, created_by, updated_by) \
             select case when n <= \(count)::int then \(tenant)::uuid else md5((n % 200)::text)::uuid end, gen_random_uuid(), 'other' || n, '040 5' || n, '+49405' || n, 'name' || n, \
                 case when n % 1000 = 1 then \(colleague)::uuid else gen_random_uuid() end, n % 50 = 0, \
                 case when n % 1000 = 2 then \(colleague)::uuid else gen_random_uuid() end, \
-                timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second', gen_random_uuid(), gen_random_uuid() \
-            from generate_series(1, 2 * \(count)::int) as n
+                made, made, gen_random_uuid(), gen_random_uuid() \
+            from generate_series(1, 2 * \(count)::int) as n cross join lateral (select timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second' as made) as row
             """,
             "analyze account", "analyze contact",
         ])
@@ -363,17 +363,17 @@ extension ResourceAPI {
     fileprivate func fillProductsAndExchangeRates(ofTenant count: Int) async throws {
         try await write([
             """
-            insert into product (tenant_id, id, external_id, name, sku, active, created_at, created_by, updated_by) \
+            insert into product (tenant_id, id, external_id, name, sku, active, created_at, updated_at, created_by, updated_by) \
             select case when n <= \(count)::int then \(tenant)::uuid else md5((n % 200)::text)::uuid end, gen_random_uuid(), 'other' || n, 'name' || n, \
-                'other' || n, n % 90 <> 0, timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second', gen_random_uuid(), gen_random_uuid() \
-            from generate_series(1, 2 * \(count)::int) as n
+                'other' || n, n % 90 <> 0, made, made, gen_random_uuid(), gen_random_uuid() \
+            from generate_series(1, 2 * \(count)::int) as n cross join lateral (select timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second' as made) as row
             """,
             """
-            insert into exchange_rate (tenant_id, id, external_id, currency, base_currency, rate, valid_from, created_at, created_by, updated_by) \
+            insert into exchange_rate (tenant_id, id, external_id, currency, base_currency, rate, valid_from, created_at, updated_at, created_by, updated_by) \
             select case when n <= \(count)::int then \(tenant)::uuid else md5((n % 200)::text)::uuid end, gen_random_uuid(), 'other' || n, \
                 case when n % 100 = 1 then 'JPY' else 'GBP' end, case when n % 100 = 2 then 'JPY' else 'EUR' end, 1.5, date '2020-01-01' + n, \
-                timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second', gen_random_uuid(), gen_random_uuid() \
-            from generate_series(1, 2 * \(count)::int) as n
+                made, made, gen_random_uuid(), gen_random_uuid() \
+            from generate_series(1, 2 * \(count)::int) as n cross join lateral (select timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second' as made) as row
             """,
             "analyze product", "analyze exchange_rate",
         ])

@@ -17,7 +17,7 @@ extension ListTests {
                 """,
                 """
                 insert into task (tenant_id, id, external_id, subject, due_at, status, priority, assignee_id, series_id, series_number, \
-                    created_at, created_by, updated_by) \
+                    created_at, updated_at, created_by, updated_by) \
                 select case when n <= 20000 then \(api.tenant)::uuid else md5((n % 200)::text)::uuid end, md5('task' || n)::uuid, 'other' || n, \
                     'subject ' || n, now() + (n % 4000 - 3900) * interval '1 hour', \
                     case when n % 100 = 1 then 'open' when n % 90 = 0 then 'cancelled' else 'done' end, \
@@ -25,8 +25,8 @@ extension ListTests {
                     case when n % 1000 = 2 then \(api.colleague)::uuid else gen_random_uuid() end, \
                     case when n <= 20000 and n % 2000 = 3 then \(first)::uuid when n between 21 and 20000 and n % 20 > 10 then md5('task' || n / 20 * 20)::uuid end, \
                     n, \
-                    timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second', gen_random_uuid(), gen_random_uuid() \
-                from generate_series(1, 40000) as n
+                    made, made, gen_random_uuid(), gen_random_uuid() \
+                from generate_series(1, 40000) as n cross join lateral (select timestamptz '2020-01-01T00:00:00Z' + n * interval '1 second' as made) as row
                 """,
                 "analyze task",
             ])

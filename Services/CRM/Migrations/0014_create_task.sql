@@ -83,8 +83,9 @@ create index task_open_due_at on task (tenant_id, open_due_at, id) where deleted
 create index task_open_due_at_of_assignee
     on task (tenant_id, (case when assignee_id is null then created_by else assignee_id end), open_due_at, id)
     where deleted_at is null and open_due_at is not null;
--- A series has one task of a number, deleted ones too: what was made once is not made again.
-create unique index task_series_number_unique on task (tenant_id, series_id, series_number) where series_id is not null;
+-- A series has one task of a number, deleted ones too: what was made once is not made again. The number first: a list of a series is not for this
+-- index, which knows no order of lists.
+create unique index task_series_number_unique on task (tenant_id, series_number, series_id) where series_id is not null;
 call audited('task', 'task', 'related_lead_id', 'related_contact_id', 'related_account_id', 'related_deal_id', 'open_due_at');
 call searchable('task');
 
