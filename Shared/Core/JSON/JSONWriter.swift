@@ -38,11 +38,13 @@ public struct JSONWriter: Sendable {
         }
     }
 
+    // The buffer goes to the inside and comes back, and is never held by both: it would be copied with the next byte.
+
     public mutating func object(_ body: (inout Object) throws -> Void) rethrows {
         bytes.append(UInt8(ascii: "{"))
         var object = Object(writer: self)
         bytes = []
-        defer { self = object.writer; bytes.append(UInt8(ascii: "}")) }
+        defer { swap(&self, &object.writer); bytes.append(UInt8(ascii: "}")) }
         try body(&object)
     }
 
@@ -50,7 +52,7 @@ public struct JSONWriter: Sendable {
         bytes.append(UInt8(ascii: "["))
         var array = Array(writer: self)
         bytes = []
-        defer { self = array.writer; bytes.append(UInt8(ascii: "]")) }
+        defer { swap(&self, &array.writer); bytes.append(UInt8(ascii: "]")) }
         try body(&array)
     }
 
