@@ -130,7 +130,9 @@ let package = Package(
             tests(
                 "Resources", ["Resources", "ServiceRuntime", "Postgres", "Core", "Contracts", "CRM", "Support"],
                 exclude: ["Subscription/0001_create_subscription.sql"]),
-            tests("ServiceRuntime", ["ServiceRuntime", "CRM", "Activity", "Tenant", "Contracts", "Operations", "Postgres", "Resources"]),
+            tests(
+                "ServiceRuntime",
+                ["ServiceRuntime", "CRM", "Activity", "Tenant", "Support", "Contracts", "Operations", "Postgres", "Resources"]),
             tests("Identity", ["Identity", "Tenant", "Operations"]),
             tests("Tenant", ["Tenant"]),
             tests("CRM", ["CRM", "Operations", "Postgres"]),

@@ -216,9 +216,9 @@ TO_DO = [
 RECURRING = ["FREQ=WEEKLY;BYDAY=MO", "FREQ=MONTHLY;BYMONTHDAY=-1", "FREQ=WEEKLY;INTERVAL=2;BYDAY=TU,TH", "FREQ=YEARLY"]
 
 
-def task(number, today, leads, accounts, deals, owners):
+def task(number, today, related, owners):
     """Due from ten days before the load to a month after it, some of them done, some recurring."""
-    kind, ids = [("lead", leads), ("account", accounts), ("deal", deals)][number % 3]
+    kind, ids = related[number % len(related)]
     day = today + number * 11 % 41 - 10
     due = time.strftime("%Y-%m-%dT%H:%M:00Z", time.gmtime(day * 86400 + (8 + number % 9) * 3600))
     status = ["open", "open", "in_progress", "open", "done", "open", "open", "cancelled"][number % 8]
@@ -312,12 +312,11 @@ def load(url):
                 role = ROLES[(number + staff.index(person)) % len(ROLES)]
                 admins[slug].call("PUT", f"/v1/deals/{chances[number]}/contacts/{person}", {"role": role})
         create_all(admins[slug], "notes", slug, [note(number, people, accounts) for number in range(contacts // 2)])
+        asked = create_all(admins[slug], "tickets", slug, [ticket(number) for number in range(tickets)])
         # On another day they are other tasks to the key, and the same by the ids of another system.
         to_do, today = contacts * 4 // 3, int(time.time()) // 86400
-        create_all(admins[slug], "tasks", f"{slug}-{today}", [
-            task(number, today, people, accounts, chances, of_tenant) for number in range(to_do)
-        ])
-        create_all(admins[slug], "tickets", slug, [ticket(number) for number in range(tickets)])
+        related = [("lead", people), ("account", accounts), ("deal", chances), ("ticket", asked)]
+        create_all(admins[slug], "tasks", f"{slug}-{today}", [task(number, today, related, of_tenant) for number in range(to_do)])
         say(
             f"{slug}: {leads} leads, {len(accounts)} accounts, {contacts} contacts, {deals} deals, {contacts // 2} notes, {to_do} tasks,"
             f" {tickets} tickets"

@@ -13,7 +13,7 @@ public enum CRM {
     ) { dependencies in
         let resources = try dependencies.resources(
             Lead.definition, Account.definition, Contact.definition, Note.definition, Product.definition, ExchangeRate.definition,
-            Pipeline.definition, Deal.definition, MemberTask.definition)
+            Pipeline.definition, Deal.definition, MemberTask.definition, copies: [TicketCopy.copy])
         let (leads, accounts, contacts, deals, tasks) = (resources[0], resources[1], resources[2], resources[7], resources[8])
         let (postgres, cursors) = (dependencies.postgres, CursorSigner(signer: dependencies.signer))
         let conversion = LeadConversion(
@@ -27,7 +27,9 @@ public enum CRM {
         let routes =
             [contacts.list(of: accounts, by: "account_id"), forecast.route, lineItems.route, today.route]
             + conversion.routes + stages.routes + people.routes + bulk.routes
-        var parts = ServiceParts(resources, routes: routes, jobs: [bulk.job, TaskSeries.job, TaskReminder.job])
+        var parts = ServiceParts(
+            resources, routes: routes, jobs: [bulk.job, TaskSeries.job, TaskReminder.job],
+            copies: [.members, TicketCopy.copy.log])
         parts.routes = DefaultPipeline(postgres: postgres).listed(in: parts.routes)
         parts.routes = StagesInUse(deals: deals, postgres: postgres).told(in: NestedRights.asked(in: parts.routes))
         return parts

@@ -13,6 +13,6 @@ public enum Support {
     ) { dependencies in
         let resources = try dependencies.resources(Ticket.definition)
         let bulk = dependencies.bulkActs(of: resources)
-        return ServiceParts(resources, routes: bulk.routes, jobs: [bulk.job])
+        return ServiceParts(resources, routes: bulk.routes + dependencies.told(Ticket.definition), jobs: [bulk.job])
     }
 }

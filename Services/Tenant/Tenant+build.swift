@@ -46,6 +46,6 @@ public enum TenantService {
             schemas: [
                 ("Tenant", Tenant.schema), ("PlatformTenant", Tenant.platformSchema), ("Member", Member.schema),
                 ("Invitation", Invitation.schema), ("Role", Role.schema), ("Team", Team.schema), ("Plan", Plan.schema),
-            ], copy: .memberNames)
+            ], copies: [.memberNames])
     }
 }

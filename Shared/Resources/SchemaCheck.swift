@@ -7,10 +7,13 @@ public enum SchemaCheck {
     ///
     /// Looks at columns, types, nullability, the values of enumerations, indexes for each order, the primary key, foreign keys,
     /// forced row security, the audit trigger, the plan's limit and the search function.
-    /// - Parameter others: The resources that its references lead to, beside itself.
+    /// - Parameters:
+    ///   - others: The resources that its references lead to, beside itself.
+    ///   - copies: Those of other services, likewise.
     /// - Throws: ``PostgresError``.
     public static func faults(
-        of definition: ResourceDefinition, beside others: [ResourceDefinition] = [], on postgres: PostgresClient
+        of definition: ResourceDefinition, beside others: [ResourceDefinition] = [], copies: [CopiedResource] = [],
+        on postgres: PostgresClient
     ) async throws -> [String] {
         let table = definition.table
         let results = try await postgres.batch(
@@ -41,7 +44,7 @@ public enum SchemaCheck {
                 join pg_attribute on attrelid = adrelid and attnum = adnum and attgenerated = 's' where adrelid = to_regclass(\(table))
                 """,
             ])
-        var check = TableCheck(definition: definition, others: others)
+        var check = TableCheck(definition: definition, others: others, copies: copies)
         guard !results[0].isEmpty else { return ["There is no table \(table)."] }
         for row in results[0] { check.columns[try row.decode(0)] = (try row.decode(1), try row.decode(2)) }
         for row in results[1] { check.constraints[try row.decode(0)] = try row.decode(1, as: String.self) }
@@ -56,6 +59,36 @@ public enum SchemaCheck {
         for row in results[6] { check.computations[try row.decode(0)] = try row.decode(1, as: String.self) }
         check.run()
         return check.faults + (try await unknownTexts(to: check, on: postgres))
+    }
+
+    /// The same of the table of a copied resource: its columns, key and row security.
+    ///
+    /// - Throws: ``PostgresError``.
+    public static func faults(of copied: CopiedResource, on postgres: PostgresClient) async throws -> [String] {
+        let table = copied.table
+        let results = try await postgres.batch(
+            as: SystemContext(service: "schema-check"),
+            [
+                """
+                select attname || ' ' || format_type(atttypid, atttypmod) || case when attnotnull then ' not null' else '' end \
+                from pg_attribute where attrelid = to_regclass(\(table)) and attnum > 0 and not attisdropped order by attname
+                """,
+                "select relrowsecurity and relforcerowsecurity from pg_class where oid = to_regclass(\(table))",
+                "select pg_get_constraintdef(oid) from pg_constraint where conrelid = to_regclass(\(table)) and contype = 'p'",
+            ])
+        let columns = [
+            "created_by uuid not null", "deleted_at timestamp(3) with time zone", "id uuid not null", "owner_id uuid",
+            "tenant_id uuid not null",
+            "version bigint not null",
+        ]
+        let found = try results[0].map { try $0.decode(0, as: String.self) }
+        var faults: [String] = []
+        if found != columns { faults.append("The table \(table) has the columns \(found), not \(columns).") }
+        if try results[1].first?.decode(0, as: Bool.self) != true { faults.append("Row security is not enabled and forced.") }
+        if try results[2].first?.decode(0, as: String.self) != "PRIMARY KEY (tenant_id, id)" {
+            faults.append("The key of \(table) is not (tenant_id, id).")
+        }
+        return faults
     }
 
     /// The texts that filters compare and the column `search` does not know: computes it for a record that has them all, and for one with
@@ -98,6 +131,8 @@ private struct TableCheck {
     let definition: ResourceDefinition
     /// The tables of the resources that references may lead to, by their names and by their singulars.
     let tables: [String: String]
+    /// The copied resources that references may lead to, by their singulars.
+    let copies: Set<String>
     var columns: [String: (type: String, isRequired: Bool)] = [:]
     var constraints: [String: String] = [:]
     var triggers: [String] = []
@@ -111,8 +146,9 @@ private struct TableCheck {
     var words: String? { computations["search"] }
     var faults: [String] = []
 
-    init(definition: ResourceDefinition, others: [ResourceDefinition]) {
+    init(definition: ResourceDefinition, others: [ResourceDefinition], copies: [CopiedResource]) {
         self.definition = definition
+        self.copies = Set(copies.map(\.singular))
         tables = Dictionary(
             (others + [definition]).flatMap { [($0.name, $0.table), ($0.singular, $0.table)] }, uniquingKeysWith: { $1 })
     }
@@ -127,7 +163,8 @@ private struct TableCheck {
         for field in definition.fields { self.field(field) }
         constraint("pkey", "PRIMARY KEY (tenant_id, id)")
         let keys = definition.fields.flatMap { field in
-            field.type.isRelated ? definition.targets(of: field).map { "\(field.name)_\($0.name)_id" } : []
+            field.type.isRelated
+                ? definition.targets(of: field).filter { !copies.contains($0.name) }.map { "\(field.name)_\($0.name)_id" } : []
         }
         if definition.isMergeable { column("merged_into_id", ["uuid"], isRequired: false) }
         let merging = definition.isMergeable ? ["merged_into_id"] : []
@@ -248,7 +285,7 @@ private struct TableCheck {
             constraint("\(field.name)_check", rule, isShared: true)
         case .related(let types, _):
             enumeration(field.name, types)
-            for type in types {
+            for type in types where !copies.contains(type) {
                 let column = "\(field.name)_\(type)_id"
                 self.column(column, ["uuid"], isRequired: false)
                 let (value, computed) = ("(\(field.name)).", computations[column] ?? "nothing")

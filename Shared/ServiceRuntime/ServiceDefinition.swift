@@ -47,13 +47,13 @@ public struct ServiceParts: Sendable {
     public var schemas: [(name: String, schema: JSON)]
     /// The work in the background, beside what every service has.
     public var jobs: [Job]
-    /// What the service follows the log of events for; `nil` when it needs nothing of others.
-    public var copy: LogCopy?
+    /// What the service follows the log of events for, each of another kind of records; empty when it needs nothing of others.
+    public var copies: [LogCopy]
 
-    public init(routes: [Route], schemas: [(name: String, schema: JSON)] = [], jobs: [Job] = [], copy: LogCopy? = nil) {
+    public init(routes: [Route], schemas: [(name: String, schema: JSON)] = [], jobs: [Job] = [], copies: [LogCopy] = []) {
         self.routes = routes
         self.schemas = schemas
         self.jobs = jobs
-        self.copy = copy
+        self.copies = copies
     }
 }

@@ -98,7 +98,7 @@ public struct ServiceHost: Sendable {
         let routeMetrics = RouteMetrics(routes: parts.routes)
         let relayMetrics = RelayMetrics()
         let runner = runner(of: jobs)
-        let followerMetrics = parts.copy == nil ? nil : FollowerMetrics()
+        let followers = parts.copies.map { (copy: $0, metrics: FollowerMetrics(of: $0.aggregate)) }
         let ports = ListeningPorts(expected: mode == .serve ? 2 : 1) { [logger] port, adminPort in
             // The API opens behind the gate, so an open port is a ready service.
             if mode == .serve { readiness.become(.ready, logger) }
@@ -113,7 +113,7 @@ public struct ServiceHost: Sendable {
             application(
                 AdminResponder(
                     readiness: readiness, postgres: dependencies.postgres, systemPostgres: dependencies.systemPostgres,
-                    routeMetrics: routeMetrics, relayMetrics: relayMetrics, followerMetrics: followerMetrics,
+                    routeMetrics: routeMetrics, relayMetrics: relayMetrics, followerMetrics: followers.map(\.metrics),
                     jobMetrics: runsWorkers ? runner.metrics : nil, redis: dependencies.redis),
                 host: configuration.adminHost, port: configuration.adminPort, opened: { ports.opened(admin: $0) }))
         let gate = StartGate(
@@ -124,10 +124,10 @@ public struct ServiceHost: Sendable {
                 postgres: dependencies.systemPostgres, services: dependencies.services, service: definition.name, metrics: relayMetrics,
                 logger: logger)
             services.append(AfterStart(gate: gate, service: relay))
-            if let copy = parts.copy, let followerMetrics {
+            for (copy, metrics) in followers {
                 let follower = LogFollower(
                     copy: copy, postgres: dependencies.systemPostgres, services: dependencies.services, service: definition.name,
-                    metrics: followerMetrics, logger: logger)
+                    metrics: metrics, logger: logger)
                 services.append(AfterStart(gate: gate, service: follower))
             }
             services.append(AfterStart(gate: gate, service: runner))

@@ -31,7 +31,7 @@ import Testing
             let loose = try await service.send(.get, "/v1/notes?related%5Bnull%5D=true&pinned=false", as: member, expecting: 200)
             #expect(loose.json["data"]?.array?.count == 1)
             let other = try await service.send(
-                .post, "/v1/notes", ["body": "x", "related": ["type": "ticket", "id": .string(RecordID().description)]], as: member,
+                .post, "/v1/notes", ["body": "x", "related": ["type": "product", "id": .string(RecordID().description)]], as: member,
                 expecting: 422)
             #expect(other.json["errors"]?[0]?["pointer"] == "/related/type")
         }

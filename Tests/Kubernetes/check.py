@@ -31,6 +31,7 @@ def expected(overlay):
     ways = {("gateway", service, port) for service, port in SERVICES.items()}
     ways |= {(service, "activity", 8104) for service in SERVICES}
     ways |= {(service, "tenant", 8102) for service in ("identity", "crm", "support")}
+    ways |= {("crm", "support", 8105)}
     ways |= {(caller, "redis", 6379) for caller in ("gateway", *SERVICES, "redis")}
     ways |= {(caller, "postgres", 5432) for caller in (*SERVICES, *(f"{name}-migrate" for name in SERVICES), "database-roles")}
     ways |= {("(entrance)", "gateway", 8080), ("(metrics)", "gateway", 8180)}

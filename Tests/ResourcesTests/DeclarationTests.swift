@@ -31,9 +31,27 @@ import Testing
     func whatElseTheCRMHasFitsItsTable(definition: ResourceDefinition) async throws {
         try await ResourceAPI.accounts { api in
             let others = [Lead.definition, Contact.definition, Account.definition, Pipeline.definition, Deal.definition]
-            let faults = try await SchemaCheck.faults(of: definition, beside: others, on: api.postgres)
+            let faults = try await SchemaCheck.faults(of: definition, beside: others, copies: [TicketCopy.tickets], on: api.postgres)
             #expect(faults == [])
         }
+    }
+
+    @Test func whatIsCopiedOfOtherServicesFitsItsTable() async throws {
+        try await ResourceAPI.accounts { api in
+            #expect(try await SchemaCheck.faults(of: TicketCopy.tickets, on: api.postgres) == [])
+            try await api.database.asOwner(["alter table ticket_copy drop column version, no force row level security"])
+            #expect(try await SchemaCheck.faults(of: TicketCopy.tickets, on: api.postgres).count == 2)
+        }
+    }
+
+    /// A copy comes after what happened, so nobody here can keep another service from deleting.
+    @Test(arguments: [FieldKind.OnDelete.refuse, .clear])
+    func whatIsCopiedIsKeptByWhatRefersToIt(onDelete: FieldKind.OnDelete) {
+        let definition = ResourceDefinition(
+            "entries", singular: "entry", permissions: .notes, fields: [Field("about", .related(["ticket"], onDelete: onDelete))])
+        let fault = #expect(throws: DeclarationFault.self) { try ResourceCatalogue([definition], copies: [TicketCopy.tickets]) }
+        #expect(fault?.description == "The field about of entries has a say in what another service deletes.")
+        #expect(throws: DeclarationFault.self) { try ResourceCatalogue([Ticket.definition], copies: [TicketCopy.tickets]) }
     }
 
     @Test func anAmountThatMayBeWithoutCurrencyIsTold() async throws {

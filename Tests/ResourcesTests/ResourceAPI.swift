@@ -97,12 +97,12 @@ struct ResourceAPI: Sendable {
     private static func resources(
         _ definitions: [ResourceDefinition], postgres: PostgresClient, isMember: @escaping @Sendable (UserID) -> Bool
     ) throws -> [Resource] {
-        let catalogue = try ResourceCatalogue(definitions)
+        let copies = [TicketCopy.tickets].filter { copied in !definitions.contains { $0.singular == copied.singular } }
+        let catalogue = try ResourceCatalogue(definitions, copies: copies)
+        let references = ReferenceResolvers(members: { _, users in users.filter(isMember) }, copies: { _, _, _ in false })
         let cursors = CursorSigner(signer: try ContextSigner(keys: "k1:" + String(repeating: "07", count: 32)))
         return definitions.map { definition in
-            Resource(
-                definition, among: catalogue, postgres: postgres, references: ReferenceResolvers { _, users in users.filter(isMember) },
-                cursors: cursors)
+            Resource(definition, among: catalogue, postgres: postgres, references: references, cursors: cursors)
         }
     }
 

@@ -44,7 +44,8 @@ import Testing
 
         /// As one that has followed the log since there are members: there is nobody to be asked for.
         func beginAtItsBeginning() async throws {
-            try await database.query(in: .crm, ["update log_follower set format = \(LogCopy.members.format)"])
+            try await database.query(
+                in: .crm, ["insert into log_follower (aggregate, format) values ('member', \(LogCopy.members.format))"])
         }
 
         func follow(_ body: @escaping @Sendable (RunningService) async throws -> Void) async throws {
@@ -65,7 +66,9 @@ import Testing
 
         func lines(_ query: SQL) async throws -> [String] { try await database.query([query])[0].map { try $0.decode(0) } }
 
-        func position() async throws -> Int { try await database.query(["select position from crm.log_follower"])[0][0].decode(0) }
+        func position() async throws -> Int { try await database.query([Self.position])[0][0].decode(0) }
+
+        static let position: SQL = "select position from crm.log_follower where aggregate = 'member'"
     }
 
     private typealias TeamID = RecordID
@@ -114,7 +117,7 @@ import Testing
             try await log.follow { _ in
                 try await eventually("it is copied") { try await log.copies() == ["Ada manager active 2 0"] }
             }
-            try await log.database.query(["update crm.log_follower set position = 0"])
+            try await log.database.query(["update crm.log_follower set position = 0 where aggregate = 'member'"])
             try await log.updated(tenant, ada, version: 1, #","role":"support""#)
             try await log.follow { _ in
                 try await eventually("all was followed again") { try await log.position() == 3 }
@@ -226,7 +229,8 @@ import Testing
                 #expect(try await log.teams().isEmpty)
                 #expect(try await Set(log.lines("select line from public.seen")) == ["Ada support 3 0", "Ben support 1 0"])
                 #expect(
-                    try await log.lines("select format || ' ' || position || ' ' || (renewed_to is null) from crm.log_follower")
+                    try await log.lines(
+                        "select format || ' ' || position || ' ' || (renewed_to is null) from crm.log_follower where aggregate = 'member'")
                         == ["\(LogCopy.members.format) 2 true"])
                 // And then the log goes on.
                 try await log.updated(tenant, ben, version: 2, #","role":"sales""#)
@@ -292,14 +296,14 @@ import Testing
                 try await log.updated(tenants[0], good, version: 4, #","role":"sales""#)
                 try await eventually("the log is followed") { try await log.copies().first == "Good sales active 4 0" }
             }
-            try await log.database.query(["update crm.log_follower set format = 7"])
+            try await log.database.query(["update crm.log_follower set format = 7 where aggregate = 'member'"])
             try await log.database.query(in: .tenant, ["update member set version = 5 where user_id <> \(bad)"])
             try await RunningService.run(CRM.definition, on: log.database, settings: settings) { _ in
                 try await eventually("the others are renewed") {
                     try await log.copies() == ["Good support active 5 0", "Other support active 5 0"]
                 }
                 try await eventually("the copies are whole") {
-                    try await log.lines("select 'x' from crm.log_follower where renewed_to is null").count == 1
+                    try await log.lines("select 'x' from crm.log_follower where aggregate = 'member' and renewed_to is null").count == 1
                 }
                 #expect(try await log.lines("select record_id from crm.followed_doubt") == [bad.description])
                 // Once its owner says what is known, it is copied.
@@ -375,16 +379,17 @@ import Testing
             configuration.schema = "crm"
             try await TestPostgres.withClient(configuration) { client in
                 try await client.session(as: SystemContext(service: "test")) { session in
-                    let lease = try #require(try await Lease.take(.follower, session))
+                    let lease = try #require(try await Lease.take(.follower(of: "member"), session))
+                    try await session.query("insert into log_follower (aggregate) values ('member')")
                     try await session.batch([lease.hold, "update log_follower set position = 1"])
-                    try await session.query("update lease set fence = fence + 1 where name = 'follower'")
+                    try await session.query("update lease set fence = fence + 1 where name = 'follower of member'")
                     let refused = await #expect(throws: PostgresError.self) {
                         try await session.batch([lease.hold, "update log_follower set position = 2"])
                     }
                     #expect(refused?.sqlState == Lease.lost)
                 }
             }
-            #expect(try await database.query(["select position from crm.log_follower"])[0][0].decode(0, as: Int.self) == 1)
+            #expect(try await database.query([Log.position])[0][0].decode(0, as: Int.self) == 1)
         }
     }
 }

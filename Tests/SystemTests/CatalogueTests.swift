@@ -36,7 +36,7 @@ extension SystemTests {
             } + [
                 // What was merged and moved is in the trail with the records.
                 "activity.event", "activity.event_log", "activity.event_hour", "activity.event_position", "support.ticket_counter",
-                "crm.lead_conversion", "crm.stage", "crm.deal_history", "crm.merge", "crm.merge_move",
+                "crm.ticket_copy", "crm.lead_conversion", "crm.stage", "crm.deal_history", "crm.merge", "crm.merge_move",
             ])
 
         private static func quoted(_ names: [String]) -> String { names.map { "'\($0)'" }.joined(separator: ", ") }

@@ -142,6 +142,23 @@ extension SystemTests {
             }
         }
 
+        /// What support knows of a ticket, crm does at once: a task about it, by whom may read it, in his organisation.
+        @Test func aTaskIsAboutATicket() async throws {
+            let world = try World.get()
+            let (acme, admin) = (world.acme, world.acme.admin)
+            let ticket = try await acme.create("/v1/tickets", ["subject": "The export stops"])
+            let body: JSON = ["subject": "Call back", "related": ["type": "ticket", "id": .string(ticket)]]
+            let task = try await acme.create("/v1/tasks", body)
+            let list = try await admin.send(.get, "/v1/tasks?related=ticket:\(ticket)", expecting: 200)
+            #expect(list.json["data"]?.array?.map { $0["id"] } == [.string(task)])
+            #expect(try await world.globex.admin.send(.post, "/v1/tasks", body, expecting: 422).code == "reference_not_found")
+            try await admin.send(.delete, "/v1/tickets/\(ticket)", expecting: 204)
+            try await eventually("its deletion is known to crm", within: .seconds(5)) {
+                try await admin.send(.post, "/v1/tasks", body).status == 422
+            }
+            try await admin.send(.patch, "/v1/tasks/\(task)", ["priority": "high"], expecting: 200)
+        }
+
         /// The same answer as for somebody who never was: who is a member elsewhere is no secret to be told.
         @Test func aMemberOfAnotherOrganisationIsNobodyHere() async throws {
             let world = try World.get()
@@ -154,11 +171,13 @@ extension SystemTests {
 
         @Test func theFollowerIsMeasured() async throws {
             let world = try World.get()
-            for service in ["crm", "support", "tenant"] {
+            for (service, copies) in [("crm", ["member", "ticket"]), ("support", ["member"]), ("tenant", ["user"])] {
                 let text = try await APIClient(url: world.platform.adminURLs[service] ?? "").send(.get, "/metrics", expecting: 200).text
-                #expect(text.contains("\nmartlet_follower_leader 1\n"), "\(service)")
-                #expect(text.contains("\nmartlet_follower_dead_total 0\n"), "\(service)")
-                #expect(text.contains("\nmartlet_follower_lag_seconds "), "\(service)")
+                for copy in copies.map({ "{aggregate=\"\($0)\"}" }) {
+                    #expect(text.contains("\nmartlet_follower_leader\(copy) 1\n"), "\(service)")
+                    #expect(text.contains("\nmartlet_follower_dead_total\(copy) 0\n"), "\(service)")
+                    #expect(text.contains("\nmartlet_follower_lag_seconds\(copy) "), "\(service)")
+                }
             }
         }
     }
@@ -200,10 +219,11 @@ struct FollowingDurabilityTests {
             from generate_series(1, 6000) as n
             """)
         try await MemberCopies.areEqual(platform, within: .seconds(60))
-        let renewed = "select coalesce(renewed_to, 'whole') from crm.log_follower"
+        let renewed = "select coalesce(renewed_to, 'whole') from crm.log_follower where aggregate = 'member'"
         for _ in 1...3 {
             await platform.processes["crm"]?.stop()
-            try await platform.psql("update crm.member_copy set name = 'Old', version = 900; update crm.log_follower set format = 0")
+            try await platform.psql(
+                "update crm.member_copy set name = 'Old', version = 900; update crm.log_follower set format = 0 where aggregate = 'member'")
             try platform.processes["crm"]?.start()
             try await eventually("they are half renewed") { try await platform.psql(renewed).count > 60 }
             try await platform.kill("crm")

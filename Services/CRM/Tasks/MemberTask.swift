@@ -46,8 +46,8 @@ public enum MemberTask {
             Field("completed_at", .since("status", in: ["done"])),
             Field("assignee_id", .reference(.member), [.filterable], default: .caller, "Who has to do it; the creator unless given."),
             Field(
-                "related", .related(["lead", "contact", "account", "deal"], onDelete: .keep), [.filterable, .importable],
-                "What it is about."),
+                "related", .related(["lead", "contact", "account", "deal", "ticket"], onDelete: .keep), [.filterable, .importable],
+                "What it is about. A ticket is not expanded, as it is the support service's."),
             Field(
                 "checklist", .list(checklistItem, maxCount: 100), [], "What there is to do for it.",
                 example: [["text": "Print the contract"]]),

@@ -73,6 +73,8 @@ create trigger keep_number after delete on ticket for each row execute function 
 
 call isolate('ticket_counter');
 call isolate('ticket');
+-- What other services are told of tickets, for their copies: whose they are, and which are there.
+call open_to_system('ticket', 'select (tenant_id, id, assignee_id, created_by, version, deleted_at)');
 call listed('ticket', owner => 'assignee_id', orders => '{number}', filters => '{status, priority, channel}');
 call audited('ticket', 'ticket');
 call searchable('ticket');

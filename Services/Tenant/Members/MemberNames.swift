@@ -7,7 +7,7 @@ import ServiceRuntime
 extension LogCopy {
     /// The names of members, as their accounts have them: who changes the name of his account has the new one in every tenant.
     static let memberNames = LogCopy(
-        source: .identity, aggregates: ["user"], format: 1,
+        source: .identity, aggregate: "user", format: 1,
         statements: { event in
             guard event.kind == "user.updated", let user = UserID(event.aggregateID),
                 let name = try JSONParser.parse(event.payload)["after"]?["name"]?.string

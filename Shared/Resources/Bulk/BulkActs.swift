@@ -59,7 +59,7 @@ public struct BulkActs: Sendable {
             let key = try IdempotencyKey(call, body: json)
             let request = try BulkRequest(json, of: access, as: context)
             return try await access.guarding(key, as: context, replay: \.reply) {
-                try await access.references.confirm(request.members, as: context)
+                try await access.confirm(request.members, request.act.changes, as: context)
                 let total = try await access.store.count(
                     request.list, upTo: BulkRequest.maximum, as: context)
                 guard total <= BulkRequest.maximum else {
@@ -221,7 +221,7 @@ public struct BulkActs: Sendable {
         do {
             let request = try BulkRequest(filter: act.filter, change: act.change, of: access, as: context)
             if work.undoes { return try await back(request, access, statements, as: context, write) }
-            try await access.references.confirm(request.members, as: context)
+            try await access.confirm(request.members, request.act.changes, as: context)
             return try await forward(act, request, access, statements, as: context, write)
         } catch let problem as Problem where problem.code.status < 500 {
             // What was allowed when it was asked for is not any more.

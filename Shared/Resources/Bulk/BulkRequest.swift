@@ -7,6 +7,8 @@ struct BulkRequest: Sendable {
         case change([Change])
         case delete
 
+        var changes: [Change] { if case .change(let changes) = self { changes } else { [] } }
+
         var action: PermissionAction {
             switch self {
             case .change: .update

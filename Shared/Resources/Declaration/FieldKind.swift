@@ -54,8 +54,9 @@ public enum FieldKind: Sendable {
     case custom
     /// The id of another record; `uuid`.
     case reference(Target)
-    /// A record of one of several resources of the same service, these by their singulars: `{"type":"lead","id":…}`. A domain over
-    /// `record_reference`, held by the foreign keys `<table>_<field>_<type>_fkey` of the generated columns `<field>_<type>_id`.
+    /// A record of one of several resources, these by their singulars: `{"type":"lead","id":…}`. A domain over `record_reference`; for resources of
+    /// the same service held by the foreign keys `<table>_<field>_<type>_fkey` of the generated columns `<field>_<type>_id`, for a ``CopiedResource``
+    /// by the write's own statement alone, and then with `keep`.
     case related([String], onDelete: OnDelete)
 
     /// What a reference leads to.

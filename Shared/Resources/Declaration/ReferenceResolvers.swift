@@ -5,8 +5,24 @@ public struct ReferenceResolvers: Sendable {
     /// Those of the users who are members of the caller's tenant. Asked for all users of a request at once, and not for the caller.
     public var members: @Sendable (RequestContext, Set<UserID>) async throws -> Set<UserID>
 
-    public init(members: @escaping @Sendable (RequestContext, Set<UserID>) async throws -> Set<UserID>) {
+    /// Asks another service for those of its records of which there is no copy yet, and copies them. Whether there were any.
+    public var copies: @Sendable (RequestContext, CopiedResource, Set<RecordID>) async throws -> Bool
+
+    public init(
+        members: @escaping @Sendable (RequestContext, Set<UserID>) async throws -> Set<UserID>,
+        copies: @escaping @Sendable (RequestContext, CopiedResource, Set<RecordID>) async throws -> Bool
+    ) {
         self.members = members
+        self.copies = copies
+    }
+
+    /// Copies what of the records is not copied yet. Whether there was anything.
+    func bring(_ records: [(resource: CopiedResource, id: RecordID)], as context: RequestContext) async throws -> Bool {
+        var isNew = false
+        for (_, records) in Dictionary(grouping: records, by: \.resource.singular).sorted(by: { $0.key < $1.key }) {
+            if try await copies(context, records[0].resource, Set(records.map(\.id))) { isNew = true }
+        }
+        return isNew
     }
 
     /// - Throws: ``Problem`` `reference_not_found` with each reference that leads nowhere.

@@ -1,14 +1,20 @@
 import Core
 import Postgres
 
-/// The resources of one service by their names, and which of them refer to which.
+/// The resources of one service by their names, the copies of others, and which of them refer to which.
 public struct ResourceCatalogue: Sendable {
     /// A field that leads to records of one resource. One of ``FieldKind/related(_:onDelete:)`` is such a reference for each of its types.
     struct Reference: Sendable {
         let source: ResourceDefinition
         let field: Field
-        let target: ResourceDefinition
+        let target: any Referable
         let onDelete: FieldKind.OnDelete
+
+        /// The resource of this service that it leads to; `nil` where it leads to copies of another's.
+        var resource: ResourceDefinition? { target as? ResourceDefinition }
+
+        /// The copied resource that it leads to, otherwise.
+        var copied: CopiedResource? { target as? CopiedResource }
 
         /// Whether the record that a value leads to is one of the target's.
         func leads(from value: SQLValue) -> RecordID? {
@@ -34,19 +40,26 @@ public struct ResourceCatalogue: Sendable {
 
     private let references: [Reference]
 
-    /// - Throws: ``DeclarationFault`` when a reference leads to a resource that is not among them, or two have one name.
-    public init(_ definitions: [ResourceDefinition]) throws(DeclarationFault) {
+    /// - Throws: ``DeclarationFault`` when a reference leads to a resource that is not among them, two have one name, or one is to have a say in the
+    ///   deletion of another service's records.
+    public init(_ definitions: [ResourceDefinition], copies: [CopiedResource] = []) throws(DeclarationFault) {
         var byName: [String: ResourceDefinition] = [:]
         for definition in definitions where byName.updateValue(definition, forKey: definition.name) != nil {
             throw DeclarationFault("Two resources are called \(definition.name).")
         }
+        let kinds: [any Referable] = definitions + copies
+        guard Set(kinds.map(\.singular)).count == kinds.count else { throw DeclarationFault("Two resources have one singular.") }
         var references: [Reference] = []
         for source in definitions {
             for field in source.fields {
                 for (name, onDelete) in source.targets(of: field) {
-                    guard let target = field.type.isRelated ? definitions.first(where: { $0.singular == name }) : byName[name] else {
+                    let target: (any Referable)? = field.type.isRelated ? kinds.first { $0.singular == name } : byName[name]
+                    guard let target else {
                         throw DeclarationFault(
                             "The field \(field.name) of \(source.name) refers to \(name), which is not among the resources.")
+                    }
+                    if onDelete != .keep, target is CopiedResource {
+                        throw DeclarationFault("The field \(field.name) of \(source.name) has a say in what another service deletes.")
                     }
                     references.append(Reference(source: source, field: field, target: target, onDelete: onDelete))
                 }
@@ -59,7 +72,7 @@ public struct ResourceCatalogue: Sendable {
     func references(of definition: ResourceDefinition) -> [Reference] { references.filter { $0.source.name == definition.name } }
 
     /// What refers to the resource's records.
-    func references(to definition: ResourceDefinition) -> [Reference] { references.filter { $0.target.name == definition.name } }
+    func references(to definition: ResourceDefinition) -> [Reference] { references.filter { $0.resource?.name == definition.name } }
 }
 
 /// Resources that do not fit together; the service does not start.
@@ -79,10 +92,5 @@ extension ResourceDefinition {
         case .related(let types, let onDelete): types.map { ($0, onDelete) }
         default: []
         }
-    }
-
-    /// Whose records the caller may read, for what leads here from another record; `nil` for everybody's.
-    func readable(by context: RequestContext) -> SQL? {
-        context.permissions.contains(Permission(permissions, .read)) ? reach(of: context) : "false"
     }
 }

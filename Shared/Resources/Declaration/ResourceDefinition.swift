@@ -84,8 +84,7 @@ public struct ResourceDefinition: Sendable {
     /// Whether a body can say whose record it is.
     var isGivable: Bool { field(owner)?.isReadOnly == false }
     public var path: String { "/v1/\(name.replacing("_", with: "-"))" }
-    /// What people call a record, and several.
-    var noun: String { singular.replacing("_", with: " ") }
+    /// What people call several records.
     var nouns: String { name.replacing("_", with: " ") }
     /// Whether its records can be merged.
     public var isMergeable: Bool { !duplicates.isEmpty }
@@ -131,6 +130,8 @@ public struct ResourceDefinition: Sendable {
             }
     }
 }
+
+extension ResourceDefinition: Referable {}
 
 extension FieldKind {
     /// The field whose value it follows.

@@ -52,8 +52,9 @@ extension ResourceCatalogue {
 extension Expansion {
     fileprivate static func records(_ column: String, _ references: [ResourceCatalogue.Reference], under rules: FieldRules) -> Expansion {
         Expansion(column, to: "record") { member in
-            references.map { reference in
-                let target = reference.target
+            // Of a copy there is nothing to be shown.
+            references.compactMap { reference in
+                guard let target = reference.resource else { return nil }
                 let columns = ResourceView(target, under: rules).shown.columns
                 let names = columns.map(\.name).joined(separator: ", ")
                 let alias = references.count > 1 ? "expanded_\(member)_\(target.singular)" : "expanded_\(member)"

@@ -40,7 +40,7 @@ extension ResourceAccess {
     ) async throws -> Reply {
         let writes = try writes(of: operations)
         return try await guarding(key, as: context, replay: replay) {
-            try await references.confirm(operations.flatMap(\.members), as: context)
+            try await confirm(operations.flatMap(\.members), writes.flatMap(\.changes), as: context)
             func perform() async throws -> [UInt8] {
                 try await store.postgres.transaction(as: context) { transaction in
                     if let key, try !(await transaction.query(key.claim(as: context))[0].decode(0, as: Bool.self)) {
@@ -93,6 +93,7 @@ extension ResourceAccess {
         _ operations: [BatchReader.Operation], as context: RequestContext, key: IdempotencyKey?, _ columns: [Column]
     ) async throws -> Reply {
         let strangers = try await references.strangers(among: operations.flatMap(\.members), as: context)
+        try await confirm([], operations.compactMap { try? $0.write.get() }.flatMap(\.changes), as: context)
         var results = BatchResults()
         for wave in waves(operations, as: context) {
             for outcome in try await outcomes(of: wave, in: operations, strangers, as: context, key: key, columns) {

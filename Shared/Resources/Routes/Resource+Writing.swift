@@ -120,8 +120,23 @@ extension ResourceAccess {
     ) async throws -> Written {
         try await guarding(key, as: context, replay: { store.replay($0, shape) }) {
             try await references.confirm(members, as: context)
-            return try await store.perform(write, as: context, key: key, shape: shape, refusesDuplicates: refusesDuplicates)
+            func perform() async throws -> Written {
+                try await store.perform(write, as: context, key: key, shape: shape, refusesDuplicates: refusesDuplicates)
+            }
+            do {
+                return try await perform()
+            } catch let problem as Problem where problem.code == .referenceNotFound {
+                // It may be too new to be in the copy: only what fails by that pays for it.
+                guard try await references.bring(store.statements.references.copied(by: write.changes), as: context) else { throw problem }
+                return try await perform()
+            }
         }
+    }
+
+    /// Confirms what several writes refer to, before all of them.
+    func confirm(_ members: [MemberReference], _ changes: [Change], as context: RequestContext) async throws {
+        try await references.confirm(members, as: context)
+        _ = try await references.bring(store.statements.references.copied(by: changes), as: context)
     }
 
     /// Runs a write, or answers as before when it took effect already. A failure of the database gets its public meaning.

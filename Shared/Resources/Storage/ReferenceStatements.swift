@@ -86,6 +86,14 @@ struct ReferenceStatements: Sendable {
         }
     }
 
+    /// The records that the changes refer to and of which there are copies only, for which their owners may have to be asked.
+    func copied(by changes: [Change]) -> [(resource: CopiedResource, id: RecordID)] {
+        guard outgoing.contains(where: { $0.copied != nil }) else { return [] }
+        return changes.compactMap { change in
+            reference(madeBy: change).flatMap { reference, id in reference.copied.map { ($0, id) } }
+        }
+    }
+
     /// The id of the record that the write is about.
     func id(of write: Write, as context: RequestContext) -> SQL {
         switch write.record {

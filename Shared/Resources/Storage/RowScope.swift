@@ -4,7 +4,7 @@ import Postgres
 // Whose records the caller reaches: the one place where the row scope becomes SQL. The owners of the scope `team` are looked up in the service's
 // copy of who is in which team, in the statement itself, so that there is nothing in between that could be old.
 
-extension ResourceDefinition {
+extension Referable {
     /// The condition on one record, found by its key; `nil` for everybody's. A record of one's own is not looked for in the teams.
     func reach(of context: RequestContext) -> SQL? {
         context.scopes[permissions] == .all ? nil : reach(of: context, owner: "\(unescaped: ownerKey)")
@@ -15,17 +15,19 @@ extension ResourceDefinition {
         switch context.scopes[permissions] {
         case .all: nil
         case .own: owner + " = \(context.user)"
-        case .team: "(" + owner + " = \(context.user) or " + owner + " in (\(Self.teammates(of: context))))"
+        case .team: "(" + owner + " = \(context.user) or " + owner + " in (\(teammates(of: context))))"
         case .none: "false"
         }
     }
+}
 
+extension ResourceDefinition {
     /// The condition of a list; `nil` for everybody's.
     func scope(of context: RequestContext) -> Condition? {
         switch context.scopes[permissions] {
         case .all: nil
         case .own: Condition("\(unescaped: ownerKey) = \(context.user)", .value(of: owner, inOrderOfCreation: true))
-        case .team: Condition(owners: Self.teammates(of: context) + " union select \(context.user)", key: ownerKey)
+        case .team: Condition(owners: teammates(of: context) + " union select \(context.user)", key: ownerKey)
         case .none: Condition("false", .values)
         }
     }
@@ -40,15 +42,15 @@ extension ResourceDefinition {
     func ownerKey(of row: String) -> String {
         owner == "created_by" ? owner : "case when \(row)\(owner) is null then created_by else \(row)\(owner) end"
     }
+}
 
-    /// Who shares a team with the caller; he is among them himself, if he is in one.
-    private static func teammates(of context: RequestContext) -> SQL {
-        """
-        select theirs.user_id from team_member_copy as mine join team_member_copy as theirs \
-        on theirs.tenant_id = mine.tenant_id and theirs.team_id = mine.team_id \
-        where mine.tenant_id = \(context.tenant) and mine.user_id = \(context.user)
-        """
-    }
+/// Who shares a team with the caller; he is among them himself, if he is in one.
+private func teammates(of context: RequestContext) -> SQL {
+    """
+    select theirs.user_id from team_member_copy as mine join team_member_copy as theirs \
+    on theirs.tenant_id = mine.tenant_id and theirs.team_id = mine.team_id \
+    where mine.tenant_id = \(context.tenant) and mine.user_id = \(context.user)
+    """
 }
 
 /// Records of any of the owners that a statement finds.

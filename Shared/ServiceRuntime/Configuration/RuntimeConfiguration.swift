@@ -164,7 +164,7 @@ public struct RuntimeConfiguration: Sendable {
             configuration.fastConnections = postgresConnections
             configuration.reactorThreads = postgresThreads
         } else {
-            // The relay keeps one of the bulk connections for itself.
+            // The relay and the follower of each copy keep one of the four bulk connections for themselves: with two copies one is left.
             configuration.fastConnections = 1
         }
         return configuration

@@ -1,19 +1,16 @@
 -- How a service follows the log of events in activity, for its copies of what others know (Shared/Decisions/0023).
 
-insert into lease (name) values ('follower');
-
--- Up to where the log was followed. It moves in the transaction that applies what is before it.
+-- Up to where the log was followed for each of the copies. It moves in the transaction that applies what is before it. A copy's follower makes its row.
 create table log_follower (
-    is_only boolean not null default true,
+    -- The kind of records that are copied: `member`.
+    aggregate text not null,
     position bigint not null default 0,
     -- The form of the copies, as the release says that made them: another one renews them from the owner of the records. 0 is none.
     format integer not null default 0,
     -- While they are renewed, up to where in its own order the owner has told of its records: empty at the beginning. Null when they are whole.
     renewed_to text,
-    constraint log_follower_pkey primary key (is_only),
-    constraint log_follower_single check (is_only)
+    constraint log_follower_pkey primary key (aggregate)
 );
-insert into log_follower default values;
 
 -- Events that could not be applied, with the reason: for a person to look at. Kept for 90 days, as events that activity refused are.
 create table followed_dead_letter (
@@ -34,14 +31,15 @@ call open_to_system('followed_dead_letter', 'select, insert, delete');
 -- none until their owner was asked.
 create table followed_doubt (
     tenant_id uuid not null,
+    aggregate text not null,
     record_id text not null,
-    constraint followed_doubt_pkey primary key (tenant_id, record_id)
+    constraint followed_doubt_pkey primary key (tenant_id, aggregate, record_id)
 );
 call isolate('followed_doubt', '');
 call open_to_system('followed_doubt', 'select, insert, delete');
 
 do $do$ begin
-    execute format('grant select, update on log_follower to %I', 'martlet_' || current_schema() || '_system');
+    execute format('grant select, insert, update on log_follower to %I', 'martlet_' || current_schema() || '_system');
     -- Holds a lease to the end of the transaction, or fails it.
     execute format($f$
         create function hold_lease(held text, holder bigint) returns void language plpgsql volatile as $$

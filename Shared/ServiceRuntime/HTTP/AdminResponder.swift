@@ -37,8 +37,8 @@ struct AdminResponder: HTTPResponder {
     let systemPostgres: PostgresClient
     let routeMetrics: RouteMetrics
     let relayMetrics: RelayMetrics
-    /// Of a service that follows the log of events.
-    let followerMetrics: FollowerMetrics?
+    /// Of each copy that the service follows the log of events for.
+    let followerMetrics: [FollowerMetrics]
     /// Of a process that does jobs.
     let jobMetrics: JobMetrics?
     let redis: RedisClient
@@ -91,15 +91,18 @@ struct AdminResponder: HTTPResponder {
                 ("lag_seconds", "gauge", "Age of the oldest event not handed over.", "\(relayMetrics.lag / .seconds(1))"),
                 ("leader", "gauge", "1 when this process hands over.", relayMetrics.isLeader ? "1" : "0"),
             ])
-        if let followerMetrics {
+        if !followerMetrics.isEmpty {
+            func values(_ value: (FollowerMetrics) -> String) -> [(labels: String, value: String)] {
+                followerMetrics.map { ("{aggregate=\"\($0.aggregate)\"}", value($0)) }
+            }
             text += Self.lines(
                 "follower",
                 [
-                    ("applied_total", "counter", "Events of the log applied to copies.", "\(followerMetrics.applied)"),
-                    ("dead_total", "counter", "Events of the log that could not be applied, set aside.", "\(followerMetrics.dead)"),
-                    ("position", "gauge", "Up to where the log was followed.", "\(followerMetrics.position)"),
-                    ("lag_seconds", "gauge", "How old what the copies say may be.", "\(followerMetrics.lag / .seconds(1))"),
-                    ("leader", "gauge", "1 when this process follows the log.", followerMetrics.isLeader ? "1" : "0"),
+                    ("applied_total", "counter", "Events of the log applied to copies.", values { "\($0.applied)" }),
+                    ("dead_total", "counter", "Events of the log that could not be applied, set aside.", values { "\($0.dead)" }),
+                    ("position", "gauge", "Up to where the log was followed.", values { "\($0.position)" }),
+                    ("lag_seconds", "gauge", "How old what the copies say may be.", values { "\($0.lag / .seconds(1))" }),
+                    ("leader", "gauge", "1 when this process follows the log.", values { $0.isLeader ? "1" : "0" }),
                 ])
         }
         jobMetrics?.write(to: &text)
@@ -107,8 +110,15 @@ struct AdminResponder: HTTPResponder {
     }
 
     private static func lines(_ part: String, _ values: [(name: String, kind: String, help: String, value: String)]) -> String {
-        values.map { name, kind, help, value in
-            "# HELP martlet_\(part)_\(name) \(help)\n# TYPE martlet_\(part)_\(name) \(kind)\nmartlet_\(part)_\(name) \(value)\n"
+        lines(part, values.map { ($0.name, $0.kind, $0.help, [(labels: "", value: $0.value)]) })
+    }
+
+    private static func lines(
+        _ part: String, _ metrics: [(name: String, kind: String, help: String, values: [(labels: String, value: String)])]
+    ) -> String {
+        metrics.map { name, kind, help, values in
+            "# HELP martlet_\(part)_\(name) \(help)\n# TYPE martlet_\(part)_\(name) \(kind)\n"
+                + values.map { "martlet_\(part)_\(name)\($0.labels) \($0.value)\n" }.joined()
         }.joined()
     }
 

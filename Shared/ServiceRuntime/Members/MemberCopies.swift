@@ -6,7 +6,7 @@ import Postgres
 extension LogCopy {
     /// The members of each tenant and who is in which team: the tables `member_copy` and `team_member_copy`.
     public static let members = LogCopy(
-        source: .tenant, aggregates: ["member"], format: 1,
+        source: .tenant, aggregate: "member", format: 1,
         statements: { event in
             guard let id = UserID(event.aggregateID) else { throw MalformedEvent(reason: "no id of a user") }
             return try MemberCopy.statements(for: event, of: id)
@@ -76,7 +76,7 @@ struct MemberCopy: Sendable {
                     status = coalesce(\(text("status")), status), is_removed = coalesce(\(isRemoved.sqlValue)::boolean, is_removed), version = coalesce(\(version)::bigint, version)
                 where \(row) and version < coalesce(\(version)::bigint, version + 1)
                 """,
-                LogCopy.doubt(tenant, user.description, unless: "exists (select from member_copy where \(row))"),
+                LogCopy.doubt("member", tenant, user.description, unless: "exists (select from member_copy where \(row))"),
             ]
         default: throw MalformedEvent(reason: "no kind of event that is known of members")
         }
@@ -103,36 +103,15 @@ struct MemberCopy: Sendable {
         let answer = try await owner.ask(
             .post, "/internal/tenants/\(tenant)/members", body: ["users": .array(users.map { .string($0.description) })])
         let told = try told(answer)
-        guard told.allSatisfy({ $0.tenant == tenant }) else { throw noAnswer }
+        guard told.allSatisfy({ $0.tenant == tenant }) else { throw LogCopy.noAnswer }
         return told
     }
 
     /// Everybody, in the order of tenants and users.
     static func all(_ owner: LogCopy.Owner, after place: String?) async throws -> LogCopy.Told {
         let answer = try await owner.ask(.get, "/internal/members?limit=\(pageLength)" + (place.map { "&after=\($0)" } ?? ""))
-        let members = try told(answer)
-        let (first, last) = (place.flatMap(Self.place), answer["next"]?.string.flatMap(Self.place))
-        // Whoever is not on the page is taken away, so the page must be one. Without a next one it tells of the end.
-        guard answer["next"] == .null || last != nil else { throw noAnswer }
-        if let first, let last, last <= first { throw noAnswer }
-        // Between the two places there is nobody else.
-        var range: [SQL] = []
-        if let (tenant, user) = first { range.append("(tenant_id, user_id) > (\(tenant)::uuid, \(user)::uuid)") }
-        if let (tenant, user) = last { range.append("(tenant_id, user_id) <= (\(tenant)::uuid, \(user)::uuid)") }
-        let others: SQL = """
-            not exists (
-                select from unnest(\(members.map(\.tenant))::uuid[], \(members.map(\.user))::uuid[]) as told (tenant, member)
-                where tenant = tenant_id and member = user_id)
-            """
-        return LogCopy.Told(
-            ["delete from member_copy where " + SQL.joined(range + [others], separator: " and ")], of: members.map(\.record),
-            end: answer["next"]?.string)
-    }
-
-    private static func place(_ text: String) -> (TenantID, UserID)? {
-        let parts = text.split(separator: ".").map(String.init)
-        guard parts.count == 2, let tenant = TenantID(parts[0]), let user = UserID(parts[1]) else { return nil }
-        return (tenant, user)
+        return try LogCopy.Told(
+            page: try told(answer).map(\.record), after: place, next: answer["next"], of: "member_copy", by: "user_id")
     }
 
     /// What the tenant service says of a user in a tenant.
@@ -147,15 +126,13 @@ struct MemberCopy: Sendable {
 
     /// - Throws: ``Problem`` `internal` when it does not say whom it tells of.
     private static func told(_ answer: JSON) throws(Problem) -> [Told] {
-        guard let data = answer["data"]?.array else { throw noAnswer }
+        guard let data = answer["data"]?.array else { throw LogCopy.noAnswer }
         return try data.map { json throws(Problem) in
             guard let tenant = json["tenant"]?.string.flatMap({ TenantID($0) }), let user = json["id"]?.string.flatMap({ UserID($0) })
-            else { throw noAnswer }
+            else { throw LogCopy.noAnswer }
             return Told(tenant: tenant, user: user, member: MemberCopy(user, json: json))
         }
     }
-
-    private static var noAnswer: Problem { .internal("what was told of the members is no answer") }
 
     /// Reads `email`, `name`, `role`, `teams`, `status`, `version` and, of one who was removed, `is_removed`.
     init?(_ user: UserID, json: JSON) {

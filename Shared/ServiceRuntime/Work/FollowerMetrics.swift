@@ -1,7 +1,7 @@
 import Core
 import Synchronization
 
-/// What the follower of the log has done, for `/metrics`.
+/// What a follower of the log has done, for `/metrics`.
 final class FollowerMetrics: Sendable {
     private struct Values {
         var applied = 0
@@ -10,7 +10,11 @@ final class FollowerMetrics: Sendable {
         var current: Timestamp?
         var isLeader = false
     }
+    /// The kind of records that it copies.
+    let aggregate: String
     private let values = Mutex(Values())
+
+    init(of aggregate: String) { self.aggregate = aggregate }
 
     /// Events applied since the start.
     var applied: Int { values.withLock { $0.applied } }

@@ -7,13 +7,13 @@ import Postgres
 public struct LogCopy: Sendable {
     /// The service whose records they are. What another says of records under the same names is not listened to.
     public var source: ServiceName
-    /// The kinds of records: `member`.
-    public var aggregates: [String]
+    /// The kind of records: `member`. A service has one copy of a kind.
+    public var aggregate: String
     /// Raised by a release whose copies are of another form: they are then renewed from their owner. 1 or more.
     public var format: Int
     /// What is done for an event, after those of the same record before it; those of other records may come in any order. `nil` when it tells nothing, as what it told was refused or erased: the record is then in doubt. It must come to
     /// the same when the event was applied before, and must not undo what a later one has brought. For a record of which there is no copy
-    /// ``doubt(_:unless:)``.
+    /// ``doubt(_:_:_:unless:)``.
     ///
     /// - Throws: when the event cannot be understood; it is set aside with the error's description.
     public var statements: @Sendable (Event) throws -> [SQL]?
@@ -27,13 +27,13 @@ public struct LogCopy: Sendable {
     public var named: @Sendable (Owner, TenantID, _ ids: [String]) async throws -> Told
 
     public init(
-        source: ServiceName, aggregates: [String], format: Int, statements: @escaping @Sendable (Event) throws -> [SQL]?,
+        source: ServiceName, aggregate: String, format: Int, statements: @escaping @Sendable (Event) throws -> [SQL]?,
         removal: @escaping @Sendable (TenantID, _ id: String) -> [SQL]?,
         all: @escaping @Sendable (Owner, _ after: String?) async throws -> Told,
         named: @escaping @Sendable (Owner, TenantID, _ ids: [String]) async throws -> Told
     ) {
         self.source = source
-        self.aggregates = aggregates
+        self.aggregate = aggregate
         self.format = format
         self.statements = statements
         self.removal = removal
@@ -87,14 +87,51 @@ public struct LogCopy: Sendable {
             self.statements = statements
             self.end = end
         }
+
+        /// A page of all the owner's records in the order of their tenants and ids. Of those between its ends the copy has no others then.
+        ///
+        /// - Parameters:
+        ///   - place: the end of the page before: `<tenant>.<id>`.
+        ///   - next: the end of this one, as it was answered; null when no more follow.
+        ///   - table: where they are copied.
+        ///   - key: its column with their ids, UUIDs.
+        /// - Throws: ``Problem`` `internal` when it is no page.
+        init(page records: [Record], after place: String?, next: JSON?, of table: String, by key: String) throws(Problem) {
+            let (first, last) = (place.flatMap(Self.place), next?.string.flatMap(Self.place))
+            // What is not on the page is taken away, so the page must be one. Without a next one it tells of the end.
+            guard next == .null || last != nil else { throw LogCopy.noAnswer }
+            if let first, let last, last <= first { throw LogCopy.noAnswer }
+            var range: [SQL] = []
+            if let (tenant, id) = first { range.append("(tenant_id, \(unescaped: key)) > (\(tenant)::uuid, \(id)::uuid)") }
+            if let (tenant, id) = last { range.append("(tenant_id, \(unescaped: key)) <= (\(tenant)::uuid, \(id)::uuid)") }
+            let others: SQL = """
+                not exists (
+                    select from unnest(\(records.map(\.tenant))::uuid[], \(records.map(\.id))::uuid[]) as told (tenant, record)
+                    where tenant = tenant_id and record = \(unescaped: key))
+                """
+            self.init(
+                ["delete from \(unescaped: table) where " + SQL.joined(range + [others], separator: " and ")], of: records,
+                end: next?.string)
+        }
+
+        private static func place(_ text: String) -> (TenantID, RecordID)? {
+            let parts = text.split(separator: ".").map(String.init)
+            guard parts.count == 2, let tenant = TenantID(parts[0]), let id = RecordID(parts[1]) else { return nil }
+            return (tenant, id)
+        }
     }
+
+    /// What the owner of records has answered says nothing of them.
+    static var noAnswer: Problem { .internal("what was told of copied records is no answer") }
 
     /// Puts a record in doubt.
     ///
-    /// - Parameter condition: under which it is not.
-    public static func doubt(_ tenant: TenantID, _ id: String, unless condition: SQL = "false") -> SQL {
+    /// - Parameters:
+    ///   - aggregate: the kind that it is of.
+    ///   - condition: under which it is not.
+    public static func doubt(_ aggregate: String, _ tenant: TenantID, _ id: String, unless condition: SQL = "false") -> SQL {
         """
-        insert into followed_doubt (tenant_id, record_id) select \(tenant)::uuid, \(id)::text where not (\(condition))
+        insert into followed_doubt (tenant_id, aggregate, record_id) select \(tenant)::uuid, \(aggregate)::text, \(id)::text where not (\(condition))
         on conflict on constraint followed_doubt_pkey do nothing
         """
     }

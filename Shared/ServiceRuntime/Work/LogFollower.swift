@@ -5,7 +5,7 @@ import Operations
 import Postgres
 import ServiceLifecycle
 
-/// Keeps a service's copies up to date by following the log of events in activity (Shared/Decisions/0023).
+/// Keeps one of a service's copies up to date by following the log of events in activity (Shared/Decisions/0023).
 ///
 /// One process of the service at a time does it, the one that holds the ``Lease``. It asks for what is behind its position, and applies what comes
 /// and moves the position in one transaction: so after a death at any moment nothing is skipped, and nothing is there twice. An event that
@@ -25,7 +25,7 @@ struct LogFollower: Service {
 
     func run() async throws {
         let leadership = Leadership(
-            lease: .follower, postgres: postgres, service: service, pause: interval,
+            lease: .follower(of: copy.aggregate), postgres: postgres, service: service, pause: interval,
             failure: "the log of events could not be followed and will be tried again", logger: logger)
         await cancelWhenGracefulShutdown {
             await leadership.run(isLeader: { metrics.isLeader = $0 }, elsewhere: { metrics.current = nil }) { session, lease in
@@ -61,11 +61,15 @@ private struct FollowerTurn: Sendable {
 
     private var copy: LogCopy { follower.copy }
     private var metrics: FollowerMetrics { follower.metrics }
+    /// Of this copy, in the tables that all of the service's followers share.
+    private var isOwn: SQL { "aggregate = \(copy.aggregate)" }
     private var context: SystemContext { SystemContext(service: follower.service.rawValue) }
 
     mutating func follow() async throws {
         metrics.current = .now
-        let row = try await session.query("select position, format, renewed_to from log_follower")[0]
+        try await session.query(
+            "insert into log_follower (aggregate) values (\(copy.aggregate)) on conflict on constraint log_follower_pkey do nothing")
+        let row = try await session.query("select position, format, renewed_to from log_follower where \(isOwn)")[0]
         var position = try row.decode("position", as: Int64.self)
         renewed = try row.decode("renewed_to", as: String?.self)
         let format = try row.decode("format", as: Int.self)
@@ -100,7 +104,7 @@ private struct FollowerTurn: Sendable {
     }
 
     private func read(after position: Int64) async throws -> LogPage {
-        let target = "/internal/log?after=\(position)&aggregates=\(copy.aggregates.joined(separator: ","))&limit=\(follower.limit)"
+        let target = "/internal/log?after=\(position)&aggregates=\(copy.aggregate)&limit=\(follower.limit)"
         let answer = try await follower.services.call(.activity, .get, target, as: context)
         guard answer.status == 200 else {
             throw Problem(.upstreamUnavailable, "Activity did not tell of the log.", context: "status \(answer.status)")
@@ -114,7 +118,8 @@ private struct FollowerTurn: Sendable {
     /// be no later than the first answer.
     private mutating func renew(from position: Int64) async throws -> Int64 {
         try await commit([
-            "update log_follower set position = \(position), format = \(copy.format), renewed_to = ''", "delete from followed_doubt",
+            "update log_follower set position = \(position), format = \(copy.format), renewed_to = '' where \(isOwn)",
+            "delete from followed_doubt where \(isOwn)",
         ])
         renewed = ""
         return position
@@ -128,7 +133,7 @@ private struct FollowerTurn: Sendable {
         if let renewed, nextPage <= .now {
             do {
                 let told = try await copy.all(owner, renewed.isEmpty ? nil : renewed)
-                try await commit(told, further: ["update log_follower set renewed_to = \(told.end.sqlValue)"])
+                try await commit(told, further: ["update log_follower set renewed_to = \(told.end.sqlValue) where \(isOwn)"])
                 self.renewed = told.end
             } catch {
                 nextPage = try later(because: error)
@@ -167,7 +172,7 @@ private struct FollowerTurn: Sendable {
         let rows = try await session.query(
             """
             select tenant_id, record_id from followed_doubt
-            where tenant_id = (select tenant_id from followed_doubt where \(next) order by tenant_id limit 1) and \(next)
+            where tenant_id = (select tenant_id from followed_doubt where \(isOwn) and \(next) order by tenant_id limit 1) and \(isOwn) and \(next)
             order by record_id limit 200
             """)
         let ids = try rows.map { try $0.decode("record_id", as: String.self) }
@@ -181,7 +186,7 @@ private struct FollowerTurn: Sendable {
         askedFor = (tenant, nil)
         let told = try await copy.named(owner, tenant, ids)
         let left = try await commit(
-            told, settling: ["delete from followed_doubt where tenant_id = \(tenant) and record_id = any (\(ids))"])
+            told, settling: ["delete from followed_doubt where tenant_id = \(tenant) and \(isOwn) and record_id = any (\(ids))"])
         if left { isLeftInDoubt = true }
         askedFor = (tenant, ids.last)
     }
@@ -256,7 +261,7 @@ private struct FollowerTurn: Sendable {
             }
             let asides = refused.sorted { $0.key < $1.key }.map { setAside(events[$0.key], because: $0.value) }
             do {
-                try await commit(statements + asides + ["update log_follower set position = \(position)"])
+                try await commit(statements + asides + ["update log_follower set position = \(position) where \(isOwn)"])
             } catch let error as PostgresError where error.isOfValues {
                 // The first statement holds the lease.
                 guard let place = error.statementIndex.map({ $0 - 1 }), origins.indices.contains(place), refused[origins[place]] == nil
@@ -277,7 +282,7 @@ private struct FollowerTurn: Sendable {
 
     /// What is known of a record without what the event told is not trusted: it may be rights that were taken away.
     private func doubting(_ tenant: TenantID, _ id: String) -> [SQL] {
-        copy.removal(tenant, id).map { $0 + [LogCopy.doubt(tenant, id)] } ?? []
+        copy.removal(tenant, id).map { $0 + [LogCopy.doubt(copy.aggregate, tenant, id)] } ?? []
     }
 
     private func setAside(_ entry: LogPage.Entry, because reason: String) -> SQL {
