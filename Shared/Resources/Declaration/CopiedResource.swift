@@ -24,6 +24,7 @@ public struct CopiedResource: Sendable {
 
 extension CopiedResource: Referable {
     var ownerKey: String { "case when owner_id is null then created_by else owner_id end" }
+    var isMergeable: Bool { false }
 }
 
 /// What a reference can lead to: records of a resource, or copies of another service's.
@@ -33,6 +34,8 @@ protocol Referable: Sendable {
     var permissions: PermissionResource { get }
     /// Whose record a row of the table is.
     var ownerKey: String { get }
+    /// Whether a row may have become another one (`merged_into_id`).
+    var isMergeable: Bool { get }
 }
 
 extension Referable {
