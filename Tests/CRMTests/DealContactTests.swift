@@ -166,7 +166,7 @@ import Testing
 
     @Test func aLinkIsSeenAndChangedAsItsDealIs() async throws {
         try await Office.run { office in
-            let sales = office.caller(.sales)
+            let sales = office.caller(.sales) { $0.scopes[.deals] = .own }
             let (own, others) = (try await Self.deal(in: office, as: sales), try await Self.deal(in: office))
             let (hers, colleagues) = (try await Self.contact("hers", in: office, as: sales), try await Self.contact("other", in: office))
             try await office.send(.put, "/v1/deals/\(own)/contacts/\(hers)", ["role": "A"], as: sales, expecting: 201)
@@ -239,7 +239,7 @@ import Testing
 
     @Test func theDealsOfAContactAreListed() async throws {
         try await Office.run { office in
-            let sales = office.caller(.sales)
+            let sales = office.caller(.sales) { $0.scopes[.deals] = .own }
             let contact = try await Self.contact("a", in: office, as: sales)
             let main = try await Self.deal(with: contact, in: office)
             let linked = try await Self.deal(in: office, as: sales)

@@ -179,7 +179,8 @@ import Testing
                 for line in try await Self.forecast(service, query, as: admin) {
                     let currency = line["currency"]?.string ?? ""
                     let period = line["period"]?["start"]?.string ?? "No date"
-                    #expect(svg.texts.contains { $0.hasPrefix(period) && $0.hasSuffix(" \(currency). Deals: open 1, won 0.") })
+                    let counts = "open \(line["open_count"]?.description ?? ""), won 0"
+                    #expect(svg.texts.contains { $0.hasPrefix(period) && $0.hasSuffix(" \(currency). Deals: \(counts).") })
                     for sum in ["open", "weighted", "committed", "won"] {
                         let text = Currency.text(ofMinor: line["\(sum)_minor"]?.description ?? "", in: currency)
                         #expect(svg.texts.contains(text), "\(sum) of \(line)")

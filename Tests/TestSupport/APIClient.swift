@@ -31,6 +31,13 @@ public struct APIClient: Sendable {
         self.token = token
     }
 
+    /// Follows no redirection: where an answer leads is part of it.
+    private static let client = {
+        var configuration = HTTPClient.Configuration.singletonConfiguration
+        configuration.redirectConfiguration = .disallow
+        return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    }()
+
     public func signedIn(_ token: String?) -> APIClient { APIClient(url: url, token: token) }
 
     /// Sends a request.
@@ -58,7 +65,7 @@ public struct APIClient: Sendable {
         if let token { request.headers.add(name: "authorization", value: "Bearer \(token)") }
         for (name, value) in headers { request.headers.add(name: name, value: value) }
         if let bytes { request.body = .bytes(ByteBuffer(bytes: bytes)) }
-        let response = try await HTTPClient.shared.execute(request, timeout: TimeAmount(timeout))
+        let response = try await Self.client.execute(request, timeout: TimeAmount(timeout))
         let buffer = try await response.body.collect(upTo: 64 << 20)
         let answer = APIAnswer(status: Int(response.status.code), headers: response.headers, body: Array(buffer.readableBytesView))
         if let expecting, answer.status != expecting {
