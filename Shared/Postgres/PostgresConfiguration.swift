@@ -106,6 +106,8 @@ public struct PostgresConfiguration: Sendable {
             ("host", host), ("port", String(port)), ("dbname", database), ("user", user), ("sslmode", tlsMode),
             ("application_name", applicationName), ("client_encoding", "UTF8"), ("target_session_attrs", "read-write"),
             ("connect_timeout", String(max(2, connectTimeout.components.seconds))),
+            // Else each connection looks for a Kerberos ticket first, in a library that a process which ends does not wait for.
+            ("gssencmode", "disable"),
             // A peer that vanished without a word is noticed within seconds.
             ("keepalives_idle", "15"), ("keepalives_interval", "5"), ("keepalives_count", "3"), ("tcp_user_timeout", "30000"),
         ]
