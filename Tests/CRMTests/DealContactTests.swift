@@ -325,6 +325,63 @@ import Testing
         }
     }
 
+    /// Three contacts of a deal, the first of which became the last: what is taken from that one stays away, whatever is merged or undone after it.
+    @Test func whatWasTakenAwayComesBackWithNoLaterMerge() async throws {
+        try await Office.run { office in
+            func people(of roles: [String: JSON]) async throws -> (deal: String, contacts: [String: String]) {
+                let deal = try await Self.deal(in: office)
+                var contacts: [String: String] = [:]
+                for name in ["a", "b", "c"] {
+                    let contact = try await Self.contact(name, in: office)
+                    contacts[name] = contact
+                    guard let role = roles[name] else { continue }
+                    try await office.send(.put, "/v1/deals/\(deal)/contacts/\(contact)", ["role": role], expecting: 201)
+                }
+                return (deal, contacts)
+            }
+            func merge(_ gone: String?, into kept: String?) async throws -> JSON {
+                let body: JSON = ["from": [.string(gone ?? "")]]
+                return try await office.send(.post, "/v1/contacts/\(kept ?? "")/merge", body, expecting: 200).json["id"] ?? .null
+            }
+            func undo(_ merge: JSON, of kept: String?) async throws {
+                try await office.send(.post, "/v1/contacts/\(kept ?? "")/unmerge", ["merge_id": merge], expecting: 200)
+            }
+
+            // A role that came with a merge is taken away.
+            for second in [nil, "B"] as [JSON] {
+                let (deal, of) = try await people(of: ["a": "A", "b": second, "c": nil])
+                let first = try await merge(of["a"], into: of["c"])
+                try await office.send(.put, "/v1/deals/\(deal)/contacts/\(of["c"] ?? "")", ["role": nil], expecting: 200)
+                let next = try await merge(of["b"], into: of["c"])
+                #expect(try await Self.people(deal, in: office) == ["c \(second.string ?? "-")"])
+                try await undo(next, of: of["c"])
+                #expect(try await Self.people(deal, in: office).sorted() == ["b \(second.string ?? "-")", "c -"])
+                try await undo(first, of: of["c"])
+                #expect(try await Self.people(deal, in: office).sorted() == ["a A", "b \(second.string ?? "-")", "c -"])
+            }
+
+            // The link is, before another merge.
+            let (early, one) = try await people(of: ["a": "A", "b": "B", "c": nil])
+            let first = try await merge(one["a"], into: one["c"])
+            try await office.send(.delete, "/v1/deals/\(early)/contacts/\(one["c"] ?? "")", expecting: 204)
+            let next = try await merge(one["b"], into: one["c"])
+            #expect(try await Self.people(early, in: office) == ["c B"])
+            try await undo(next, of: one["c"])
+            try await undo(first, of: one["c"])
+            #expect(try await Self.people(early, in: office) == ["b B"])
+
+            // It is, after merges one behind the other, all of whose links it was.
+            let (late, two) = try await people(of: ["a": "A", "b": "B"])
+            let inner = try await merge(two["a"], into: two["b"])
+            let outer = try await merge(two["b"], into: two["c"])
+            #expect(try await Self.people(late, in: office) == ["c B"])
+            try await office.send(.delete, "/v1/deals/\(late)/contacts/\(two["c"] ?? "")", expecting: 204)
+            try await undo(outer, of: two["c"])
+            try await undo(inner, of: two["b"])
+            #expect(try await Self.people(late, in: office).isEmpty)
+        }
+    }
+
     /// Whoever links a contact while it becomes another one either comes first, and the link goes along, or is told that there is none.
     @Test func noLinkIsLostToAMergeAtTheSameMoment() async throws {
         try await Office.run { office in

@@ -216,13 +216,30 @@ struct DealContacts: Sendable {
         var wanted = shown
         if case .versions(let versions) = precondition { wanted += " and version = any(\(versions))" }
         let kept = key.map { ", key as (" + $0.insertion(as: context, status: 204, from: "gone") + ")" } ?? ""
-        let writing = "with gone as (delete from deal_contact where " + wanted + " returning id)" + kept + " select 1 from gone"
+        let writing =
+            "with recursive gone as (delete from deal_contact where " + wanted + " returning id), "
+            + unseen(by: contact, of: id, as: context) + kept + " select 1 from gone"
         if try await !run([writing], as: context)[0].isEmpty { return .noContent }
         guard let row = try await run(["select version from deal_contact where " + shown], as: context)[0].first else {
             throw Problem.notFound
         }
         try precondition.check(try row.decode(0))
         throw Problem.notFound
+    }
+
+    /// Of who became the contact, links to the deal that nobody sees go with the one that was seen, or undoing a merge would bring back what was taken
+    /// away.
+    private func unseen(by contact: RecordID, of id: RecordID, as context: RequestContext) -> SQL {
+        """
+        unseen (id, person) as (\
+        select link.id, contact.merged_into_id from deal_contact as link \
+        join contact on contact.tenant_id = \(context.tenant) and contact.id = link.contact_id \
+        where link.tenant_id = \(context.tenant) and link.deal_id = \(id) and contact.merged_into_id is not null and exists (select from gone) \
+        union select unseen.id, contact.merged_into_id from unseen \
+        join contact on contact.tenant_id = \(context.tenant) and contact.id = unseen.person where contact.merged_into_id is not null), \
+        forgotten as (delete from deal_contact where tenant_id = \(context.tenant) \
+        and id in (select id from unseen where person = \(contact)))
+        """
     }
 
     // MARK: What may go wrong
