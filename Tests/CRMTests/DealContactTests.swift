@@ -122,6 +122,30 @@ import Testing
         }
     }
 
+    /// As records with an id of another system: one is only made, or only changed, where a header says so.
+    @Test func aLinkIsOnlyMadeOrOnlyChangedWhereThatIsAskedFor() async throws {
+        try await Office.run { office in
+            let (deal, contact) = (try await Self.deal(in: office), try await Self.contact("a", in: office))
+            let path = "/v1/deals/\(deal)/contacts/\(contact)"
+            let (makes, changes) = ([("if-none-match", "*")], [("if-match", "*")])
+            let missing = try await office.send(.put, path, ["role": "A"], headers: changes, expecting: 412)
+            #expect(missing.code == "version_mismatch" && missing.json["current_version"] == nil)
+            let key = [("idempotency-key", "k")]
+            let made = try await office.send(.put, path, ["role": "A"], headers: makes + key, expecting: 201)
+            #expect(try await office.send(.put, path, ["role": "A"], headers: makes + key, expecting: 201).body == made.body)
+            for role in ["A", "B"] as [JSON] {
+                let refused = try await office.send(.put, path, ["role": role], headers: makes, expecting: 412)
+                #expect(refused.code == "version_mismatch" && refused.json["current_version"] == 1)
+            }
+            #expect(try await office.send(.put, path, ["role": "B"], headers: changes, expecting: 200).json["version"] == 2)
+            for headers in [makes + changes, [("if-none-match", "\"2\"")]] {
+                let wrong = try await office.send(.put, path, ["role": "C"], headers: headers, expecting: 400)
+                #expect(wrong.code == "invalid_parameter" && wrong.json["errors"]?[0]?["pointer"] == "If-None-Match")
+            }
+            #expect(try await Self.people(deal, in: office) == ["a B"])
+        }
+    }
+
     @Test func whatCannotBeLinkedIsRefused() async throws {
         try await Office.run { office in
             let (deal, contact) = (try await Self.deal(in: office), try await Self.contact("a", in: office))
