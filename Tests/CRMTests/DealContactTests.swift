@@ -257,7 +257,16 @@ import Testing
             #expect(refused.json["errors"]?[0]?["code"] == "too_many" && refused.json["errors"]?[0]?["pointer"] == "/contact_id")
             // Those who are there can be given a role.
             let there = try #require(answers.first { $0.status == 201 }?.json["contact_id"]?.string)
-            try await office.send(.put, "/v1/deals/\(deal)/contacts/\(there)", ["role": "B"], expecting: 200)
+            let path = "/v1/deals/\(deal)/contacts"
+            try await office.send(.put, "\(path)/\(there)", ["role": "B"], expecting: 200)
+            // One who is deleted may come back. Who became another one is that one by now, with its link.
+            try await office.send(.delete, "/v1/contacts/\(there)", expecting: 204)
+            let next = try #require(contacts.first { $0 != there })
+            try await office.send(.put, "\(path)/\(next)", ["role": "A"], expecting: 422)
+            try await office.send(.post, "/v1/contacts/\(there)/restore", expecting: 200)
+            let other = try await office.send(.get, "\(path)?limit=1", expecting: 200).json["data"]?[0]?["contact_id"] ?? .null
+            try await office.send(.post, "/v1/contacts/\(there)/merge", ["from": [other]], expecting: 200)
+            try await office.send(.put, "\(path)/\(next)", ["role": "A"], expecting: 201)
         }
     }
 

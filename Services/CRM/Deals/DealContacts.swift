@@ -24,7 +24,7 @@ struct DealContacts: Sendable {
 
     private static let text = """
         The contacts of a deal are its main one, which is contact_id of the deal, and those that are linked to it. The main one needs no link; a link \
-        gives it a role. At most \(maximumCount) contacts are linked to a deal.
+        gives it a role. At most \(maximumCount) contacts are linked to a deal, deleted ones among them.
         """
 
     // MARK: Reading
@@ -269,7 +269,7 @@ struct DealContacts: Sendable {
             return try await postgres.batch(as: context, statements)
         } catch let error as PostgresError {
             guard error.constraint == "deal_contact_few" else { throw error.problem }
-            let detail = "A deal has at most \(Self.maximumCount) contacts."
+            let detail = "A deal has at most \(Self.maximumCount) contacts, deleted ones among them."
             var problem = Problem.invalid([.init(pointer: "/contact_id", code: .tooMany, detail: detail)])
             problem.underlying = error
             throw problem

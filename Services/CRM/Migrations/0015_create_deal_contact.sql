@@ -24,13 +24,14 @@ create index deal_contact_contact_id on deal_contact (tenant_id, contact_id, dea
 call isolate('deal_contact', 'select, insert, update, delete');
 call audited('deal_contact', 'deal_contact', 'merged_from', 'role_from');
 
--- Holds a deal to 100 contacts that are there. Those who link wait for each other at the deal, and count when they hold it.
+-- Holds a deal to 100 contacts. Deleted ones count, as they may be restored; whoever became another one does not, as that one counts. Those who link
+-- wait for each other at the deal, and count when they hold it.
 create function count_deal_contacts() returns trigger language plpgsql volatile as $$
 begin
     perform from deal where tenant_id = new.tenant_id and id = new.deal_id for no key update;
     if (
         select count(*) from deal_contact as link join contact on contact.tenant_id = link.tenant_id and contact.id = link.contact_id
-        where link.tenant_id = new.tenant_id and link.deal_id = new.deal_id and contact.deleted_at is null
+        where link.tenant_id = new.tenant_id and link.deal_id = new.deal_id and contact.merged_into_id is null
     ) >= 100 then
         raise exception 'a deal has so many contacts' using errcode = 'check_violation', constraint = 'deal_contact_few';
     end if;
