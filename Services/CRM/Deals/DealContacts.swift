@@ -24,7 +24,7 @@ struct DealContacts: Sendable {
 
     private static let text = """
         The contacts of a deal are its main one, which is contact_id of the deal, and those that are linked to it. The main one needs no link; a link \
-        gives it a role. At most \(maximumCount) contacts are linked to a deal.
+        gives it a role. At most \(maximumCount) contacts are linked to a deal, deleted ones among them.
         """
 
     // MARK: Reading
@@ -93,7 +93,10 @@ struct DealContacts: Sendable {
             Permission(.deals, .update), .put, Self.onePath,
             Operation(
                 id: "putDealContact", summary: "Link a contact to a deal, or change its role",
-                description: "\(Self.text) You link contacts that you may read.", tag: "deals", parameters: [.ifMatch, .idempotencyKey],
+                description: """
+                    \(Self.text) You link contacts that you may read. If-None-Match: * only links, If-Match: * or a version only changes; else the \
+                    answer is version_mismatch.
+                    """, tag: "deals", parameters: [.ifMatch, .onlyMakes, .idempotencyKey],
                 body: [
                     "type": "object", "required": ["role"], "additionalProperties": false,
                     "properties": [
@@ -110,26 +113,26 @@ struct DealContacts: Sendable {
         ) { call, context in
             try call.query.allowOnly([])
             let (id, contact): (RecordID, RecordID) = (try call.id(), try call.id("contact_id"))
-            let (key, precondition) = (try IdempotencyKey(call), try Precondition(call))
+            let (key, occasion) = (try IdempotencyKey(call), try UpsertOccasion(call))
             let body = BodyReader(try call.json(), members: ["role"])
             let role = body.clearableText("role", maximum: Self.maximumRole)
             if !body.has("role") { body.fault("role", .required, "The member 'role' is required; null for none.") }
             let wanted = try body.require(role).text
             try refuseHidden(context, isWrite: true)
             return try await IdempotencyKey.guarding(key, as: context, on: postgres) {
-                try await link(contact, to: id, as: wanted, precondition, key, context)
+                try await link(contact, to: id, as: wanted, occasion, key, context)
             }
         }
     }
 
     private func link(
-        _ contact: RecordID, to id: RecordID, as role: String?, _ precondition: Precondition, _ key: IdempotencyKey?,
+        _ contact: RecordID, to id: RecordID, as role: String?, _ occasion: UpsertOccasion, _ key: IdempotencyKey?,
         _ context: RequestContext
     ) async throws -> Reply {
         let demand = contacts.part(for: context).demand(contact, at: "/contact_id")
         // The contact first, as a merge locks it and then the deals that it is the main one of.
         let locks = ["select " + demand.condition, deals.part(for: context).lock(id)]
-        let writing = writing(contact, id, role, demand, precondition, key, as: context)
+        let writing = writing(contact, id, role, demand, occasion, key, as: context)
         if let row = try await run(locks + [writing], as: context)[2].first {
             let (body, version): (String, Int64) = (try row.decode("body"), try row.decode("version"))
             return .json(Array(body.utf8), status: try row.decode("status"), headers: [("etag", EntityTag.of(version))])
@@ -140,21 +143,30 @@ struct DealContacts: Sendable {
             """
         guard let row = try await run([question], as: context)[0].first else { throw Problem.notFound }
         if let problem = try [demand].refusal(row, from: 1) { throw problem }
-        if let version = try row.decode(0, as: Int64?.self) { try precondition.check(version) }
-        if case .versions = precondition { throw Problem(.versionMismatch, "The contact is not linked to the deal.") }
+        switch (occasion, try row.decode(0, as: Int64?.self)) {
+        case (.onlyMakes, let version?): try Precondition.versions([]).check(version)
+        case (.onlyChanges(let precondition), let version?): try precondition.check(version)
+        case (.onlyChanges, nil): throw Problem(.versionMismatch, "The contact is not linked to the deal.")
+        case (.always, _), (.onlyMakes, nil): break
+        }
         // As wanted by now, and not when it was tried.
         throw Problem(.upstreamUnavailable, "Another request changed the same records at the same moment. Try again.", retryAfter: 1)
     }
 
     /// The one statement, behind the locks of both records: a row when the link is as it was wanted.
     private func writing(
-        _ contact: RecordID, _ id: RecordID, _ role: String?, _ demand: Demand, _ precondition: Precondition, _ key: IdempotencyKey?,
+        _ contact: RecordID, _ id: RecordID, _ role: String?, _ demand: Demand, _ occasion: UpsertOccasion, _ key: IdempotencyKey?,
         as context: RequestContext
     ) -> SQL {
         let (tenant, user): (SQL, SQL) = ("\(context.tenant)::uuid", "\(context.user)::uuid")
         let role: SQL = "\(role.sqlValue)::text"
-        var (isWanted, mayMake): (SQL, SQL) = ("true", "true")
-        if case .versions(let versions) = precondition { (isWanted, mayMake) = ("version = any(\(versions))", "false") }
+        let (isWanted, mayMake): (SQL, SQL) =
+            switch occasion {
+            case .always: ("true", "true")
+            case .onlyMakes: ("false", "true")
+            case .onlyChanges(.none): ("true", "false")
+            case .onlyChanges(.versions(let versions)): ("version = any(\(versions))", "false")
+            }
         let parts: [SQL] = [
             "found as (select id, contact_id from deal where \(deals.condition(on: id, as: context)) and \(demand.condition))",
             "known as (select * from deal_contact where \(target(contact, id, as: context)) and exists (select from found))",
@@ -216,13 +228,30 @@ struct DealContacts: Sendable {
         var wanted = shown
         if case .versions(let versions) = precondition { wanted += " and version = any(\(versions))" }
         let kept = key.map { ", key as (" + $0.insertion(as: context, status: 204, from: "gone") + ")" } ?? ""
-        let writing = "with gone as (delete from deal_contact where " + wanted + " returning id)" + kept + " select 1 from gone"
+        let writing =
+            "with recursive gone as (delete from deal_contact where " + wanted + " returning id), "
+            + unseen(by: contact, of: id, as: context) + kept + " select 1 from gone"
         if try await !run([writing], as: context)[0].isEmpty { return .noContent }
         guard let row = try await run(["select version from deal_contact where " + shown], as: context)[0].first else {
             throw Problem.notFound
         }
         try precondition.check(try row.decode(0))
         throw Problem.notFound
+    }
+
+    /// Of who became the contact, links to the deal that nobody sees go with the one that was seen, or undoing a merge would bring back what was taken
+    /// away.
+    private func unseen(by contact: RecordID, of id: RecordID, as context: RequestContext) -> SQL {
+        """
+        unseen (id, person) as (\
+        select link.id, contact.merged_into_id from deal_contact as link \
+        join contact on contact.tenant_id = \(context.tenant) and contact.id = link.contact_id \
+        where link.tenant_id = \(context.tenant) and link.deal_id = \(id) and contact.merged_into_id is not null and exists (select from gone) \
+        union select unseen.id, contact.merged_into_id from unseen \
+        join contact on contact.tenant_id = \(context.tenant) and contact.id = unseen.person where contact.merged_into_id is not null), \
+        forgotten as (delete from deal_contact where tenant_id = \(context.tenant) \
+        and id in (select id from unseen where person = \(contact)))
+        """
     }
 
     // MARK: What may go wrong
@@ -240,7 +269,7 @@ struct DealContacts: Sendable {
             return try await postgres.batch(as: context, statements)
         } catch let error as PostgresError {
             guard error.constraint == "deal_contact_few" else { throw error.problem }
-            let detail = "A deal has at most \(Self.maximumCount) contacts."
+            let detail = "A deal has at most \(Self.maximumCount) contacts, deleted ones among them."
             var problem = Problem.invalid([.init(pointer: "/contact_id", code: .tooMany, detail: detail)])
             problem.underlying = error
             throw problem

@@ -24,13 +24,14 @@ create index deal_contact_contact_id on deal_contact (tenant_id, contact_id, dea
 call isolate('deal_contact', 'select, insert, update, delete');
 call audited('deal_contact', 'deal_contact', 'merged_from', 'role_from');
 
--- Holds a deal to 100 contacts that are there. Those who link wait for each other at the deal, and count when they hold it.
+-- Holds a deal to 100 contacts. Deleted ones count, as they may be restored; whoever became another one does not, as that one counts. Those who link
+-- wait for each other at the deal, and count when they hold it.
 create function count_deal_contacts() returns trigger language plpgsql volatile as $$
 begin
     perform from deal where tenant_id = new.tenant_id and id = new.deal_id for no key update;
     if (
         select count(*) from deal_contact as link join contact on contact.tenant_id = link.tenant_id and contact.id = link.contact_id
-        where link.tenant_id = new.tenant_id and link.deal_id = new.deal_id and contact.deleted_at is null
+        where link.tenant_id = new.tenant_id and link.deal_id = new.deal_id and contact.merged_into_id is null
     ) >= 100 then
         raise exception 'a deal has so many contacts' using errcode = 'check_violation', constraint = 'deal_contact_few';
     end if;
@@ -39,9 +40,10 @@ end
 $$;
 create trigger few before insert on deal_contact for each row execute function count_deal_contacts();
 
--- Gives a contact that others were merged into their links to the deals. Of several to one deal it gets one, with its own role, else another's;
--- the others stay with who is gone, where nobody sees them. Whoever links a contact locks it against being merged meanwhile.
-create function gather_deal_contacts(tenant uuid, survivor uuid, deals uuid[], actor uuid) returns void language plpgsql volatile as $$
+-- Gives a contact that others were merged into, at an instant or since then, their links to the deals. Of several to one deal it gets one, with its
+-- own role, else another's; the others stay with who is gone, where nobody sees them. What was merged before that is left alone: whatever the survivor
+-- has not of it by now was taken away. Whoever links a contact locks it against being merged meanwhile.
+create function gather_deal_contacts(tenant uuid, survivor uuid, since timestamptz, deals uuid[], actor uuid) returns void language plpgsql volatile as $$
 declare
     link record;
 begin
@@ -49,6 +51,7 @@ begin
         select deal_contact.* from deal_contact
         join contact on contact.tenant_id = deal_contact.tenant_id and contact.id = deal_contact.contact_id
         where deal_contact.tenant_id = tenant and deal_contact.deal_id = any (deals) and contact.merged_into_id = survivor
+            and contact.deleted_at >= since
         order by deal_contact.deal_id, deal_contact.id
     loop
         update deal_contact
@@ -69,7 +72,7 @@ declare
 begin
     if new.merged_into_id is not null then
         deals := array(select deal_id from deal_contact where tenant_id = new.tenant_id and contact_id = new.id);
-        perform gather_deal_contacts(new.tenant_id, new.merged_into_id, deals, new.updated_by);
+        perform gather_deal_contacts(new.tenant_id, new.merged_into_id, new.deleted_at, deals, new.updated_by);
         return null;
     end if;
     -- It comes back, and has its links again as they were: without a role that came from another one of those that were merged.
@@ -91,8 +94,8 @@ begin
         returning deal_id
     )
     select array_agg(deal_id) into deals from (select deal_id from returned union select deal_id from cleared) as changed;
-    -- Others that are still merged may have one to the same deal.
-    perform gather_deal_contacts(new.tenant_id, old.merged_into_id, deals, new.updated_by);
+    -- Others that were merged with it or later, and still are, may have one to the same deal.
+    perform gather_deal_contacts(new.tenant_id, old.merged_into_id, old.deleted_at, deals, new.updated_by);
     return null;
 end
 $$;

@@ -1,12 +1,30 @@
 import Core
 
 /// When an upsert does something at all.
-enum UpsertOccasion: Sendable {
+public enum UpsertOccasion: Sendable {
     case always
     /// Where no record is there.
     case onlyMakes
     /// Where one is there that meets the precondition.
     case onlyChanges(Precondition)
+
+    /// What the call's `If-Match` or `If-None-Match: *` demands.
+    ///
+    /// - Parameter tagsHashBody: as in ``Precondition/init(_:tagsHashBody:)``.
+    /// - Throws: ``Problem`` `invalid_parameter`.
+    public init(_ call: Call, tagsHashBody: Bool = false) throws(Problem) {
+        let precondition = try Precondition(call, tagsHashBody: tagsHashBody)
+        let changes = call.header("if-match") != nil
+        guard let header = call.header("if-none-match") else {
+            self = changes ? .onlyChanges(precondition) : .always
+            return
+        }
+        guard header == "*", !changes else {
+            let detail = changes ? "Expected If-Match or If-None-Match, not both." : "Expected *: only a record that is not there is made."
+            throw Problem(.invalidParameter, detail, faults: [.init(pointer: "If-None-Match", code: .invalidParameter, detail: detail)])
+        }
+        self = .onlyMakes
+    }
 }
 
 extension BodyReader {

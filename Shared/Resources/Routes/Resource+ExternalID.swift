@@ -30,7 +30,7 @@ extension Resource {
             try call.query.allowOnly([])
             let access = access(of: context)
             let key = try IdempotencyKey(call)
-            let occasion = try occasion(call)
+            let occasion = try UpsertOccasion(call, tagsHashBody: true)
             let json = try call.json()
             let id: String
             do throws(ValueFault) {
@@ -41,19 +41,5 @@ extension Resource {
             let (upsert, members) = try access.reader.upsert(json, of: id, occasion, as: context)
             return try await access.answer(.upsert(upsert), members: members, as: context, key: key)
         }
-    }
-
-    /// When it does something at all.
-    ///
-    /// - Throws: ``Problem`` `invalid_parameter`.
-    private func occasion(_ call: Call) throws(Problem) -> UpsertOccasion {
-        let precondition = try Precondition(call, tagsHashBody: true)
-        let changes = call.header("if-match") != nil
-        guard let header = call.header("if-none-match") else { return changes ? .onlyChanges(precondition) : .always }
-        guard header == "*", !changes else {
-            let detail = changes ? "Expected If-Match or If-None-Match, not both." : "Expected *: only a record that is not there is made."
-            throw Problem(.invalidParameter, detail, faults: [.init(pointer: "If-None-Match", code: .invalidParameter, detail: detail)])
-        }
-        return .onlyMakes
     }
 }
