@@ -67,6 +67,11 @@ import Testing
         }
     }
 
+    /// crm while support is away.
+    private static func alone(_ bench: Bench, _ body: @escaping @Sendable (RunningService) async throws -> Void) async throws {
+        try await RunningService.run(CRM.definition, on: bench.database, settings: ["MARTLET_SUPPORT_URL": "http://127.0.0.1:1"], body)
+    }
+
     /// Goal: a record can be about a ticket at once, and support is asked of it once.
     /// Method: nothing is followed here; then crm runs beside no support.
     @Test func aTicketThatIsNewIsAskedForOnce() async throws {
@@ -88,8 +93,7 @@ import Testing
             #expect(refused.code == "reference_not_found" && refused.json["errors"]?[0]?["pointer"] == "/related/id")
             try await bench.crm.send(.post, "/v1/tasks", Self.about(ticket, type: "lead"), as: bench.member, expecting: 422)
 
-            try await RunningService.run(CRM.definition, on: bench.database, settings: ["MARTLET_SUPPORT_URL": "http://127.0.0.1:1"]) {
-                alone in
+            try await Self.alone(bench) { alone in
                 try await alone.send(.post, "/v1/tasks", Self.about(ticket), as: bench.member, expecting: 201)
                 try await alone.send(.post, "/v1/tasks", ["subject": "x"], as: bench.member, expecting: 201)
                 let away = try await alone.send(.post, "/v1/tasks", Self.about(other), as: bench.member, expecting: 503)
@@ -148,6 +152,38 @@ import Testing
             #expect(try await bench.texts("select tenant_id::text from crm.ticket_copy") == [tenant.description])
             let theirs = try await bench.support.send(.post, "/v1/tickets", ["subject": "Theirs"], as: .member(own), expecting: 201).json
             try await bench.crm.send(.post, "/v1/tasks", Self.about(theirs["id"]?.string ?? ""), as: .member(own), expecting: 201)
+        }
+    }
+
+    /// Goal: nobody finds out which tickets there are that are not his to read.
+    /// Method: of such a ticket, copied or not, and of one that never was the same is answered, also while support is away, and nothing is written down.
+    @Test func whetherAnothersTicketIsThereIsNotTold() async throws {
+        try await run { bench in
+            let tenant = bench.context.tenant
+            var (own, none, without) = (Self.member(tenant: tenant), Self.member(tenant: tenant), Self.member(tenant: tenant))
+            own.scopes[.tickets] = .own
+            none.scopes[.tickets] = .none
+            without.permissions = PermissionSet(
+                BuiltInRole.manager.permissions.permissions.filter { $0 != Permission(.tickets, .read) })
+            let (copied, new, never) = (try await bench.ticket(), try await bench.ticket(), RecordID().description)
+            try await bench.crm.send(.post, "/v1/tasks", Self.about(copied), as: bench.member, expecting: 201)
+            for ticket in [copied, new, never] {
+                for stranger in [own, none, without] {
+                    try await bench.crm.send(.post, "/v1/tasks", Self.about(ticket), as: .member(stranger), expecting: 422)
+                }
+            }
+            #expect(try await bench.texts("select id::text from crm.ticket_copy") == [copied])
+            try await Self.alone(bench) { [own, none, without] alone in
+                for ticket in [copied, new, never] {
+                    // Who reads none asks for none.
+                    for stranger in [none, without] {
+                        try await alone.send(.post, "/v1/tasks", Self.about(ticket), as: .member(stranger), expecting: 422)
+                        let batch: JSON = ["atomic": true, "operations": [["op": "create", "body": Self.about(ticket)]]]
+                        try await alone.send(.post, "/v1/tasks/batch", batch, as: .member(stranger), expecting: 422)
+                    }
+                    try await alone.send(.post, "/v1/tasks", Self.about(ticket), as: .member(own), expecting: 503)
+                }
+            }
         }
     }
 
