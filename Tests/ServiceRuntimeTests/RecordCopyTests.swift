@@ -133,6 +133,53 @@ import Testing
         }
     }
 
+    /// Goal: support away fails what needs it and nothing beside it, and no repeat of what took effect.
+    /// Method: a batch has one operation about a ticket that is not copied, and is repeated once support is back; then the copies are taken away.
+    @Test func whatNeedsNoAnswerOfSupportIsDoneWithoutIt() async throws {
+        try await run { bench in
+            let (known, new) = (try await bench.ticket(), try await bench.ticket())
+            try await bench.crm.send(.post, "/v1/tasks", Self.about(known), as: bench.member, expecting: 201)
+            let bodies: [JSON] = [Self.about(known), Self.about(new), ["subject": "x"]]
+            let batch: JSON = ["operations": .array(bodies.map { ["op": "create", "body": $0] })]
+            @Sendable func results(_ crm: RunningService) async throws -> [JSON] {
+                let answer = try await crm.send(
+                    .post, "/v1/tasks/batch", batch, as: bench.member, headers: [("Idempotency-Key", "batch")], expecting: 200)
+                return answer.json["results"]?.array ?? []
+            }
+            try await Self.alone(bench) { alone in
+                let part = try await results(alone)
+                #expect(part.map { $0["status"] } == [201, 503, 201])
+                #expect(part[1]["body"]?["code"] == "upstream_unavailable")
+            }
+            let first = try await results(bench.crm)
+            #expect(first.map { $0["status"] } == [201, 201, 201])
+            #expect(try await bench.texts("select id::text from crm.task").count == 4)
+
+            let act: JSON = ["filter": ["priority": "high"], "change": ["related": Self.about(known)["related"] ?? .null]]
+            let writes: [(path: String, body: JSON, status: Int)] = [
+                ("/v1/tasks", Self.about(known), 201),
+                ("/v1/tasks/batch", ["atomic": true, "operations": batch["operations"] ?? .null], 200),
+                ("/v1/tasks/bulk", act, 202),
+            ]
+            @Sendable func send(_ write: (path: String, body: JSON, status: Int), to crm: RunningService) async throws -> JSON {
+                try await crm.send(
+                    .post, write.path, write.body, as: bench.member, headers: [("Idempotency-Key", "once")], expecting: write.status
+                ).json
+            }
+            var answers: [JSON] = []
+            for write in writes { answers.append(try await send(write, to: bench.crm)) }
+            try await bench.database.query(["delete from crm.ticket_copy"])
+            try await Self.alone(bench) { [answers] alone in
+                for (write, answer) in zip(writes, answers) {
+                    let again = try await send(write, to: alone)
+                    #expect(again == answer)
+                }
+                let again = try await results(alone)
+                #expect(again == first)
+            }
+        }
+    }
+
     /// Who may not read a ticket makes nothing about it, and is told the same as of one that never was.
     @Test func aTicketIsReferredToByWhoMayReadIt() async throws {
         try await run { bench in
