@@ -9,7 +9,8 @@ public enum CRM {
     public static let definition = ServiceDefinition(
         name: .crm,
         // The folder is a resource of this module, so it is always there.
-        migrations: Bundle.module.resourceURL!.appendingPathComponent("Migrations")
+        migrations: Bundle.module.resourceURL!.appendingPathComponent("Migrations"),
+        copies: [.members, TicketCopy.copy.log]
     ) { dependencies in
         let resources = try dependencies.resources(
             Lead.definition, Account.definition, Contact.definition, Note.definition, Product.definition, ExchangeRate.definition,
@@ -27,9 +28,7 @@ public enum CRM {
         let routes =
             [contacts.list(of: accounts, by: "account_id"), forecast.route, lineItems.route, today.route]
             + conversion.routes + stages.routes + people.routes + bulk.routes
-        var parts = ServiceParts(
-            resources, routes: routes, jobs: [bulk.job, TaskSeries.job, TaskReminder.job],
-            copies: [.members, TicketCopy.copy.log])
+        var parts = ServiceParts(resources, routes: routes, jobs: [bulk.job, TaskSeries.job, TaskReminder.job])
         parts.routes = DefaultPipeline(postgres: postgres).listed(in: parts.routes)
         parts.routes = StagesInUse(deals: deals, postgres: postgres).told(in: NestedRights.asked(in: parts.routes))
         return parts

@@ -9,7 +9,8 @@ public enum Support {
     public static let definition = ServiceDefinition(
         name: .support,
         // The folder is a resource of this module, so it is always there.
-        migrations: Bundle.module.resourceURL!.appendingPathComponent("Migrations")
+        migrations: Bundle.module.resourceURL!.appendingPathComponent("Migrations"),
+        copies: [.members]
     ) { dependencies in
         let resources = try dependencies.resources(Ticket.definition)
         let bulk = dependencies.bulkActs(of: resources)

@@ -9,7 +9,7 @@ public enum TenantService {
         name: .tenant,
         // Always there: it is a resource of this module.
         migrations: Bundle.module.resourceURL!.appendingPathComponent("Migrations"), settings: TenantConfiguration.settings,
-        build: build)
+        copies: [.memberNames], build: build)
 
     /// Puts the service together from its settings and what it runs on.
     ///
@@ -46,6 +46,6 @@ public enum TenantService {
             schemas: [
                 ("Tenant", Tenant.schema), ("PlatformTenant", Tenant.platformSchema), ("Member", Member.schema),
                 ("Invitation", Invitation.schema), ("Role", Role.schema), ("Team", Team.schema), ("Plan", Plan.schema),
-            ], copies: [.memberNames])
+            ])
     }
 }

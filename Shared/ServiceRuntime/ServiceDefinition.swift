@@ -12,16 +12,20 @@ public struct ServiceDefinition: Sendable {
     public var migrations: URL
     /// The service's own settings, beside ``RuntimeConfiguration/settings``.
     public var settings: [Setting]
+    /// What the service follows the log of events for, each of another kind of records; empty when it needs nothing of others. One whose resources refer
+    /// to members needs ``LogCopy/members``.
+    public var copies: [LogCopy]
     /// Makes the routes and jobs. Called once, before the first connection is made.
     public var build: @Sendable (ServiceDependencies) async throws -> ServiceParts
 
     public init(
-        name: ServiceName, migrations: URL, settings: [Setting] = [],
+        name: ServiceName, migrations: URL, settings: [Setting] = [], copies: [LogCopy] = [],
         build: @escaping @Sendable (ServiceDependencies) async throws -> ServiceParts
     ) {
         self.name = name
         self.migrations = migrations
         self.settings = settings
+        self.copies = copies
         self.build = build
     }
 }
@@ -47,13 +51,10 @@ public struct ServiceParts: Sendable {
     public var schemas: [(name: String, schema: JSON)]
     /// The work in the background, beside what every service has.
     public var jobs: [Job]
-    /// What the service follows the log of events for, each of another kind of records; empty when it needs nothing of others.
-    public var copies: [LogCopy]
 
-    public init(routes: [Route], schemas: [(name: String, schema: JSON)] = [], jobs: [Job] = [], copies: [LogCopy] = []) {
+    public init(routes: [Route], schemas: [(name: String, schema: JSON)] = [], jobs: [Job] = []) {
         self.routes = routes
         self.schemas = schemas
         self.jobs = jobs
-        self.copies = copies
     }
 }

@@ -19,10 +19,9 @@ extension ServiceDependencies {
 }
 
 extension ServiceParts {
-    /// A service that consists of resources, and what else is given. As resources refer to members, it keeps a copy of these.
-    public init(_ resources: [Resource], routes: [Route] = [], jobs: [Job] = [], copies: [LogCopy] = [.members]) {
+    /// A service that consists of resources, and what else is given.
+    public init(_ resources: [Resource], routes: [Route] = [], jobs: [Job] = []) {
         let merging = resources.contains { $0.definition.isMergeable } ? MergeJobs.all(of: resources) : []
-        self.init(
-            routes: resources.flatMap(\.routes) + routes, schemas: resources.flatMap(\.schemas), jobs: merging + jobs, copies: copies)
+        self.init(routes: resources.flatMap(\.routes) + routes, schemas: resources.flatMap(\.schemas), jobs: merging + jobs)
     }
 }

@@ -41,7 +41,8 @@ public struct ServiceHost: Sendable {
         dependencies = ServiceDependencies(
             settings: settings,
             postgres: PostgresClient(configuration: try configuration.postgres(as: .runtime), logger: logger),
-            systemPostgres: PostgresClient(configuration: try configuration.postgres(as: .system), logger: logger),
+            systemPostgres: PostgresClient(
+                configuration: try configuration.postgres(as: .system, copies: definition.copies.count), logger: logger),
             redis: RedisClient(configuration: configuration.redis, eventLoop: MultiThreadedEventLoopGroup.singleton.next()),
             signer: configuration.signer,
             services: ServiceClient(urls: configuration.urls, signer: configuration.signer, client: httpClient),
@@ -98,7 +99,7 @@ public struct ServiceHost: Sendable {
         let routeMetrics = RouteMetrics(routes: parts.routes)
         let relayMetrics = RelayMetrics()
         let runner = runner(of: jobs)
-        let followers = parts.copies.map { (copy: $0, metrics: FollowerMetrics(of: $0.aggregate)) }
+        let followers = definition.copies.map { (copy: $0, metrics: FollowerMetrics(of: $0.aggregate)) }
         let ports = ListeningPorts(expected: mode == .serve ? 2 : 1) { [logger] port, adminPort in
             // The API opens behind the gate, so an open port is a ready service.
             if mode == .serve { readiness.become(.ready, logger) }

@@ -19,8 +19,10 @@ MADE_BY_OTHERS = {
     "martlet-backup": {"access-key-id", "secret-access-key"}, "martlet-tls": {"tls.crt", "tls.key"},
 }
 SERVICES = {"identity": 8101, "tenant": 8102, "crm": 8103, "activity": 8104, "support": 8105}
-# Postgres connections of one service process at most: for requests 8 + 4 bulk, for background work 1 + 4 (Shared/Postgres).
-CONNECTIONS_PER_POD = 8 + 4 + 1 + 4
+# Postgres connections of one service process at most: for requests 8 + 4 bulk, for background work 1 + 4 (Shared/Postgres), and one for each kind
+# of records of other services beyond the first that it follows.
+CONNECTIONS_PER_POD = {name: 8 + 4 + 1 + 4 for name in SERVICES}
+CONNECTIONS_PER_POD["crm"] += 1
 JOBS = 6
 # Kept for superusers, and CloudNativePG's own.
 OTHER_CONNECTIONS = 3 + 10
@@ -223,15 +225,15 @@ def check_sums(documents, faults):
     """The arithmetic of the comments: connections, time to stop, and the gateways' shares."""
     by = {(document["kind"], document["metadata"]["name"]): document for document in documents}
     greatest = {name: by["HorizontalPodAutoscaler", f"martlet-{name}"]["spec"]["maxReplicas"] for name in ("gateway", *SERVICES)}
-    pods = sum(greatest[name] + by["Deployment", f"martlet-{name}"]["spec"]["strategy"]["rollingUpdate"]["maxSurge"] for name in SERVICES)
-    needed = pods * CONNECTIONS_PER_POD + JOBS + OTHER_CONNECTIONS
+    pods = {name: greatest[name] + by["Deployment", f"martlet-{name}"]["spec"]["strategy"]["rollingUpdate"]["maxSurge"] for name in SERVICES}
+    needed = sum(pods[name] * CONNECTIONS_PER_POD[name] for name in SERVICES) + JOBS + OTHER_CONNECTIONS
     if cluster := by.get(("Cluster", "martlet-postgres")):
         given = int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
     else:
         arguments = by["StatefulSet", "martlet-postgres"]["spec"]["template"]["spec"]["containers"][0]["args"]
         given = int(next(argument for argument in arguments if argument.startswith("max_connections=")).split("=")[1])
     if needed > given:
-        faults.append(f"{pods} pods may need {needed} connections to Postgres, and it has {given}")
+        faults.append(f"{sum(pods.values())} pods may need {needed} connections to Postgres, and it has {given}")
     settings = next(document["data"] for document in documents
                     if document["kind"] == "ConfigMap" and document["metadata"]["name"].startswith("martlet-settings"))
     stop = int(settings["MARTLET_DRAIN_SECONDS"]) + int(settings["MARTLET_GRACE_SECONDS"])

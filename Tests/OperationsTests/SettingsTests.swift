@@ -36,6 +36,17 @@ import Testing
         }
     }
 
+    /// The relay and each follower keep a connection for themselves: so many are left for all other work, whatever is followed.
+    @Test(arguments: [(0, 3), (1, 2), (2, 2), (3, 2)])
+    func eachFollowerHasAConnectionOfItsOwn(copies: Int, left: Int) throws {
+        let values = [
+            "MARTLET_CONTEXT_KEYS": keys, "MARTLET_POSTGRES_PASSWORD": "a", "MARTLET_POSTGRES_SYSTEM_PASSWORD": "b",
+        ]
+        let configuration = try RuntimeConfiguration(service: .crm, settings: Settings(values: values))
+        #expect(try configuration.postgres(as: .system, copies: copies).bulkConnections == left + 1 + copies)
+        #expect(try configuration.postgres(as: .runtime).bulkConnections == 4)
+    }
+
     /// A wrong or missing setting stops the start with its name and what was expected.
     @Test(arguments: [
         ("MARTLET_PORT", "http"), ("MARTLET_PORT", "65536"), ("MARTLET_CONTEXT_KEYS", "short"), ("MARTLET_CONTEXT_KEYS", ""),

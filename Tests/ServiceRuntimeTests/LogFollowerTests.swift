@@ -154,6 +154,9 @@ import Testing
                 #expect(reasons[0].contains("member_copy_status_known"))
                 #expect(reasons[1] == "9 member.updated no member 'after'")
                 #expect(reasons[3] == "11 member.married no kind of event that is known of members")
+                // What they say stays in activity.
+                let letters = try await log.lines("select letter::text from crm.followed_dead_letter as letter order by position")
+                #expect(letters.count == 4 && !letters.contains { $0.contains("asleep") || $0.contains("no id") })
                 try await log.database.query([
                     "update crm.followed_dead_letter set set_aside_at = now() - interval '91 days' where position = 7"
                 ])

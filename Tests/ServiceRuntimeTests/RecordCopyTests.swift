@@ -67,6 +67,11 @@ import Testing
         }
     }
 
+    /// crm while support is away.
+    private static func alone(_ bench: Bench, _ body: @escaping @Sendable (RunningService) async throws -> Void) async throws {
+        try await RunningService.run(CRM.definition, on: bench.database, settings: ["MARTLET_SUPPORT_URL": "http://127.0.0.1:1"], body)
+    }
+
     /// Goal: a record can be about a ticket at once, and support is asked of it once.
     /// Method: nothing is followed here; then crm runs beside no support.
     @Test func aTicketThatIsNewIsAskedForOnce() async throws {
@@ -88,8 +93,7 @@ import Testing
             #expect(refused.code == "reference_not_found" && refused.json["errors"]?[0]?["pointer"] == "/related/id")
             try await bench.crm.send(.post, "/v1/tasks", Self.about(ticket, type: "lead"), as: bench.member, expecting: 422)
 
-            try await RunningService.run(CRM.definition, on: bench.database, settings: ["MARTLET_SUPPORT_URL": "http://127.0.0.1:1"]) {
-                alone in
+            try await Self.alone(bench) { alone in
                 try await alone.send(.post, "/v1/tasks", Self.about(ticket), as: bench.member, expecting: 201)
                 try await alone.send(.post, "/v1/tasks", ["subject": "x"], as: bench.member, expecting: 201)
                 let away = try await alone.send(.post, "/v1/tasks", Self.about(other), as: bench.member, expecting: 503)
@@ -129,6 +133,53 @@ import Testing
         }
     }
 
+    /// Goal: support away fails what needs it and nothing beside it, and no repeat of what took effect.
+    /// Method: a batch has one operation about a ticket that is not copied, and is repeated once support is back; then the copies are taken away.
+    @Test func whatNeedsNoAnswerOfSupportIsDoneWithoutIt() async throws {
+        try await run { bench in
+            let (known, new) = (try await bench.ticket(), try await bench.ticket())
+            try await bench.crm.send(.post, "/v1/tasks", Self.about(known), as: bench.member, expecting: 201)
+            let bodies: [JSON] = [Self.about(known), Self.about(new), ["subject": "x"]]
+            let batch: JSON = ["operations": .array(bodies.map { ["op": "create", "body": $0] })]
+            @Sendable func results(_ crm: RunningService) async throws -> [JSON] {
+                let answer = try await crm.send(
+                    .post, "/v1/tasks/batch", batch, as: bench.member, headers: [("Idempotency-Key", "batch")], expecting: 200)
+                return answer.json["results"]?.array ?? []
+            }
+            try await Self.alone(bench) { alone in
+                let part = try await results(alone)
+                #expect(part.map { $0["status"] } == [201, 503, 201])
+                #expect(part[1]["body"]?["code"] == "upstream_unavailable")
+            }
+            let first = try await results(bench.crm)
+            #expect(first.map { $0["status"] } == [201, 201, 201])
+            #expect(try await bench.texts("select id::text from crm.task").count == 4)
+
+            let act: JSON = ["filter": ["priority": "high"], "change": ["related": Self.about(known)["related"] ?? .null]]
+            let writes: [(path: String, body: JSON, status: Int)] = [
+                ("/v1/tasks", Self.about(known), 201),
+                ("/v1/tasks/batch", ["atomic": true, "operations": batch["operations"] ?? .null], 200),
+                ("/v1/tasks/bulk", act, 202),
+            ]
+            @Sendable func send(_ write: (path: String, body: JSON, status: Int), to crm: RunningService) async throws -> JSON {
+                try await crm.send(
+                    .post, write.path, write.body, as: bench.member, headers: [("Idempotency-Key", "once")], expecting: write.status
+                ).json
+            }
+            var answers: [JSON] = []
+            for write in writes { answers.append(try await send(write, to: bench.crm)) }
+            try await bench.database.query(["delete from crm.ticket_copy"])
+            try await Self.alone(bench) { [answers] alone in
+                for (write, answer) in zip(writes, answers) {
+                    let again = try await send(write, to: alone)
+                    #expect(again == answer)
+                }
+                let again = try await results(alone)
+                #expect(again == first)
+            }
+        }
+    }
+
     /// Who may not read a ticket makes nothing about it, and is told the same as of one that never was.
     @Test func aTicketIsReferredToByWhoMayReadIt() async throws {
         try await run { bench in
@@ -148,6 +199,38 @@ import Testing
             #expect(try await bench.texts("select tenant_id::text from crm.ticket_copy") == [tenant.description])
             let theirs = try await bench.support.send(.post, "/v1/tickets", ["subject": "Theirs"], as: .member(own), expecting: 201).json
             try await bench.crm.send(.post, "/v1/tasks", Self.about(theirs["id"]?.string ?? ""), as: .member(own), expecting: 201)
+        }
+    }
+
+    /// Goal: nobody finds out which tickets there are that are not his to read.
+    /// Method: of such a ticket, copied or not, and of one that never was the same is answered, also while support is away, and nothing is written down.
+    @Test func whetherAnothersTicketIsThereIsNotTold() async throws {
+        try await run { bench in
+            let tenant = bench.context.tenant
+            var (own, none, without) = (Self.member(tenant: tenant), Self.member(tenant: tenant), Self.member(tenant: tenant))
+            own.scopes[.tickets] = .own
+            none.scopes[.tickets] = .none
+            without.permissions = PermissionSet(
+                BuiltInRole.manager.permissions.permissions.filter { $0 != Permission(.tickets, .read) })
+            let (copied, new, never) = (try await bench.ticket(), try await bench.ticket(), RecordID().description)
+            try await bench.crm.send(.post, "/v1/tasks", Self.about(copied), as: bench.member, expecting: 201)
+            for ticket in [copied, new, never] {
+                for stranger in [own, none, without] {
+                    try await bench.crm.send(.post, "/v1/tasks", Self.about(ticket), as: .member(stranger), expecting: 422)
+                }
+            }
+            #expect(try await bench.texts("select id::text from crm.ticket_copy") == [copied])
+            try await Self.alone(bench) { [own, none, without] alone in
+                for ticket in [copied, new, never] {
+                    // Who reads none asks for none.
+                    for stranger in [none, without] {
+                        try await alone.send(.post, "/v1/tasks", Self.about(ticket), as: .member(stranger), expecting: 422)
+                        let batch: JSON = ["atomic": true, "operations": [["op": "create", "body": Self.about(ticket)]]]
+                        try await alone.send(.post, "/v1/tasks/batch", batch, as: .member(stranger), expecting: 422)
+                    }
+                    try await alone.send(.post, "/v1/tasks", Self.about(ticket), as: .member(own), expecting: 503)
+                }
+            }
         }
     }
 

@@ -20,6 +20,14 @@ public struct CopiedResource: Sendable {
     }
 
     public var table: String { "\(singular)_copy" }
+
+    /// Whether the caller reads any of the records at all: else none is asked for.
+    func mayBeRead(by context: RequestContext) -> Bool {
+        context.permissions.contains(Permission(permissions, .read)) && context.scopes[permissions] != .none
+    }
+
+    /// The condition under which the caller reads a record, on a row that has `owner_id` and `created_by`.
+    public func reading(as context: RequestContext) -> SQL { readable(by: context) ?? "true" }
 }
 
 extension CopiedResource: Referable {

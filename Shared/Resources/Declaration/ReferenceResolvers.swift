@@ -5,7 +5,7 @@ public struct ReferenceResolvers: Sendable {
     /// Those of the users who are members of the caller's tenant. Asked for all users of a request at once, and not for the caller.
     public var members: @Sendable (RequestContext, Set<UserID>) async throws -> Set<UserID>
 
-    /// Asks another service for those of its records of which there is no copy yet, and copies them. Whether there were any.
+    /// Asks another service for those of its records that the caller does not read in the copy, and copies what he reads. Whether he reads any by now.
     public var copies: @Sendable (RequestContext, CopiedResource, Set<RecordID>) async throws -> Bool
 
     public init(
@@ -16,13 +16,13 @@ public struct ReferenceResolvers: Sendable {
         self.copies = copies
     }
 
-    /// Copies what of the records is not copied yet. Whether there was anything.
+    /// Copies what of the records is not copied yet. Whether the caller reads any by now.
     func bring(_ records: [(resource: CopiedResource, id: RecordID)], as context: RequestContext) async throws -> Bool {
-        var isNew = false
+        var isAny = false
         for (_, records) in Dictionary(grouping: records, by: \.resource.singular).sorted(by: { $0.key < $1.key }) {
-            if try await copies(context, records[0].resource, Set(records.map(\.id))) { isNew = true }
+            if try await copies(context, records[0].resource, Set(records.map(\.id))) { isAny = true }
         }
-        return isNew
+        return isAny
     }
 
     /// - Throws: ``Problem`` `reference_not_found` with each reference that leads nowhere.

@@ -45,8 +45,9 @@ extension IdempotencyKey {
     /// - Throws: ``Problem`` `idempotency_key_reused`, `idempotency_in_progress`; what the database throws.
     func recover(from error: any Error, as context: RequestContext, on postgres: PostgresClient) async throws -> StoredAnswer? {
         let cause = error as? PostgresError ?? (error as? Problem)?.underlying as? PostgresError
-        // A database that could not be asked cannot be asked for its answers either.
-        guard cause?.sqlState != nil || (error as? Problem).map({ $0.code.status < 500 }) == true else { return nil }
+        // A database that could not be asked cannot be asked for its answers either; that another service is away says nothing of it.
+        let isAway = (error as? Problem)?.code == .upstreamUnavailable && cause == nil
+        guard cause?.sqlState != nil || isAway || (error as? Problem).map({ $0.code.status < 500 }) == true else { return nil }
         if let stored = try await earlierAnswer(as: context, on: postgres) { return stored }
         if cause?.constraint == "idempotency_key_pkey" { throw Self.inProgress }
         if cause?.sqlState == "55P03", try await isHeld(as: context, on: postgres) { throw Self.inProgress }

@@ -93,10 +93,16 @@ extension ResourceAccess {
         _ operations: [BatchReader.Operation], as context: RequestContext, key: IdempotencyKey?, _ columns: [Column]
     ) async throws -> Reply {
         let strangers = try await references.strangers(among: operations.flatMap(\.members), as: context)
-        try await confirm([], operations.compactMap { try? $0.write.get() }.flatMap(\.changes), as: context)
+        // Another service that is away fails those alone that it would have to be asked for.
+        var away: Problem?
+        do {
+            try await confirm([], operations.compactMap { try? $0.write.get() }.flatMap(\.changes), as: context)
+        } catch let problem as Problem where problem.code == .upstreamUnavailable {
+            away = problem
+        }
         var results = BatchResults()
         for wave in waves(operations, as: context) {
-            for outcome in try await outcomes(of: wave, in: operations, strangers, as: context, key: key, columns) {
+            for outcome in try await outcomes(of: wave, in: operations, strangers, away, as: context, key: key, columns) {
                 switch outcome {
                 case .success(let written): results.append(written)
                 case .failure(let problem): results.append(problem, requestID: context.requestID)
@@ -189,8 +195,8 @@ extension ResourceAccess {
     private typealias Outcome = Result<Written, Problem>
 
     private func outcomes(
-        of wave: Range<Int>, in operations: [BatchReader.Operation], _ strangers: Set<UserID>, as context: RequestContext,
-        key: IdempotencyKey?, _ columns: [Column]
+        of wave: Range<Int>, in operations: [BatchReader.Operation], _ strangers: Set<UserID>, _ away: Problem?,
+        as context: RequestContext, key: IdempotencyKey?, _ columns: [Column]
     ) async throws -> [Outcome] {
         try await withThrowingTaskGroup(of: (Int, Outcome).self) { group in
             for index in wave {
@@ -202,7 +208,12 @@ extension ResourceAccess {
                         let write = try operation.write.get()
                         let written = try await guarding(key, as: context, replay: { store.replay($0, shape) }) {
                             try references.refuse(operation.members, strangers)
-                            return try await store.perform(write, as: context, key: key, shape: shape)
+                            do {
+                                return try await store.perform(write, as: context, key: key, shape: shape)
+                            } catch let problem as Problem where problem.code == .referenceNotFound {
+                                let isAsked = !store.statements.references.copied(by: write.changes, as: context).isEmpty
+                                throw isAsked ? away ?? problem : problem
+                            }
                         }
                         return (index, .success(written))
                     } catch let problem as Problem {

@@ -127,7 +127,9 @@ extension ResourceAccess {
                 return try await perform()
             } catch let problem as Problem where problem.code == .referenceNotFound {
                 // It may be too new to be in the copy: only what fails by that pays for it.
-                guard try await references.bring(store.statements.references.copied(by: write.changes), as: context) else { throw problem }
+                guard try await references.bring(store.statements.references.copied(by: write.changes, as: context), as: context) else {
+                    throw problem
+                }
                 return try await perform()
             }
         }
@@ -136,7 +138,7 @@ extension ResourceAccess {
     /// Confirms what several writes refer to, before all of them.
     func confirm(_ members: [MemberReference], _ changes: [Change], as context: RequestContext) async throws {
         try await references.confirm(members, as: context)
-        _ = try await references.bring(store.statements.references.copied(by: changes), as: context)
+        _ = try await references.bring(store.statements.references.copied(by: changes, as: context), as: context)
     }
 
     /// Runs a write, or answers as before when it took effect already. A failure of the database gets its public meaning.

@@ -86,11 +86,15 @@ struct ReferenceStatements: Sendable {
         }
     }
 
-    /// The records that the changes refer to and of which there are copies only, for which their owners may have to be asked.
-    func copied(by changes: [Change]) -> [(resource: CopiedResource, id: RecordID)] {
-        guard outgoing.contains(where: { $0.copied != nil }) else { return [] }
+    /// The records that the changes refer to and of which there are copies only, for which their owners may have to be asked: not in the name of a
+    /// caller who reads none of them.
+    func copied(by changes: [Change], as context: RequestContext) -> [(resource: CopiedResource, id: RecordID)] {
+        guard outgoing.contains(where: { $0.copied?.mayBeRead(by: context) == true }) else { return [] }
         return changes.compactMap { change in
-            reference(madeBy: change).flatMap { reference, id in reference.copied.map { ($0, id) } }
+            guard let (reference, id) = reference(madeBy: change), let copied = reference.copied, copied.mayBeRead(by: context) else {
+                return nil
+            }
+            return (copied, id)
         }
     }
 

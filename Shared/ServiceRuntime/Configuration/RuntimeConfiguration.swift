@@ -50,7 +50,7 @@ public struct RuntimeConfiguration: Sendable {
                 "Password of the role martlet_<service>_owner; required by migrate, and used by nothing else."),
             Setting(
                 "postgres.connections", "8",
-                "Connections shared by all requests, 1 to 64; each process has 9 more for transactions and its own work."),
+                "Connections shared by all requests, 1 to 64; each process has 9 more for transactions and its own work, crm 10."),
             Setting(
                 "postgres.threads", "half of the cores, 1 to 4",
                 "Threads that hold the connections and answer requests, 1 to 16; each has its share of the connections."),
@@ -150,7 +150,9 @@ public struct RuntimeConfiguration: Sendable {
     }
 
     /// How to connect as one of the service's roles.
-    public func postgres(as role: Role) throws -> PostgresConfiguration {
+    ///
+    /// - Parameter copies: how many kinds of records of other services it follows.
+    public func postgres(as role: Role, copies: Int = 0) throws -> PostgresConfiguration {
         var configuration = PostgresConfiguration(
             host: postgresHost, port: postgresPort, database: postgresDatabase, user: "martlet_\(service.rawValue)\(role.suffix)",
             password: try settings.required(
@@ -164,8 +166,9 @@ public struct RuntimeConfiguration: Sendable {
             configuration.fastConnections = postgresConnections
             configuration.reactorThreads = postgresThreads
         } else {
-            // The relay and the follower of each copy keep one of the four bulk connections for themselves: with two copies one is left.
             configuration.fastConnections = 1
+            // The relay and the follower of each copy keep a bulk connection for themselves: beside one copy two are left, and each further copy has its own.
+            configuration.bulkConnections += max(0, copies - 1)
         }
         return configuration
     }

@@ -12,14 +12,14 @@ create table log_follower (
     constraint log_follower_pkey primary key (aggregate)
 );
 
--- Events that could not be applied, with the reason: for a person to look at. Kept for 90 days, as events that activity refused are.
+-- Events that could not be applied, with the reason: for a person to look at. What they say is in activity under their ids, and not here too: it may be
+-- a customer's words, under the field rules of another service. Kept for 90 days, as events that activity refused are.
 create table followed_dead_letter (
     tenant_id uuid not null,
     position bigint not null,
     event_id uuid not null,
     kind text not null,
     aggregate_id text not null,
-    payload text,
     reason text not null,
     set_aside_at timestamptz(3) not null default now(),
     constraint followed_dead_letter_pkey primary key (tenant_id, position)

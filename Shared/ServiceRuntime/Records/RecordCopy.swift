@@ -115,6 +115,9 @@ struct CopiedRecord: Sendable {
     var version: Int64
     var deletedAt: Timestamp?
 
+    /// Whose it is.
+    var isOf: UserID { owner ?? createdBy }
+
     /// Reads `created_by`, `version`, the owner by its name, and `deleted_at` of one that is deleted; `nil` when it is not all of a record.
     init?(_ tenant: TenantID, _ id: RecordID, json: JSON, owner: String) {
         guard let createdBy = json["created_by"]?.string.flatMap({ UserID($0) }), let version = json["version"]?.integer else { return nil }

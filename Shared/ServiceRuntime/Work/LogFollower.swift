@@ -287,9 +287,9 @@ private struct FollowerTurn: Sendable {
 
     private func setAside(_ entry: LogPage.Entry, because reason: String) -> SQL {
         """
-        insert into followed_dead_letter (tenant_id, position, event_id, kind, aggregate_id, payload, reason)
+        insert into followed_dead_letter (tenant_id, position, event_id, kind, aggregate_id, reason)
         values (\(entry.event.tenant), \(entry.position), \(entry.event.id), \(entry.event.kind), \(entry.event.aggregateID),
-            \(entry.event.payload), \(reason))
+            \(reason))
         on conflict on constraint followed_dead_letter_pkey do nothing
         """
     }
