@@ -49,6 +49,12 @@ import Testing
             context.fiscalYearStarts = 2
             let own = try await Self.forecast(service, "period=quarter&from=2026-01-20&periods=1", as: .member(context))
             #expect(own == quarter, "the tenant's fiscal year begins in February")
+            let path = "/v1/reports/forecast?period=quarter&from=2026-01-01&limit=1"
+            let page = try await service.send(.get, path, as: admin, expecting: 200).json["page"]
+            let behind = "\(path)&after=\(try #require(page?["next"]?.string))"
+            try await service.send(.get, behind, as: admin, expecting: 200)
+            let moved = try await service.send(.get, behind, as: .member(context), expecting: 400)
+            #expect(moved.code == "invalid_cursor", "its periods are others")
             let other = try await Self.forecast(
                 service, "period=quarter&fiscal_year_starts=1&from=2026-01-20&periods=1", as: .member(context))
             #expect(other.first?["period"] == ["start": "2026-01-01", "end": "2026-03-31"])

@@ -502,9 +502,21 @@ import Testing
             #expect(lead["converted_contact_id"]?.string == last, "\(lead)")
             let offer = try await office.send(.get, "/v1/leads/\(id)/conversion", expecting: 200).json
             #expect(offer["converted"]?["contact_id"]?.string == last)
+            // One that the merge had no room for, and one that is about the contact itself.
+            let late = try await office.make("/v1/notes", ["body": "Its own", "related": ["type": "contact", "id": .string(last)]])
+            try await office.database.query(
+                in: .crm,
+                [
+                    """
+                    update note set version = version + 1, updated_at = now(), related = row('contact', \(first)::uuid)::record_reference \
+                    where id = any(\([note, late])::uuid[])
+                    """
+                ])
             try await office.send(.delete, "/v1/leads/\(id)/conversion", expecting: 204)
             let back = try await office.send(.get, "/v1/notes/\(note)", expecting: 200).json
             #expect(back["related"] == ["type": "lead", "id": .string(id)], "\(back)")
+            let own = try await office.send(.get, "/v1/notes/\(late)", expecting: 200).json
+            #expect(own["related"]?["type"] == "contact", "\(own)")
             try await office.send(.get, "/v1/contacts/\(last)", expecting: 200)
             // What it made and was merged is not taken back with what it became.
             let made = try await office.send(.post, "/v1/leads/\(id)/convert", ["account": nil], expecting: 200).json

@@ -132,7 +132,8 @@ import Testing
         "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29;BYDAY=SU", "FREQ=MONTHLY;BYMONTH=2;BYDAY=5SA", "FREQ=YEARLY;BYDAY=53SA;BYMONTHDAY=31",
         "FREQ=YEARLY;INTERVAL=999;BYMONTH=2;BYMONTHDAY=29", "FREQ=YEARLY;BYMONTHDAY=13;BYDAY=FR;BYSETPOS=3",
         "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=29",
-        "FREQ=WEEKLY;BYDAY=MO,TU;BYMONTH=1;BYSETPOS=2",
+        "FREQ=WEEKLY;BYDAY=MO,TU;BYMONTH=1;BYSETPOS=2", "FREQ=DAILY;BYDAY=MO;BYSETPOS=2,-1", "FREQ=YEARLY;BYDAY=1MO,-53MO,SU;BYSETPOS=54",
+        "FREQ=MONTHLY;BYDAY=SU,MO,TU,WE,TH,FR;BYSETPOS=27", "FREQ=MONTHLY;BYMONTH=2,4;BYDAY=5SU;BYMONTHDAY=30",
     ])
     func whatIsSeldomIsARule(text: String) throws { _ = try RecurrenceRule(text) }
 
@@ -154,7 +155,8 @@ import Testing
         // Each part is right by itself.
         ("FREQ=MONTHLY;BYDAY=2MO;BYMONTHDAY=1", "never"), ("FREQ=YEARLY;BYMONTH=2;BYDAY=10MO", "never"),
         ("FREQ=DAILY;BYMONTH=1;BYSETPOS=2", "never"), ("FREQ=WEEKLY;BYDAY=MO,TH;BYSETPOS=3,-4", "never"),
-        ("FREQ=MONTHLY;INTERVAL=999;BYMONTHDAY=-1;BYSETPOS=5", "never"),
+        ("FREQ=MONTHLY;INTERVAL=999;BYMONTHDAY=-1;BYSETPOS=5", "never"), ("FREQ=DAILY;BYDAY=MO;BYSETPOS=2,-3", "never"),
+        ("FREQ=YEARLY;BYDAY=1MO,-52MO,-53MO;BYSETPOS=3", "never"), ("FREQ=MONTHLY;BYDAY=SU,MO,TU,WE,TH,FR;BYSETPOS=28", "never"),
     ])
     func whatIsNoRuleIsRefusedByItsPart(given: String, part: String) {
         #expect { try RecurrenceRule(given) } throws: { error in (error as? ValueFault)?.detail.contains(part) == true }

@@ -36,8 +36,9 @@ struct Forecast: Sendable {
         ) { call, context in
             let type = try call.preferred(among: [Reply.jsonType, ForecastChart.mediaType])
             let names = ForecastQuery.parameters.map(\.name)
-            let paging = try Paging(
-                call, of: ["forecast", context.tenant.description, context.user.description], further: names, cursors: cursors)
+            // Where its periods begin is the tenant's, which may change.
+            let list = ["forecast", context.tenant.description, context.user.description, String(context.fiscalYearStarts)]
+            let paging = try Paging(call, of: list, further: names, cursors: cursors)
             let query = try ForecastQuery(call.query, fiscalYearStarts: context.fiscalYearStarts)
             try context.require(Permission(.deals, .read))
             try refuseHidden(query, context)

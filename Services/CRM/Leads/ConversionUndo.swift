@@ -119,14 +119,23 @@ struct ConversionUndo {
                 where tenant_id = \(context.tenant) and id = undone.made_\(unescaped: made.name)_id)
                 """)
         }
-        // Also what is by now about a contact or a deal that is gone by it.
+        // Also what is by now about a contact or a deal that is gone by it; and what is still about one that was merged into the contact, and is on
+        // its way.
+        parts.append(
+            """
+            subjects as materialized (select made_contact_id, moved_ids, deal_id || array(\
+            with recursive contacts (id) as (select contact_id union select unnest(merged_ids) from contacts cross join lateral (\
+            select merged_ids from merge where tenant_id = \(context.tenant) and survivor_id = contacts.id and resource = 'contacts' \
+            and undone_at is null offset 0) as merge) \
+            select id from contacts) as ids from undone)
+            """)
         for (table, _) in LeadConversion.companions {
             parts.append(
                 """
                 moved_\(unescaped: table) as (update \(unescaped: table) set \(changed), \
-                related = row('lead', \(lead)::uuid)::record_reference from undone \
-                where tenant_id = \(context.tenant) and (related).id = any(array[undone.contact_id, undone.deal_id]) and deleted_at is null \
-                and ((related).type = 'deal' or (related).type = 'contact' and (undone.made_contact_id is not null or id = any(undone.moved_ids))))
+                related = row('lead', \(lead)::uuid)::record_reference from subjects \
+                where tenant_id = \(context.tenant) and (related).id = any(subjects.ids) and deleted_at is null \
+                and ((related).type = 'deal' or (related).type = 'contact' and (made_contact_id is not null or id = any(moved_ids))))
                 """)
         }
         parts.append("forgotten as (delete from \(conversion) and exists (select from undone))")

@@ -73,13 +73,35 @@ extension RecurrenceRule.Frequency {
 /// Occurrences.
 extension RecurrenceRule {
     /// Whether there is a day that it is for, whatever day the series begins on and however long the interval is. Of 28 years, 2001 to 2028, each kind is
-    /// there: with and without the 29th of February, beginning on each day of the week.
+    /// there: with and without the 29th of February, beginning on each day of the week. One of each kind is looked at.
     var isEver: Bool {
+        if !positions.isEmpty, !positions.contains(where: { abs($0) <= room }) { return false }
         let rule = RecurrenceRule(
             frequency: frequency, interval: 1, end: nil, weekdays: weekdays, monthDays: monthDays, months: months, positions: positions,
             weekStart: weekStart)
         let first = CivilDay(year: 2001, month: 1, day: 1)
-        return (0...Int64(frequency.patience * 28 / 400)).contains { rule.days(ofPeriod: $0, from: first)?.isEmpty == false }
+        var kinds: Set<[Int64]> = []
+        return (0...Int64(frequency.patience * 28 / 400)).contains { period in
+            if let kind = rule.kind(ofPeriod: period, from: first), !kinds.insert(kind).inserted { return false }
+            return rule.days(ofPeriod: period, from: first)?.isEmpty == false
+        }
+    }
+
+    /// So many days a period has at the most.
+    private var room: Int64 { frequency == .weekly ? Int64(max(1, weekdays.count)) : frequency.longest }
+
+    /// What decides, in a series that begins on a first of January, on which of its days a period has occurrences; `nil` where that is soon seen.
+    private func kind(ofPeriod period: Int64, from first: CivilDay) -> [Int64]? {
+        switch frequency {
+        case .daily, .weekly: return nil
+        case .monthly:
+            let start = CivilDay(year: first.year + period / 12, month: period % 12 + 1, day: 1)
+            if !months.isEmpty, !months.contains(start.month) { return nil }
+            return [CivilDay.days(inMonth: start.month, of: start.year), start.weekday]
+        case .yearly:
+            let start = CivilDay(year: first.year + period, month: 1, day: 1)
+            return [CivilDay.days(inYear: start.year), start.weekday]
+        }
     }
 
     /// The first occurrence later than an instant, in the series that begins at one; `nil` when the series has ended by then. The clocks show the same
@@ -212,7 +234,10 @@ extension RecurrenceRule {
             let fromEnd = day.day - CivilDay.days(inMonth: day.month, of: day.year) - 1
             if !monthDays.contains(day.day), !monthDays.contains(fromEnd) { return false }
         }
-        if !weekdays.isEmpty { return weekdays.contains { isChosen(day, $0) } }
+        if !weekdays.isEmpty {
+            let weekday = day.weekday
+            return weekdays.contains { $0.day == weekday && ($0.ordinal.map { isNumber($0, of: day) } ?? true) }
+        }
         switch frequency {
         case .daily: return true
         case .weekly: return day.weekday == start.weekday
@@ -221,9 +246,8 @@ extension RecurrenceRule {
         }
     }
 
-    private func isChosen(_ day: CivilDay, _ weekday: Weekday) -> Bool {
-        guard day.weekday == weekday.day else { return false }
-        guard let ordinal = weekday.ordinal else { return true }
+    /// Whether the day is that one of its weekday.
+    private func isNumber(_ ordinal: Int64, of day: CivilDay) -> Bool {
         // Of the year, unless the rule is about months.
         let isOfYear = frequency == .yearly && months.isEmpty
         let number = isOfYear ? day.dayOfYear : day.day

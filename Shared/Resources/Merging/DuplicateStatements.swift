@@ -8,6 +8,8 @@ struct DuplicateStatements: Sendable {
     static let maximum = 50
     /// So many records are compared for each match.
     private static let candidates = 200
+    /// So many are looked at for each way to find them, whoever's they are.
+    private static let places = 2_000
     /// Fails a transaction that would make a duplicate.
     static let refusal = "MR020"
 
@@ -49,7 +51,8 @@ struct DuplicateStatements: Sendable {
             """
         let places = matches.enumerated().flatMap { index, match in
             values(match, index).lookups(in: table, of: tenant).map { lookup in
-                "(select place from (" + lookup + ") as found (place) where \(isOne) limit \(unescaped: String(Self.candidates)))"
+                "(select place from (" + lookup + " limit \(unescaped: String(Self.places))) as found (place) where \(isOne) "
+                    + "limit \(unescaped: String(Self.candidates)))"
             }
         }
         let scores = matches.enumerated().map { index, match in

@@ -34,7 +34,8 @@ extension ResourceDocuments {
         return Operation(
             id: "list\(definition.schemaName)Duplicates", summary: "List what may be the same \(singular)",
             description: """
-                The likeliest first, \(DuplicateStatements.maximum) at most, among those that you may read. What counts, of 100: \
+                The likeliest first, \(DuplicateStatements.maximum) at most, among those that you may read. Of what a match leads to, a few \
+                thousand records are looked at. What counts, of 100: \
                 \(rules.joined(separator: "; ")). Each match adds to the score what it takes of the doubt that the others leave. What is hidden from \
                 your role is not compared, and names are not where any text that is searched is hidden.
                 """,
