@@ -134,26 +134,6 @@ import Testing
         return steps
     }
 
-    /// Goal: what a merge has still to move closes no circle meanwhile. Method: an account that is deleted while the one above it is merged, and comes
-    /// back before it is moved.
-    @Test func whatIsStillBelowAMergedAccountIsBelowTheSurvivor() async throws {
-        try await MergeTests.run { api in
-            let admin = api.member()
-            func account(_ more: String = "") async throws -> String {
-                try await api.create(#"{"name":"A"\#(more)}"#, at: "/v1/accounts", as: admin).id
-            }
-            let (kept, gone) = (try await account(), try await account())
-            let below = try await account(#","parent_id":"\#(gone)""#)
-            #expect(try await api.send(.delete, "/v1/accounts/\(below)", as: admin).status == 204)
-            #expect(try await api.send(.post, "/v1/accounts/\(kept)/merge", MergeTests.merge([gone]), as: admin).status == 200)
-            #expect(try await api.send(.post, "/v1/accounts/\(below)/restore", as: admin).json["parent_id"]?.string == gone)
-            let circle = try await api.send(.patch, "/v1/accounts/\(kept)", #"{"parent_id":"\#(below)"}"#, as: admin)
-            #expect(try circle.faults == ["/parent_id cycle"], "\(circle.text)")
-            #expect(try await follow(api, as: admin) == 1)
-            #expect(try await api.send(.get, "/v1/accounts/\(below)", as: admin).json["parent_id"]?.string == kept)
-        }
-    }
-
     /// 1,200 contacts, one that is deleted, and one of a request that saw the account still there.
     @Test func whatIsMoreThanAMergeHasRoomForFollowsItAndComesBack() async throws {
         try await MergeTests.run { api in

@@ -5,17 +5,11 @@
 -- after another, by a lock that other writes do not take; what was committed while one waited is seen, as the function is volatile.
 --
 -- What is below a deleted row is not counted until that row comes back, since the index of the rows below one has live ones only; what is above is
--- walked through deleted rows too, so that a row that comes back closes no circle. A row that was merged stands for what it has become, if the
--- table has `merged_into_id`: what is below it is moved there in time.
+-- walked through deleted rows too, so that a row that comes back closes no circle.
 create procedure nested(target regclass, parent text) language plpgsql as $$
 declare
     home text := current_schema();
     bare text := (select relname from pg_class where oid = target);
-    has_merging boolean := exists (select from pg_attribute where attrelid = target and attname = 'merged_into_id' and not attisdropped);
-    -- What comes above a row, and how many levels that is further up.
-    upwards text := case when has_merging then format('case when merged_into_id is null then %I else merged_into_id end', parent)
-        else format('%I', parent) end;
-    levels text := case when has_merging then '(merged_into_id is null)::integer' else '1' end;
 begin
     -- Each step looks up one row, or those below one, by an index: `offset 0` keeps the server from reading the whole table instead.
     execute format($f$
@@ -33,13 +27,11 @@ begin
             with recursive above (id, level) as (
                 select new.%4$I, 1
                 union all
-                select next.id, level + next.levels
+                select next.%4$I, level + 1
                 from above cross join lateral (
-                    select %8$s as id, %9$s as levels from %1$I.%2$I where tenant_id = new.tenant_id and id = above.id offset 0) as next
-                where above.id <> new.id and next.id is not null
+                    select %4$I from %1$I.%2$I where tenant_id = new.tenant_id and id = above.id and %4$I is not null offset 0) as next
+                where above.id <> new.id
             )
-            -- A merge made at the same moment may have closed a circle without this row, which has no end.
-            cycle id set is_known using path
             select max(level), bool_or(id = new.id) into levels_above, is_above_itself from above;
             if is_above_itself then
                 raise exception 'a row would be above itself' using errcode = 'MR002', constraint = %6$L;
@@ -61,8 +53,7 @@ begin
             return new;
         end
         $body$
-    $f$, home, bare, bare || '_nested', parent, bare || ' tree ', format('%s_%s_cycle', bare, parent), format('%s_%s_depth', bare, parent),
-        upwards, levels);
+    $f$, home, bare, bare || '_nested', parent, bare || ' tree ', format('%s_%s_cycle', bare, parent), format('%s_%s_depth', bare, parent));
     execute format(
         'create trigger nested before insert or update of %3$I, deleted_at on %1$I.%2$I for each row execute function %1$I.%4$I()',
         home, bare, parent, bare || '_nested');
