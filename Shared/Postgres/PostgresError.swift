@@ -82,9 +82,9 @@ public struct PostgresError: Error, Sendable {
         switch kind {
         case .server("40001"), .server("40P01"):
             // Two transactions that each waited for the other, or could not both be first; one of them went on.
-            return Problem(
-                .upstreamUnavailable, "Another request changed the same records at the same moment. Try again.", retryAfter: 1,
-                context: description, underlying: self)
+            var problem = Problem.raced
+            (problem.context, problem.underlying) = (description, self)
+            return problem
         case .connectionLost, .notConnected, .server("25006"):
             return Problem(
                 .upstreamUnavailable, "The database is not available at the moment.", retryAfter: 1, context: description,

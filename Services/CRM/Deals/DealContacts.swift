@@ -150,7 +150,7 @@ struct DealContacts: Sendable {
         case (.always, _), (.onlyMakes, nil): break
         }
         // As wanted by now, and not when it was tried.
-        throw Problem(.upstreamUnavailable, "Another request changed the same records at the same moment. Try again.", retryAfter: 1)
+        throw Problem.raced
     }
 
     /// The one statement, behind the locks of both records: a row when the link is as it was wanted.

@@ -156,10 +156,7 @@ struct ConversionUndo {
             if try !row.decode(2 + 2 * index, as: Bool.self) { return .forbidden(made.permission) }
             if try !row.decode(3 + 2 * index, as: Bool.self) { changed.append(made.name) }
         }
-        if changed.isEmpty {
-            return Problem(
-                .upstreamUnavailable, "Another request changed the same records at the same moment. Try again.", retryAfter: 1)
-        }
+        if changed.isEmpty { return .raced }
         let names = changed.joined(separator: " and the ")
         return Problem(
             .conflict, "The \(names) that it became \(changed.count == 1 ? "was" : "were") changed since, or is referred to by others.",

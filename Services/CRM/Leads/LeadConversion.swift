@@ -76,7 +76,7 @@ struct LeadConversion: Sendable {
                 // As wanted by now, and not when it was tried.
                 if attempt >= 4 { break }
             }
-            throw Problem(.upstreamUnavailable, "Another request changed the same records at the same moment. Try again.", retryAfter: 1)
+            throw Problem.raced
         }
     }
 

@@ -1,5 +1,6 @@
 import Contracts
 import Core
+import ServiceRuntime
 
 /// What other services and the gateway ask of tenant.
 struct InternalRoutes: Sendable {
@@ -57,23 +58,11 @@ struct InternalRoutes: Sendable {
         }
     }
 
-    /// Everybody who is or was a member, in the order of tenants and users, for services that make a copy of them: `next` is the place to go on
-    /// from, null at the end.
+    /// Everybody who is or was a member, for services that make a copy of them.
     private var allMembers: Route {
         .service(.get, "/internal/members") { call, context in
-            try call.query.allowOnly(["after", "limit"])
-            guard let limit = Int(call.query["limit"] ?? "500"), (1...1000).contains(limit) else {
-                throw Problem.invalidParameter("limit", "Give a number from 1 to 1000.")
-            }
-            let place = try call.query["after"].map { text throws(Problem) in
-                let ids = text.split(separator: ".").map(String.init)
-                guard ids.count == 2, let tenant = TenantID(ids[0]), let user = UserID(ids[1]) else {
-                    throw .invalidParameter("after", "Give back what the page before has as its next.")
-                }
-                return (tenant: tenant, user: user)
-            }
-            let (page, next) = try await members.all(after: place, limit: limit, as: context)
-            return .json(["data": .array(page), "next": next.map { .string("\($0.tenant).\($0.user)") } ?? .null])
+            let page = try CopyPage(call)
+            return page.reply(try await members.all(page, as: context))
         }
     }
 

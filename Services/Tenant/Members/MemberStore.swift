@@ -2,6 +2,7 @@ import Contracts
 import Core
 import Postgres
 import Resources
+import ServiceRuntime
 
 /// The table of members.
 struct MemberStore: Sendable {
@@ -186,17 +187,9 @@ struct MemberStore: Sendable {
         return try rows.map(Self.told)
     }
 
-    /// The same of everybody behind the place, in the order of the keys, and where the page ends if more follow.
-    func all(
-        after place: (tenant: TenantID, user: UserID)?, limit: Int, as context: SystemContext
-    ) async throws -> (page: [JSON], next: (tenant: TenantID, user: UserID)?) {
-        let condition: SQL = place.map { "where (tenant_id, user_id) > (\($0.tenant)::uuid, \($0.user)::uuid)" } ?? ""
-        let rows = try await system.batch(
-            as: context,
-            ["select \(Self.toldColumns) from member \(condition) order by tenant_id, user_id limit \(limit + 1)"])[0]
-        let page = Array(rows.prefix(limit))
-        guard rows.count > limit, let last = page.last else { return (try page.map(Self.told), nil) }
-        return (try page.map(Self.told), (try last.decode("tenant_id"), try last.decode("user_id")))
+    /// The same of everybody, and one more than the page has if more follow.
+    func all(_ page: CopyPage, as context: SystemContext) async throws -> [JSON] {
+        try await system.batch(as: context, ["select \(Self.toldColumns) from member " + page.clause(by: "user_id")])[0].map(Self.told)
     }
 
     private static let toldColumns: SQL =

@@ -64,6 +64,10 @@ public struct Problem: Error, Sendable {
     /// The answer for an id of another tenant and for an id that never was: the same, byte for byte.
     public static let notFound = Problem(.notFound, "No such resource.")
 
+    /// What a request is about came, went or was changed while it was tried; tried again it may well succeed.
+    public static let raced = Problem(
+        .upstreamUnavailable, "Another request changed the same records at the same moment. Try again.", retryAfter: 1)
+
     public static func forbidden(_ permission: Permission) -> Problem {
         Problem(.forbidden, "This needs the permission \(permission).")
     }

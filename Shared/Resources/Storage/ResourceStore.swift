@@ -315,7 +315,7 @@ final class ResourceStore: Sendable {
         {
             return refusal
         }
-        return mayRepeat ? nil : WriteFailures.raced
+        return mayRepeat ? nil : Problem.raced
     }
 
     /// What the write comes to for a record that is there, or is not; `nil` for an upsert that is to do nothing then.
@@ -379,13 +379,13 @@ final class ResourceStore: Sendable {
                 let earlier = try await transaction.batch(
                     locks + writes[..<failed.index].map { statements.writeOrRead($0, as: context) })
                 let problem = try await problem(for: write, as: context, mayRepeat: false) { try await transaction.batch($0) }
-                throw MetInTurn(problem: try told(problem ?? WriteFailures.raced, for: write, from: earlier[locks.count - 1]))
+                throw MetInTurn(problem: try told(problem ?? Problem.raced, for: write, from: earlier[locks.count - 1]))
             }
         } catch let met as MetInTurn {
             return met.problem
         } catch let error as PostgresError {
             // Those before it went through a moment ago.
-            return error.statementIndex == nil ? error.problem : WriteFailures.raced
+            return error.statementIndex == nil ? error.problem : Problem.raced
         }
     }
 

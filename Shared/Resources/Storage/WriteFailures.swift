@@ -123,10 +123,6 @@ struct WriteFailures: Sendable {
         return (resource, String(constraint.hasPrefix(prefix) ? constraint.dropFirst(prefix.count) : constraint[...]))
     }
 
-    /// What a write is about came and went while it was tried.
-    static let raced = Problem(
-        .upstreamUnavailable, "Another request changed the same records at the same moment. Try again.", retryAfter: 1)
-
     /// Why the write found no row to change, when there is one with that version.
     func problem(for write: Write, version: Int64, isDeleted: Bool) -> Problem {
         switch (write, isDeleted) {

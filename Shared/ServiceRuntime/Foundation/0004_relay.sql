@@ -1,9 +1,8 @@
 -- How the outbox is handed over: in lanes by tenant, by one process at a time, past what is delivered, and what activity refuses leaves
 -- a gap (Shared/Decisions/0012 and 0005).
 
--- What one process of the service does at a time, and which: `relay` hands over the outbox; whoever asks for another is the one that makes its
--- row. A lease is free when its time is over, or
--- when the session that took it is gone. Each taking has the next fence; nothing is taken from a holder of an earlier one.
+-- What one process of the service does at a time, and which, as `relay`, which hands over the outbox; whoever asks for one first makes its row. A
+-- lease is free when its time is over, or when the session that took it is gone. Each taking has the next fence; nothing is taken from a holder of an earlier one.
 create table lease (
     name text not null,
     fence bigint not null default 0,
@@ -12,7 +11,6 @@ create table lease (
     expires_at timestamptz not null default '-infinity',
     constraint lease_pkey primary key (name)
 );
-insert into lease (name) values ('relay');
 do $$ begin
     execute format('grant select, insert, update on lease to %I', 'martlet_' || current_schema() || '_system');
     -- The last id taken tells the relay how far it can be sure of what it has seen.

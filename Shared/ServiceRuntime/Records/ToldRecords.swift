@@ -18,25 +18,12 @@ private struct ToldRecords: Sendable {
 
     var routes: [Route] { [all, named] }
 
-    /// All of them in the order of tenants and ids: `next` is the place to go on from, null at the end.
+    /// All of them, a page at a time.
     private var all: Route {
         .service(.get, path) { call, context in
-            try call.query.allowOnly(["after", "limit"])
-            guard let limit = Int(call.query["limit"] ?? "500"), (1...1000).contains(limit) else {
-                throw Problem.invalidParameter("limit", "Give a number from 1 to 1000.")
-            }
-            let place = try call.query["after"].map { text throws(Problem) in
-                let ids = text.split(separator: ".").map(String.init)
-                guard ids.count == 2, let tenant = TenantID(ids[0]), let id = RecordID(ids[1]) else {
-                    throw .invalidParameter("after", "Give back what the page before has as its next.")
-                }
-                return (tenant: tenant, id: id)
-            }
-            let condition: SQL = place.map { "where (tenant_id, id) > (\($0.tenant)::uuid, \($0.id)::uuid)" } ?? ""
-            let rows = try await postgres.batch(as: context, [selection + condition + " order by tenant_id, id limit \(limit + 1)"])[0]
-            let page = try rows.prefix(limit).map(record)
-            let next = rows.count > limit ? page.last.map { "\($0["tenant"]?.string ?? "").\($0["id"]?.string ?? "")" } : nil
-            return .json(["data": .array(page), "next": next.map { .string($0) } ?? .null])
+            let page = try CopyPage(call)
+            let rows = try await postgres.batch(as: context, [selection + page.clause(by: "id")])[0]
+            return page.reply(try rows.map(record))
         }
     }
 

@@ -97,13 +97,13 @@ public struct LogCopy: Sendable {
         ///   - key: its column with their ids, UUIDs.
         /// - Throws: ``Problem`` `internal` when it is no page.
         init(page records: [Record], after place: String?, next: JSON?, of table: String, by key: String) throws(Problem) {
-            let (first, last) = (place.flatMap(Self.place), next?.string.flatMap(Self.place))
+            let (first, last) = (place.flatMap { CopyPlace($0) }, next?.string.flatMap { CopyPlace($0) })
             // What is not on the page is taken away, so the page must be one. Without a next one it tells of the end.
             guard next == .null || last != nil else { throw LogCopy.noAnswer }
             if let first, let last, last <= first { throw LogCopy.noAnswer }
             var range: [SQL] = []
-            if let (tenant, id) = first { range.append("(tenant_id, \(unescaped: key)) > (\(tenant)::uuid, \(id)::uuid)") }
-            if let (tenant, id) = last { range.append("(tenant_id, \(unescaped: key)) <= (\(tenant)::uuid, \(id)::uuid)") }
+            if let first { range.append("(tenant_id, \(unescaped: key)) > (\(first.tenant)::uuid, \(first.id)::uuid)") }
+            if let last { range.append("(tenant_id, \(unescaped: key)) <= (\(last.tenant)::uuid, \(last.id)::uuid)") }
             let others: SQL = """
                 not exists (
                     select from unnest(\(records.map(\.tenant))::uuid[], \(records.map(\.id))::uuid[]) as told (tenant, record)
@@ -112,12 +112,6 @@ public struct LogCopy: Sendable {
             self.init(
                 ["delete from \(unescaped: table) where " + SQL.joined(range + [others], separator: " and ")], of: records,
                 end: next?.string)
-        }
-
-        private static func place(_ text: String) -> (TenantID, RecordID)? {
-            let parts = text.split(separator: ".").map(String.init)
-            guard parts.count == 2, let tenant = TenantID(parts[0]), let id = RecordID(parts[1]) else { return nil }
-            return (tenant, id)
         }
     }
 
