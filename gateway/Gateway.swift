@@ -77,10 +77,10 @@ public final class Gateway: Service {
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelOption(.writeBufferWaterMark, value: .init(low: 64 * 1024, high: 256 * 1024))
+            .childChannelOption(.writeBufferWaterMark, value: .init(low: 32 * 1024, high: 128 * 1024))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let connection = ClientConnection(worker: workers.worker(of: channel.eventLoop))
+                    let connection = HTTP1Connection(worker: workers.worker(of: channel.eventLoop))
                     try channel.pipeline.syncOperations.addHandler(connection)
                 }
             }

@@ -28,6 +28,8 @@ public struct GatewayConfiguration: Sendable {
     public var bodyLimit = 1 << 20
     /// Bytes of all bodies under way, in all threads together; four of the largest a thread are always let in.
     public var bodiesLimit = 64 << 20
+    /// Bytes of all answers that clients have not taken yet, in all threads together.
+    public var answersLimit = 32 << 20
     public var requestTimeout = TimeAmount.seconds(30)
     public var headerTimeout = TimeAmount.seconds(10)
     public var bodyTimeout = TimeAmount.seconds(60)
@@ -82,6 +84,10 @@ public struct GatewayConfiguration: Sendable {
             Setting(
                 "bodies.limit", "67108864",
                 "Bytes of all bodies under way, 1048576 to 17179869184. Beyond it the largest that is not whole is refused."),
+            Setting(
+                "answers.limit", "33554432",
+                "Bytes of all answers that clients have not taken yet, 1048576 to 17179869184. Beyond it the client with the most is cut off."
+            ),
             Setting("request.timeout.seconds", "30", "Until the head of the answer, 1 to 600."),
             Setting("header.timeout.seconds", "10", "From the first byte of a request to the end of its head, 1 to 600."),
             Setting(
@@ -136,6 +142,7 @@ public struct GatewayConfiguration: Sendable {
         sendsTransportSecurity = try settings.flag("hsts", default: sendsTransportSecurity)
         bodyLimit = try settings.integer("body.limit", default: bodyLimit, in: 1024...1 << 20)
         bodiesLimit = try settings.integer("bodies.limit", default: bodiesLimit, in: 1 << 20...1 << 34)
+        answersLimit = try settings.integer("answers.limit", default: answersLimit, in: 1 << 20...1 << 34)
         func seconds(_ key: String, _ standard: TimeAmount, _ range: ClosedRange<Int>) throws -> TimeAmount {
             .seconds(Int64(try settings.integer(key, default: Int(standard.nanoseconds / 1_000_000_000), in: range)))
         }

@@ -1,8 +1,6 @@
 /// What the gateway notes of an upstream's answer.
 struct ResponseHead {
     var status = 0
-    /// The status line's reason phrase.
-    var reason = Slice.empty
     var contentLength: Int?
     var isChunked = false
     /// Whether the upstream lets the connection stay open.
@@ -13,7 +11,7 @@ struct ResponseHead {
     var operations = 1
     /// Whether it names a limit of its own that it has refused the request by.
     var hasRateLimit = false
-    /// Runs of whole lines that go to the client as they are. Content-Length is among them.
+    /// Runs of whole lines that go to the client as they are; framing and connection are not among them.
     var kept: [Slice] = []
     var length = 0
 
@@ -78,7 +76,6 @@ struct ResponseHeadParser {
         let version = UnsafeRawBufferPointer(rebasing: bytes[0..<8])
         if version.equals("HTTP/1.0") { head.keepsAlive = false } else if !version.equals("HTTP/1.1") { throw ResponseFault() }
         head.status = status
-        head.reason = Slice(min(13, line.upperBound)..<line.upperBound)
     }
 
     private mutating func field(_ line: Range<Int>, _ bytes: UnsafeRawBufferPointer) throws(ResponseFault) {
@@ -116,7 +113,7 @@ struct ResponseHeadParser {
         case 14 where name.isName("content-length"):
             guard head.contentLength == nil, let length = bytes.decimal(value) else { throw ResponseFault() }
             head.contentLength = length
-            return true
+            return false
         case 17 where name.isName("transfer-encoding"):
             guard !head.isChunked, UnsafeRawBufferPointer(rebasing: bytes[value]).isName("chunked") else { throw ResponseFault() }
             head.isChunked = true
