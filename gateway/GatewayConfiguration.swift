@@ -38,6 +38,8 @@ public struct GatewayConfiguration: Sendable {
     public var drain = TimeAmount.seconds(0)
     public var eventLoops = System.coreCount
     public var connectionLimit = 10_000
+    /// Connections of one address at once.
+    public var addressConnections = 1000
     public var inFlightLimit = 4096
     public var upstreamConnectionLimit = 64
     public var upstreamConnectionAge = TimeAmount.seconds(60)
@@ -100,6 +102,9 @@ public struct GatewayConfiguration: Sendable {
             Setting("grace.seconds", "20", "Longest wait for running requests at a stop, after the drain, 1 to 300."),
             Setting("event.loops", "the number of cores", "Threads, 1 to 64."),
             Setting("connections", "10000", "Clients at once, 1 to 1000000."),
+            Setting(
+                "address.connections", "1000",
+                "Clients at once behind one address, which is a /64 of IPv6, 1 to 1000000; not counted for trusted proxies."),
             Setting("in.flight", "4096", "Requests at once before new ones are refused, 1 to 1000000."),
             Setting("upstream.connections", "64", "Connections per service address and thread, 1 to 4096."),
             Setting(
@@ -154,6 +159,7 @@ public struct GatewayConfiguration: Sendable {
         drain = try seconds("drain.seconds", drain, 0...60)
         eventLoops = try settings.integer("event.loops", default: eventLoops, in: 1...64)
         connectionLimit = try settings.integer("connections", default: connectionLimit, in: 1...1_000_000)
+        addressConnections = try settings.integer("address.connections", default: addressConnections, in: 1...1_000_000)
         inFlightLimit = try settings.integer("in.flight", default: inFlightLimit, in: 1...1_000_000)
         upstreamConnectionLimit = try settings.integer("upstream.connections", default: upstreamConnectionLimit, in: 1...4096)
         upstreamConnectionAge = try seconds("upstream.connection.seconds", upstreamConnectionAge, 0...86_400)

@@ -6,6 +6,8 @@ final class GatewayPolicy: Sendable {
     let crossOrigin: CrossOrigin
     let tenantResolution: TenantResolution
     let trustedProxies: [AddressRange]
+    /// Connections of one address at once.
+    let addressConnections: Int
     let sendsTransportSecurity: Bool
     let bodyLimit: Int
     let requestTimeout: TimeAmount
@@ -17,6 +19,7 @@ final class GatewayPolicy: Sendable {
         crossOrigin = CrossOrigin(origins: configuration.corsOrigins)
         tenantResolution = TenantResolution(baseDomain: configuration.baseDomain)
         trustedProxies = configuration.trustedProxies
+        addressConnections = configuration.addressConnections
         sendsTransportSecurity = configuration.sendsTransportSecurity
         bodyLimit = configuration.bodyLimit
         requestTimeout = configuration.requestTimeout

@@ -14,6 +14,7 @@ struct SharedParts: Sendable {
     let apiDocument: APIDocument
     let referencePage: ReferencePage
     let accessLog: AccessLogOutput?
+    let census: ConnectionCensus
     let logger: Logger
 }
 
@@ -114,7 +115,7 @@ final class Worker {
 
     /// - Returns: Whether there is room for the connection.
     func add(_ connection: any EdgeConnection) -> Bool {
-        guard connections.count < connectionLimit, !isDraining else {
+        guard connections.count < connectionLimit, !isDraining, admits(connection.client) else {
             metrics.refusedConnections += 1
             return false
         }
@@ -122,7 +123,14 @@ final class Worker {
         return true
     }
 
+    /// One address cannot take all the places. A trusted proxy is no client, and brings those of many.
+    private func admits(_ client: Client) -> Bool {
+        guard let address = client.address, !policy.trustedProxies.contains(where: { $0.contains(address) }) else { return true }
+        return shared.census.enter(address, limit: policy.addressConnections, client: client)
+    }
+
     func remove(_ connection: any EdgeConnection) {
+        shared.census.leave(connection.client)
         connections.remove(connection)
         if connections.isEmpty { drained?.succeed() }
     }

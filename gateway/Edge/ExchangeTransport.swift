@@ -41,6 +41,8 @@ final class Client {
     private(set) lazy var addressText = Array((address?.text ?? "").utf8)
     /// The token of the request before: most clients send the same one each time.
     var lastToken: VerifiedToken?
+    /// What it is counted by in the ``ConnectionCensus``.
+    var censusKey: String?
 
     init(address: IPAddress?) { self.address = address }
 }

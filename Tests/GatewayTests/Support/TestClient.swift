@@ -27,10 +27,17 @@ struct TestClient {
     private var bytes: [UInt8] = []
 
     /// Connects, hands the client to the closure, and closes.
-    static func connect<Result>(port: Int, _ body: (inout TestClient) async throws -> Result) async throws -> Result {
-        let channel = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+    ///
+    /// - Parameter receiveBuffer: Bytes that the system takes before the client has read any.
+    static func connect<Result>(port: Int, receiveBuffer: Int? = nil, _ body: (inout TestClient) async throws -> Result) async throws
+        -> Result
+    {
+        var bootstrap = ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
             // A refusal ends the gateway's output while the test still sends, as a client may.
             .channelOption(.allowRemoteHalfClosure, value: true)
+        if let receiveBuffer { bootstrap = bootstrap.channelOption(.socketOption(.so_rcvbuf), value: .init(receiveBuffer)) }
+        let channel =
+            try await bootstrap
             .connect(host: "127.0.0.1", port: port) { channel in
                 channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel) }
             }
