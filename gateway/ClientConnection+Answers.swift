@@ -56,10 +56,10 @@ extension ClientConnection {
     }
 
     func answerPreflight() {
-        guard worker.crossOrigin.isEnabled, !head.origin.isEmpty, !head.requestedMethod.isEmpty else {
+        guard worker.policy.crossOrigin.isEnabled, !head.origin.isEmpty, !head.requestedMethod.isEmpty else {
             return respond(status: 204, type: nil, body: []) { _ in }
         }
-        let isAllowed = withHeadBytes { worker.crossOrigin.allows($0[head.origin]) }
+        let isAllowed = withHeadBytes { worker.policy.crossOrigin.allows($0[head.origin]) }
         respond(status: 204, type: nil, body: []) { writer in
             if isAllowed { writer.put(CrossOrigin.preflightLines) }
         }
@@ -102,7 +102,8 @@ extension ClientConnection {
     func refuseLateBody() {
         refuse(
             Problem(
-                .invalidRequest, "The body did not arrive whole within \(worker.configuration.bodyTimeout.nanoseconds / 1_000_000_000) s."))
+                .invalidRequest, "The body did not arrive whole within \(worker.policy.settings.bodyTimeout.nanoseconds / 1_000_000_000) s."
+            ))
         proceed()
     }
 
@@ -110,7 +111,7 @@ extension ClientConnection {
         // An answer that never came counts as one that failed, or a service that hangs would never be passed over.
         exchange.upstream?.endpoint.health.failed(now: .now())
         abandonUpstream()
-        refuse(Problem(.deadlineExceeded, "No answer came within \(worker.configuration.requestTimeout.nanoseconds / 1_000_000_000) s."))
+        refuse(Problem(.deadlineExceeded, "No answer came within \(worker.policy.settings.requestTimeout.nanoseconds / 1_000_000_000) s."))
         proceed()
     }
 
@@ -178,11 +179,11 @@ extension ClientConnection {
         writer.put("\r\n")
         exchange.trace?.write(into: &writer)
         writer.put("X-Content-Type-Options: nosniff\r\n")
-        if worker.configuration.sendsTransportSecurity {
+        if worker.policy.settings.sendsTransportSecurity {
             writer.put("Strict-Transport-Security: max-age=31536000; includeSubDomains\r\n")
         }
         if withLimits { putLimits(&writer) }
-        if worker.crossOrigin.isEnabled { writer.put(crossOriginLines) }
+        if worker.policy.crossOrigin.isEnabled { writer.put(crossOriginLines) }
         if !keepsAlive {
             writer.put("Connection: close\r\n")
         } else if !head.isHTTP11 {
@@ -196,7 +197,7 @@ extension ClientConnection {
             withUnsafeTemporaryAllocation(byteCount: 2048, alignment: 1) { memory in
                 var writer = HeadWriter(memory)
                 let origin = bytes[head.origin]
-                worker.crossOrigin.write(
+                worker.policy.crossOrigin.write(
                     origin: origin.count <= 512 ? origin : UnsafeRawBufferPointer(start: nil, count: 0), into: &writer)
                 crossOriginLines = Array(writer.written(since: 0))
             }

@@ -27,7 +27,7 @@ extension ClientConnection: UpstreamClient {
         do { isWhole = try scanBody() } catch {
             return refuseBody(HeadFault.malformed("The body's chunked framing is malformed.").problem)
         }
-        let limit = worker.configuration.bodyLimit
+        let limit = worker.policy.settings.bodyLimit
         guard exchange.body.contentBytes <= limit, exchange.bodyLength <= limit + Self.framingLimit else { return refuseBody(bodyTooLarge) }
         guard worker.hold(exchange.bodyLength - exchange.heldBytes, for: self) else { return refuseBodyForRoom() }
         exchange.heldBytes = exchange.bodyLength
@@ -36,7 +36,7 @@ extension ClientConnection: UpstreamClient {
             phase = .deciding
             worker.gathering -= 1
             // The service has its whole time, however long the client took. What the client may do can have changed meanwhile.
-            exchange.deadline = .now() + worker.configuration.requestTimeout
+            exchange.deadline = .now() + worker.policy.settings.requestTimeout
             if let problem = tokenFault() { return refuse(problem) }
         }
         guard let pool else { return refuse(.notFound) }
@@ -55,7 +55,7 @@ extension ClientConnection: UpstreamClient {
         guard phase == .deciding else { return }
         phase = .gathering
         worker.gathering += 1
-        exchange.deadline = .now() + worker.configuration.bodyTimeout
+        exchange.deadline = .now() + worker.policy.settings.bodyTimeout
         if head.expectsContinue {
             context?.writeAndFlush(wrapOutboundOut(ByteBuffer(string: "HTTP/1.1 100 Continue\r\n\r\n")), promise: nil)
         }

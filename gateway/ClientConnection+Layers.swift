@@ -7,7 +7,7 @@ extension ClientConnection {
         begin()
         // Request id and trace come first: every answer below and every log line carries them.
         identify()
-        if worker.crossOrigin.isEnabled { keepCrossOriginLines() }
+        if worker.policy.crossOrigin.isEnabled { keepCrossOriginLines() }
         phase = .deciding
         exchange.body = head.isChunked ? .chunked : .length(head.contentLength ?? 0)
 
@@ -23,7 +23,7 @@ extension ClientConnection {
         if head.method == .options { return answerPreflight() }
 
         // Shedding stands before all that costs: an overloaded gateway must stay able to say so.
-        if worker.metrics.inFlight - worker.gathering > worker.inFlightLimit {
+        if worker.metrics.inFlight - worker.gathering > worker.policy.inFlightLimit {
             return refuse(Problem(.overloaded, "Too many requests are under way. Try again shortly.", retryAfter: 1))
         }
         let isDocument = exchange.route == nil && isOwnPage
@@ -70,7 +70,7 @@ extension ClientConnection {
     /// - Parameter mayFetchKeys: Whether an unknown key is worth asking identity.
     private func authenticate(mayFetchKeys: Bool = true) -> Authentication {
         if head.authorizations == 0 { return .noToken }
-        guard worker.directory.isReady else { return .unavailable }
+        guard worker.revocations.isReady else { return .unavailable }
         guard head.authorizations == 1 else { return .refused(Self.badToken) }
         let outcome = withHeadBytes { bytes -> Result<VerifiedToken, TokenFault> in
             let value = bytes[head.authorization]
@@ -79,7 +79,7 @@ extension ClientConnection {
             return token(UnsafeRawBufferPointer(rebasing: value[7...]))
         }
         switch outcome {
-        case .success(let token): return standing(of: token)
+        case .success(let token): return validity(of: token)
         case .failure(let fault):
             if fault == .unknownKey, mayFetchKeys, fetchKeys() { return .waitingForKeys }
             worker.metrics.refusedTokens += 1
@@ -97,7 +97,7 @@ extension ClientConnection {
             return unexpired(cached)
         }
         do throws(TokenFault) {
-            let claims = try worker.verifier.verify(bytes, keys: worker.directory.keys, now: exchange.wallClock)
+            let claims = try worker.verifier.verify(bytes, keys: worker.revocations.keys, now: exchange.wallClock)
             let token = VerifiedToken(bytes: Array(bytes), claims: claims, limiter: worker.limiter)
             worker.tokens.insert(token, at: place)
             worker.metrics.verifiedTokens += 1
@@ -113,9 +113,9 @@ extension ClientConnection {
     }
 
     /// Whether the token is still good, looked up anew only when something has changed.
-    private func standing(of token: VerifiedToken) -> Authentication {
-        token.check(against: worker.directory)
-        switch token.standing {
+    private func validity(of token: VerifiedToken) -> Authentication {
+        token.check(against: worker.revocations)
+        switch token.validity {
         case .current: return .member(token)
         case .stale: return .refused(Problem(.tokenStale, "The session has ended or its rights have changed. Sign in or refresh."))
         case .suspended: return .refused(Problem(.tenantSuspended, "The tenant is suspended."))
@@ -127,7 +127,7 @@ extension ClientConnection {
     func tokenFault() -> Problem? {
         guard let token = exchange.token else { return nil }
         if Timestamp.now.milliseconds >= token.claims.expiresAt { return Self.tokenExpired }
-        if case .refused(let problem) = standing(of: token) { return problem }
+        if case .refused(let problem) = validity(of: token) { return problem }
         return nil
     }
 
@@ -178,7 +178,7 @@ extension ClientConnection {
     private func clientAddress() -> IPAddress? {
         guard let peer else { return nil }
         let forwarded = head.forwardedFor.isEmpty ? nil : withHeadBytes { $0[head.forwardedFor].text }
-        let address = ClientAddress.resolve(peer: peer, forwardedFor: forwarded, trusted: worker.configuration.trustedProxies)
+        let address = ClientAddress.resolve(peer: peer, forwardedFor: forwarded, trusted: worker.policy.settings.trustedProxies)
         exchange.clientAddress = address
         return address
     }
@@ -198,7 +198,7 @@ extension ClientConnection {
         if !head.forwardedFor.isEmpty { _ = clientAddress() }
         // Header, subdomain and token must agree before the request counts for the tenant.
         let agrees = withHeadBytes {
-            worker.tenantResolution.agrees(slug: token.slug, tenant: $0[head.tenant], host: $0[head.host])
+            worker.policy.tenantResolution.agrees(slug: token.slug, tenant: $0[head.tenant], host: $0[head.host])
         }
         guard agrees else {
             // It counts for the user all the same: each writes an event, and nobody may write them without end.
@@ -233,7 +233,7 @@ extension ClientConnection {
 
     /// The declared length is judged before a byte of the body is awaited.
     private func forwardIfSmall() {
-        if let length = head.contentLength, length > worker.configuration.bodyLimit { return refuse(bodyTooLarge) }
+        if let length = head.contentLength, length > worker.policy.settings.bodyLimit { return refuse(bodyTooLarge) }
         forward()
     }
 
@@ -253,6 +253,7 @@ extension ClientConnection {
             case .admitted: charge(limits, taken: taken + 1, body)
             case .refused(let seconds):
                 for limit in limits[..<taken] { limit.giveBack() }
+                if let kind = LimitKind(rawValue: limits[taken].name) { worker.metrics.limited[kind.index] += 1 }
                 refuse(Problem(.rateLimited, "Too many requests. Try again in \(seconds) s.", retryAfter: seconds))
             }
         }
@@ -265,6 +266,6 @@ extension ClientConnection {
     }
 
     var bodyTooLarge: Problem {
-        Problem(.bodyTooLarge, "The body is larger than \(worker.configuration.bodyLimit) bytes.")
+        Problem(.bodyTooLarge, "The body is larger than \(worker.policy.settings.bodyLimit) bytes.")
     }
 }

@@ -96,7 +96,7 @@ final class ClientConnection: ChannelDuplexHandler {
 
     func channelActive(context: ChannelHandlerContext) {
         peer = context.remoteAddress?.ipAddress.flatMap { IPAddress($0) }
-        idleDeadline = .now() + worker.configuration.headerTimeout
+        idleDeadline = .now() + worker.policy.settings.headerTimeout
         if !worker.add(self) { context.close(promise: nil) }
     }
 
@@ -158,7 +158,7 @@ final class ClientConnection: ChannelDuplexHandler {
                     let isFirst = !parser.hasStarted
                     guard try inbound.withUnsafeReadableBytes({ bytes throws(HeadFault) in try parser.parse(bytes) }) else {
                         // Counted from the first byte: a client gains nothing by sending another one now and then.
-                        if isFirst { idleDeadline = .now() + worker.configuration.headerTimeout }
+                        if isFirst { idleDeadline = .now() + worker.policy.settings.headerTimeout }
                         return
                     }
                 } catch {
@@ -179,7 +179,7 @@ final class ClientConnection: ChannelDuplexHandler {
         exchange.number += 1
         exchange.startedAt = .now()
         exchange.wallClock = .now
-        exchange.deadline = exchange.startedAt + worker.configuration.requestTimeout
+        exchange.deadline = exchange.startedAt + worker.policy.settings.requestTimeout
         exchange.requestID.removeAll(keepingCapacity: true)
         exchange.trace = nil
         exchange.route = nil
@@ -220,9 +220,13 @@ final class ClientConnection: ChannelDuplexHandler {
         exchange.heldBytes = 0
         worker.metrics.record(route: route?.index, service: route?.service, status: exchange.status, microseconds: microseconds)
         guard let trace = exchange.trace else { return }
+        var entry = AccessLog.Entry(method: head.method, route: route, status: exchange.status, microseconds: microseconds, trace: trace)
+        if worker.policy.settings.logsClients {
+            entry.client = exchange.clientAddress ?? peer
+            entry.user = exchange.token.map { Array($0.claims.user.description.utf8) }
+        }
         worker.log.write(
-            .init(method: head.method, route: route, status: exchange.status, microseconds: microseconds, trace: trace),
-            requestID: exchange.requestID, tenant: exchange.token?.tenantText, now: exchange.wallClock)
+            entry, requestID: exchange.requestID, tenant: exchange.token?.tenantText, now: exchange.wallClock)
     }
 
     /// The answer has been written: on to the next request, or the end.
@@ -235,7 +239,7 @@ final class ClientConnection: ChannelDuplexHandler {
         guard keepsAlive else { return }
         parser.reset()
         phase = .head
-        idleDeadline = lastSeen + worker.configuration.keepAlive
+        idleDeadline = lastSeen + worker.policy.settings.keepAlive
     }
 
     /// Writes the last bytes of this connection. Closing at once could take the answer from a client that is still sending, so
@@ -252,7 +256,7 @@ final class ClientConnection: ChannelDuplexHandler {
         }
     }
 
-    func noteProgress() { idleDeadline = .now() + worker.configuration.bodyTimeout }
+    func noteProgress() { idleDeadline = .now() + worker.policy.settings.bodyTimeout }
 
     /// Called a few times a second.
     func checkDeadline(now: NIODeadline) {

@@ -4,16 +4,18 @@ import NIOCore
 import Operations
 import Redis
 
-/// What all event loops of one gateway share; none of it is touched per request but ``Directory``.
+/// What all event loops of one gateway share; none of it is touched per request but ``RevocationState``.
 struct SharedParts: Sendable {
     let configuration: GatewayConfiguration
+    /// What the loops begin with.
+    let policy: GatewayPolicy
     let routes: RouteTable
-    let directory: Directory
+    let revocations: RevocationState
     let keyRefresh: KeyRefresh
     let securityEvents: SecurityEvents
     let apiDocument: APIDocument
     let referencePage: ReferencePage
-    let accessLog: AccessLogOutput?
+    let logOutput: LogOutput
     let logger: Logger
 }
 
@@ -21,15 +23,14 @@ struct SharedParts: Sendable {
 final class Worker {
     let eventLoop: any EventLoop
     let shared: SharedParts
-    let configuration: GatewayConfiguration
+    /// The settings in force on this loop.
+    private(set) var policy: GatewayPolicy
     let signer: ContextSigner
     let signerID: [UInt8]
-    let directory: Directory
+    let revocations: RevocationState
     let pools: [UpstreamPool]
     let limiter: RateLimiter
     let verifier: TokenVerifier
-    let crossOrigin: CrossOrigin
-    let tenantResolution: TenantResolution
     var tokens = TokenCache()
     var metrics: RequestMetrics
     var log: AccessLog
@@ -41,42 +42,42 @@ final class Worker {
     private var connections: [ClientConnection] = []
     private var ticks: RepeatedTask?
     private var drained: EventLoopPromise<Void>?
-    let connectionLimit: Int
-    let inFlightLimit: Int
     /// Requests whose bodies are awaited. They cost little, so new ones are not refused for them.
     var gathering = 0
     /// Bytes of the bodies of requests under way.
     private var heldBytes = 0
-    private let heldLimit: Int
 
     private static let tickInterval = TimeAmount.milliseconds(250)
 
     init(shared: SharedParts, redis: RedisClient) {
         eventLoop = redis.eventLoop
         self.shared = shared
-        configuration = shared.configuration
+        policy = shared.policy
+        let configuration = shared.configuration
         signer = configuration.signer
         signerID = Array(signer.keyID.utf8)
-        directory = shared.directory
+        revocations = shared.revocations
         routes = shared.routes
-        let loops = configuration.eventLoops
         pools = ServiceName.allCases.map { service in
             UpstreamPool(
-                service: service, addresses: shared.configuration.upstreams[service] ?? [],
-                connectionLimit: shared.configuration.upstreamConnectionLimit,
-                connectionAge: shared.configuration.upstreamConnectionAge, eventLoop: redis.eventLoop)
+                service: service, addresses: shared.policy.settings.upstreams[service] ?? [],
+                connectionLimit: configuration.upstreamConnectionLimit, connectionAge: configuration.upstreamConnectionAge,
+                eventLoop: redis.eventLoop)
         }
         limiter = RateLimiter(
-            redis: redis, addressLimit: configuration.addressLimit, localShare: configuration.localShare / Double(loops),
-            logger: shared.logger)
+            redis: redis, addressLimit: shared.policy.settings.addressLimit, localShare: shared.policy.localShare, logger: shared.logger)
         verifier = TokenVerifier(issuer: configuration.issuer, audience: configuration.audience)
-        crossOrigin = CrossOrigin(origins: configuration.corsOrigins)
-        tenantResolution = TenantResolution(baseDomain: configuration.baseDomain)
         metrics = RequestMetrics(routeCount: shared.routes.routes.count)
-        log = AccessLog(output: shared.accessLog)
-        connectionLimit = max(1, configuration.connectionLimit / loops)
-        inFlightLimit = max(1, configuration.inFlightLimit / loops)
-        heldLimit = max(4 * configuration.bodyLimit, configuration.bodiesLimit / loops)
+        log = AccessLog(output: shared.logOutput)
+        log.form = shared.policy.settings.accessLog
+    }
+
+    /// Puts other settings in force.
+    func apply(_ policy: GatewayPolicy) {
+        self.policy = policy
+        for pool in pools { pool.update(addresses: policy.settings.upstreams[pool.service] ?? []) }
+        limiter.apply(addressLimit: policy.settings.addressLimit, localShare: policy.localShare)
+        log.form = policy.settings.accessLog
     }
 
     /// Starts the clock that deadlines are checked by. One clock for all connections costs less than a timer a request.
@@ -95,7 +96,7 @@ final class Worker {
 
     /// - Returns: Whether there is room for the connection.
     func add(_ connection: ClientConnection) -> Bool {
-        guard connections.count < connectionLimit, !isDraining else {
+        guard connections.count < policy.connectionLimit, !isDraining else {
             metrics.refusedConnections += 1
             return false
         }
@@ -110,7 +111,7 @@ final class Worker {
     /// - Returns: Whether there is room for them.
     func hold(_ bytes: Int, for connection: ClientConnection) -> Bool {
         guard bytes > 0 else { return true }
-        while heldBytes + bytes > heldLimit {
+        while heldBytes + bytes > policy.bodiesLimit {
             let largest = connections.lazy.filter { $0.phase == .gathering }.max { $0.exchange.heldBytes < $1.exchange.heldBytes }
             guard let largest, largest.exchange.heldBytes > connection.exchange.heldBytes + bytes else { return false }
             largest.refuseBodyForRoom()
@@ -169,9 +170,18 @@ final class Worker {
         metrics.awaitedBodies = gathering
         metrics.heldBytes = heldBytes
         metrics.slowReadersEnded = pools.reduce(0) { $0 + $1.slowReadersEnded }
+        metrics.loopsWithoutRedis = limiter.redisIsAway ? 1 : 0
         for pool in pools {
-            metrics.upstreamConnections[pool.service.index] = pool.endpoints.reduce(0) { $0 + $1.connections }
-            metrics.ejectedAddresses[pool.service.index] = pool.endpoints.count { !$0.health.isHealthy }
+            metrics.waitingRequests[pool.service.index] = pool.waitingCount
+            for endpoint in pool.endpoints {
+                let key = UpstreamMetrics.Key(service: pool.service, address: endpoint.address)
+                var address = endpoint.metrics
+                address.connections = endpoint.connections
+                address.inFlight = endpoint.active
+                address.ejections = endpoint.health.isHealthy ? 0 : 1
+                address.limit = pool.connectionLimit
+                metrics.upstreams[key] = address
+            }
         }
         return metrics
     }
