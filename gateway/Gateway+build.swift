@@ -1,6 +1,7 @@
 import Logging
 import NIOCore
 import NIOPosix
+import Operations
 import Redis
 
 /// The parts of a gateway, put together. What a request passes, from bytes to its service:
@@ -13,22 +14,22 @@ import Redis
 struct GatewayParts: Sendable {
     let shared: SharedParts
     let caller: ServiceCaller
-    let feed: StateFeed
+    let feed: RevocationFeed
     private(set) var redisClients: [RedisClient] = []
     private let configuration: GatewayConfiguration
 
     /// - Parameter eventLoop: Runs the gateway's own calls.
-    init(configuration: GatewayConfiguration, eventLoop: any EventLoop, accessLog: AccessLogOutput?, logger: Logger) {
+    init(configuration: GatewayConfiguration, policy: GatewayPolicy, eventLoop: any EventLoop, logger: Logger) {
         self.configuration = configuration
-        let directory = Directory()
+        let revocations = RevocationState(maximumAge: configuration.revocationAge)
         let keyRefresh = KeyRefresh()
         caller = ServiceCaller(configuration: configuration, eventLoop: eventLoop)
         shared = SharedParts(
-            configuration: configuration, routes: RouteTable(), directory: directory,
+            configuration: configuration, policy: policy, routes: RouteTable(), revocations: revocations,
             keyRefresh: keyRefresh, securityEvents: SecurityEvents(caller: caller, logger: logger),
-            apiDocument: APIDocument(caller: caller), referencePage: ReferencePage(), accessLog: accessLog, census: ConnectionCensus(),
+            apiDocument: APIDocument(caller: caller), referencePage: ReferencePage(), logOutput: .standard, census: ConnectionCensus(),
             logger: logger)
-        feed = StateFeed(caller: caller, directory: directory, keyRefresh: keyRefresh, redis: configuration.redis, logger: logger)
+        feed = RevocationFeed(caller: caller, revocations: revocations, keyRefresh: keyRefresh, redis: configuration.redis, logger: logger)
     }
 
     /// A worker for each event loop, with a connection to Redis of its own.
@@ -62,6 +63,11 @@ struct Workers: Sendable {
     func worker(of loop: any EventLoop) -> Worker {
         guard let worker = byLoop[ObjectIdentifier(loop)] else { preconditionFailure("channels run on the group that has the workers") }
         return worker.value
+    }
+
+    /// Puts other settings in force on all loops; they hold for requests that begin after this has returned.
+    func apply(_ policy: GatewayPolicy) async {
+        for worker in all { try? await worker.eventLoop.submit { worker.value.apply(policy) }.get() }
     }
 
     func leave() async {

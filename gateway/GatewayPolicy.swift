@@ -1,30 +1,29 @@
-import Core
-import NIOCore
-
-/// The settings that a running gateway follows, as one value: an exchange keeps the one that it began with.
+/// The settings that may change, in force: made once for all event loops, and replaced as a whole. A request keeps the one that it began
+/// with.
 final class GatewayPolicy: Sendable {
+    let settings: PolicySettings
     let crossOrigin: CrossOrigin
     let tenantResolution: TenantResolution
-    let trustedProxies: [AddressRange]
-    /// Connections of one address at once.
-    let addressConnections: Int
-    let sendsTransportSecurity: Bool
-    let bodyLimit: Int
-    let requestTimeout: TimeAmount
-    let headerTimeout: TimeAmount
-    let bodyTimeout: TimeAmount
-    let keepAlive: TimeAmount
+    /// For one event loop, as the next ones.
+    let connectionLimit: Int
+    let inFlightLimit: Int
+    /// Bytes of the bodies of requests under way.
+    let bodiesLimit: Int
+    /// Bytes of answers that clients have not taken.
+    let answersLimit: Int
+    let localShare: Double
 
-    init(_ configuration: GatewayConfiguration) {
-        crossOrigin = CrossOrigin(origins: configuration.corsOrigins)
-        tenantResolution = TenantResolution(baseDomain: configuration.baseDomain)
-        trustedProxies = configuration.trustedProxies
-        addressConnections = configuration.addressConnections
-        sendsTransportSecurity = configuration.sendsTransportSecurity
-        bodyLimit = configuration.bodyLimit
-        requestTimeout = configuration.requestTimeout
-        headerTimeout = configuration.headerTimeout
-        bodyTimeout = configuration.bodyTimeout
-        keepAlive = configuration.keepAlive
+    /// - Parameters:
+    ///   - eventLoops: Among how many the limits are divided.
+    ///   - connectionLimit: Clients at once, where that is fewer than the settings allow.
+    init(_ settings: PolicySettings, eventLoops: Int, connectionLimit: Int = .max) {
+        self.settings = settings
+        crossOrigin = CrossOrigin(origins: settings.corsOrigins)
+        tenantResolution = TenantResolution(baseDomain: settings.baseDomain)
+        self.connectionLimit = max(1, min(settings.connectionLimit, connectionLimit) / eventLoops)
+        inFlightLimit = max(1, settings.inFlightLimit / eventLoops)
+        bodiesLimit = max(4 * settings.bodyLimit, settings.bodiesLimit / eventLoops)
+        answersLimit = settings.answersLimit / eventLoops
+        localShare = settings.localShare / Double(eventLoops)
     }
 }

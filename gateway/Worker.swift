@@ -4,16 +4,18 @@ import NIOCore
 import Operations
 import Redis
 
-/// What all event loops of one gateway share; none of it is touched per request but ``Directory``.
+/// What all event loops of one gateway share; none of it is touched per request but ``RevocationState``.
 struct SharedParts: Sendable {
     let configuration: GatewayConfiguration
+    /// What the loops begin with.
+    let policy: GatewayPolicy
     let routes: RouteTable
-    let directory: Directory
+    let revocations: RevocationState
     let keyRefresh: KeyRefresh
     let securityEvents: SecurityEvents
     let apiDocument: APIDocument
     let referencePage: ReferencePage
-    let accessLog: AccessLogOutput?
+    let logOutput: LogOutput
     let census: ConnectionCensus
     let logger: Logger
 }
@@ -22,15 +24,14 @@ struct SharedParts: Sendable {
 final class Worker {
     let eventLoop: any EventLoop
     let shared: SharedParts
-    let configuration: GatewayConfiguration
+    /// The settings in force on this loop.
+    private(set) var policy: GatewayPolicy
     let signer: ContextSigner
     let signerID: [UInt8]
-    let directory: Directory
+    let revocations: RevocationState
     let pools: [UpstreamPool]
     let limiter: RateLimiter
     let verifier: TokenVerifier
-    /// The settings in force.
-    private(set) var policy: GatewayPolicy
     var tokens = TokenCache()
     var metrics: RequestMetrics
     var log: AccessLog
@@ -42,18 +43,14 @@ final class Worker {
     private var connections = SlotList<any EdgeConnection> { $0 }
     private var ticks: RepeatedTask?
     private var drained: EventLoopPromise<Void>?
-    let connectionLimit: Int
-    let inFlightLimit: Int
     /// Requests under way.
     var inFlight = 0
     /// Requests whose bodies are awaited.
     var gathering = SlotList<Exchange> { $0 }
     /// Bytes of the bodies of requests under way.
     private var heldBytes = 0
-    private let heldLimit: Int
     /// Bytes of answers that clients have not taken.
     private var untakenBytes = 0
-    private let untakenLimit: Int
     private var isMakingRoom = false
     /// Where the fields of one answer are put together.
     private let lines = UnsafeMutableRawBufferPointer.allocate(byteCount: HeadLimits.headBytes + 4 * HeadWriter.slack, alignment: 8)
@@ -64,32 +61,35 @@ final class Worker {
     init(shared: SharedParts, redis: RedisClient) {
         eventLoop = redis.eventLoop
         self.shared = shared
-        configuration = shared.configuration
+        policy = shared.policy
+        let configuration = shared.configuration
         signer = configuration.signer
         signerID = Array(signer.keyID.utf8)
-        directory = shared.directory
+        revocations = shared.revocations
         routes = shared.routes
-        let loops = configuration.eventLoops
         pools = ServiceName.allCases.map { service in
             UpstreamPool(
-                service: service, addresses: shared.configuration.upstreams[service] ?? [],
-                connectionLimit: shared.configuration.upstreamConnectionLimit,
-                connectionAge: shared.configuration.upstreamConnectionAge, eventLoop: redis.eventLoop)
+                service: service, addresses: shared.policy.settings.upstreams[service] ?? [],
+                connectionLimit: configuration.upstreamConnectionLimit, connectionAge: configuration.upstreamConnectionAge,
+                eventLoop: redis.eventLoop)
         }
         limiter = RateLimiter(
-            redis: redis, addressLimit: configuration.addressLimit, localShare: configuration.localShare / Double(loops),
-            logger: shared.logger)
+            redis: redis, addressLimit: shared.policy.settings.addressLimit, localShare: shared.policy.localShare, logger: shared.logger)
         verifier = TokenVerifier(issuer: configuration.issuer, audience: configuration.audience)
-        policy = GatewayPolicy(configuration)
         metrics = RequestMetrics(routeCount: shared.routes.routes.count)
-        log = AccessLog(output: shared.accessLog)
-        connectionLimit = max(1, configuration.connectionLimit / loops)
-        inFlightLimit = max(1, configuration.inFlightLimit / loops)
-        heldLimit = max(4 * configuration.bodyLimit, configuration.bodiesLimit / loops)
-        untakenLimit = configuration.answersLimit / loops
+        log = AccessLog(output: shared.logOutput)
+        log.form = shared.policy.settings.accessLog
     }
 
     deinit { lines.deallocate() }
+
+    /// Puts other settings in force.
+    func apply(_ policy: GatewayPolicy) {
+        self.policy = policy
+        for pool in pools { pool.update(addresses: policy.settings.upstreams[pool.service] ?? []) }
+        limiter.apply(addressLimit: policy.settings.addressLimit, localShare: policy.localShare)
+        log.form = policy.settings.accessLog
+    }
 
     /// Puts the fields of an answer together. They stand until the next call.
     func writeLines(_ body: (inout HeadWriter) -> Void) -> UnsafeRawBufferPointer {
@@ -116,7 +116,7 @@ final class Worker {
 
     /// - Returns: Whether there is room for the connection.
     func add(_ connection: any EdgeConnection) -> Bool {
-        guard connections.count < connectionLimit, !isDraining, admits(connection.client) else {
+        guard connections.count < policy.connectionLimit, !isDraining, admits(connection.client) else {
             metrics.refusedConnections += 1
             return false
         }
@@ -126,8 +126,8 @@ final class Worker {
 
     /// One address cannot take all the places. A trusted proxy is no client, and brings those of many.
     private func admits(_ client: Client) -> Bool {
-        guard let address = client.address, !policy.trustedProxies.contains(where: { $0.contains(address) }) else { return true }
-        return shared.census.enter(address, limit: policy.addressConnections, client: client)
+        guard let address = client.address, !policy.settings.trustedProxies.contains(where: { $0.contains(address) }) else { return true }
+        return shared.census.enter(address, limit: policy.settings.addressConnections, client: client)
     }
 
     func remove(_ connection: any EdgeConnection) {
@@ -141,7 +141,7 @@ final class Worker {
     ///
     /// - Returns: Whether there is room for them.
     func reserve(_ bytes: Int, for exchange: Exchange) -> Bool {
-        while heldBytes + bytes > heldLimit {
+        while heldBytes + bytes > policy.bodiesLimit {
             let largest = gathering.elements.max { $0.body.readableBytes < $1.body.readableBytes }
             guard let largest, largest.body.readableBytes > exchange.body.readableBytes + bytes else { return false }
             largest.refuseForRoom()
@@ -155,7 +155,7 @@ final class Worker {
     /// Counts bytes of answers that clients have not taken.
     func noteUntaken(_ change: Int) {
         untakenBytes += change
-        guard change > 0, untakenBytes > untakenLimit, !isMakingRoom else { return }
+        guard change > 0, untakenBytes > policy.answersLimit, !isMakingRoom else { return }
         isMakingRoom = true
         // Not at once: the caller may be in the middle of writing to one that is to be ended.
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
@@ -165,7 +165,7 @@ final class Worker {
     /// Ends the clients with the most untaken bytes: they do not read, or slower than everybody else.
     private func makeRoomForAnswers() {
         isMakingRoom = false
-        var excess = untakenBytes - untakenLimit
+        var excess = untakenBytes - policy.answersLimit
         for connection in connections.elements.sorted(by: { $0.untakenBytes > $1.untakenBytes }) {
             if excess <= 0 { return }
             excess -= connection.untakenBytes
@@ -213,9 +213,18 @@ final class Worker {
         metrics.untakenBytes = untakenBytes
         metrics.heldBytes = heldBytes
         metrics.slowReadersEnded += pools.reduce(0) { $0 + $1.slowReadersEnded }
+        metrics.loopsWithoutRedis = limiter.redisIsAway ? 1 : 0
         for pool in pools {
-            metrics.upstreamConnections[pool.service.index] = pool.endpoints.reduce(0) { $0 + $1.connections }
-            metrics.ejectedAddresses[pool.service.index] = pool.endpoints.count { !$0.health.isHealthy }
+            metrics.waitingRequests[pool.service.index] = pool.waitingCount
+            for endpoint in pool.endpoints {
+                let key = UpstreamMetrics.Key(service: pool.service, address: endpoint.address)
+                var address = endpoint.metrics
+                address.connections = endpoint.connections
+                address.inFlight = endpoint.active
+                address.ejections = endpoint.health.isHealthy ? 0 : 1
+                address.limit = pool.connectionLimit
+                metrics.upstreams[key] = address
+            }
         }
         return metrics
     }

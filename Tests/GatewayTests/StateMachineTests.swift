@@ -3,6 +3,7 @@ import Core
 import Crypto
 import Foundation
 import NIOCore
+import Operations
 import Testing
 
 @testable import Gateway
@@ -167,7 +168,7 @@ import Testing
 @Suite struct AccessLogTests {
     @Test func aLineIsJSONAndTellsNothingThatAClientWrote() async throws {
         let pipe = Pipe()
-        let output = AccessLogOutput(descriptor: pipe.fileHandleForWriting.fileDescriptor)
+        let output = LogOutput(descriptor: pipe.fileHandleForWriting.fileDescriptor)
         var log = AccessLog(output: output)
         var random = FastRandom()
         let trace = TraceContext(inbound: UnsafeRawBufferPointer(start: nil, count: 0), random: &random)
@@ -183,13 +184,39 @@ import Testing
                 now: Timestamp(milliseconds: 0))
         }
         log.flush()
-        await output.close()
+        #expect(output.flush(within: .seconds(10)))
         try pipe.fileHandleForWriting.close()
         let lines = try #require(try pipe.fileHandleForReading.readToEnd()).split(separator: 0x0A).map { try JSONParser.parse(Array($0)) }
         #expect(lines.count == 2)
         #expect(lines[0]["route"] == "/v1/leads" && lines[0]["status"] == 200 && lines[0]["duration_us"] == 1234)
         #expect(lines[0]["time"] == "1970-01-01T00:00:00.000Z" && lines[0]["tenant.id"] == "t" && lines[0]["request.id"] == "abc")
         #expect(lines[1]["route"] == "none" && lines[1]["method"] == "other")
+        #expect(lines.allSatisfy { $0["client.address"] == nil && $0["user.id"] == nil }, "personal data are written only when asked for")
+    }
+
+    @Test func theCombinedFormHasTheRouteInThePlaceOfThePath() throws {
+        let pipe = Pipe()
+        let output = LogOutput(descriptor: pipe.fileHandleForWriting.fileDescriptor)
+        var log = AccessLog(output: output)
+        log.form = .combined
+        var random = FastRandom()
+        let trace = TraceContext(inbound: UnsafeRawBufferPointer(start: nil, count: 0), random: &random)
+        let route = RouteTable().routes.first { $0.prefix == "/v1/leads" }
+        var entry = AccessLog.Entry(method: .get, route: route, status: 200, microseconds: 1234, trace: trace, bytesSent: 17)
+        log.write(entry, requestID: .init(start: nil, count: 0), tenant: nil, now: Timestamp(milliseconds: 999))
+        entry.client = IPAddress("2001:db8::1")
+        entry.user = Array("u".utf8)
+        log.write(entry, requestID: .init(start: nil, count: 0), tenant: nil, now: Timestamp(milliseconds: 1000))
+        log.flush()
+        #expect(output.flush(within: .seconds(10)))
+        try pipe.fileHandleForWriting.close()
+        let read = try #require(try pipe.fileHandleForReading.readToEnd())
+        #expect(
+            String(decoding: read, as: UTF8.self) == """
+                - - - [01/Jan/1970:00:00:00 +0000] "GET /v1/leads HTTP/1.1" 200 17 "-" "-"
+                2001:db8::1 - u [01/Jan/1970:00:00:01 +0000] "GET /v1/leads HTTP/1.1" 200 17 "-" "-"
+
+                """)
     }
 }
 

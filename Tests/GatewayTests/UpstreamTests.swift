@@ -206,7 +206,7 @@ import Testing
             for _ in 0..<10 { #expect(try await gateway.get("/v1/tickets", token: token).status == 503) }
             #expect(try await gateway.get("/v1/leads", token: token).status == 200)
             let metrics = try await TestClient.connect(port: gateway.adminPort) { try await $0.get("/metrics") }.body
-            #expect(metrics.contains("martlet_gateway_upstream_ejected{service=\"support\"}"))
+            #expect(metrics.contains("martlet_gateway_upstream_ejected{service=\"support\","))
             #expect(metrics.contains("martlet_gateway_requests_total{route=\"/v1/tickets\",status=\"5xx\"} 10"))
         }
     }

@@ -3,6 +3,8 @@ import NIOCore
 /// What carries an exchange, whatever the protocol: all that an exchange sees of its connection. Every call comes on the connection's
 /// event loop.
 protocol ExchangeTransport: AnyObject {
+    /// As the access log tells it.
+    var version: StaticString { get }
     /// Asks for the request's body; called once. It comes by ``Exchange/receive(_:isLast:)``, what is here already at once.
     func startBody()
     /// Holds the body back until ``resumeBody()``; a part that is on its way may still come.

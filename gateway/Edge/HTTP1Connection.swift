@@ -44,6 +44,8 @@ final class HTTP1Connection: ChannelDuplexHandler, EdgeConnection {
     /// When the connection is ended: without a request, or without progress of an answer.
     private var idleDeadline = NIODeadline.uptimeNanoseconds(0)
     private var untaken = UntakenBytes()
+    /// An answer that begins after this is the connection's last.
+    private var usableUntil = NIODeadline.distantFuture
     private var isReadHeld = false
     private var isProceeding = false
 
@@ -66,7 +68,8 @@ final class HTTP1Connection: ChannelDuplexHandler, EdgeConnection {
 
     private func begin(_ context: ChannelHandlerContext) {
         if client.address == nil { client = Client(address: context.remoteAddress?.ipAddress.flatMap { IPAddress($0) }) }
-        idleDeadline = .now() + worker.policy.headerTimeout
+        idleDeadline = .now() + worker.policy.settings.headerTimeout
+        if let age = worker.policy.settings.clientLifetime() { usableUntil = .now() + age }
         if !worker.add(self) { context.close(promise: nil) }
     }
 
@@ -129,7 +132,7 @@ final class HTTP1Connection: ChannelDuplexHandler, EdgeConnection {
                     let isFirst = !parser.hasStarted
                     guard try inbound.withUnsafeReadableBytes({ bytes throws(HeadFault) in try parser.parse(bytes) }) else {
                         // Counted from the first byte: a client gains nothing by sending another one now and then.
-                        if isFirst { idleDeadline = .now() + worker.policy.headerTimeout }
+                        if isFirst { idleDeadline = .now() + worker.policy.settings.headerTimeout }
                         return
                     }
                 } catch {
@@ -222,7 +225,9 @@ final class HTTP1Connection: ChannelDuplexHandler, EdgeConnection {
 
     // MARK: Time
 
-    private func noteProgress() { idleDeadline = .now() + worker.policy.bodyTimeout }
+    private var isOld: Bool { usableUntil != .distantFuture && NIODeadline.now() >= usableUntil }
+
+    private func noteProgress() { idleDeadline = .now() + worker.policy.settings.bodyTimeout }
 
     func checkDeadlines(now: NIODeadline) {
         if lookAtUntaken() { noteProgress() }
@@ -253,6 +258,8 @@ final class HTTP1Connection: ChannelDuplexHandler, EdgeConnection {
 // MARK: - Answers
 
 extension HTTP1Connection: ExchangeTransport {
+    var version: StaticString { framing.isHTTP11 ? "HTTP/1.1" : "HTTP/1.0" }
+
     func startBody() {
         wantsBody = true
         if framing.expectsContinue, inbound.readableBytes == 0 {
@@ -279,7 +286,7 @@ extension HTTP1Connection: ExchangeTransport {
         isChunked = head.hasBody && head.contentLength == nil && framing.isHTTP11
         // A client of HTTP/1.0 knows no chunks: it gets the content and then the end of the connection.
         let endsWithConnection = head.hasBody && head.contentLength == nil && !framing.isHTTP11
-        keepsAlive = framing.keepsAlive && body.isDone && !worker.isLeaving && !endsWithConnection
+        keepsAlive = framing.keepsAlive && body.isDone && !isOld && !worker.isLeaving && !endsWithConnection
         outbound.clear()
         outbound.writeHead(capacity: lines.count + content.count + 256) { writer in
             writer.put("HTTP/1.1 ")
@@ -335,7 +342,7 @@ extension HTTP1Connection: ExchangeTransport {
         }
         guard keepsAlive else { return sendLast(bytes, context) }
         phase = .head
-        idleDeadline = .now() + worker.policy.keepAlive
+        idleDeadline = .now() + worker.policy.settings.keepAlive
         context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
         if !context.channel.isWritable { lookAtUntaken() }
         proceed()

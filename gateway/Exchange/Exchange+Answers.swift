@@ -45,6 +45,7 @@ extension Exchange {
             writer.put("\r\n")
             putCommonFields(&writer)
         }
+        bytesSent = isEmpty ? 0 : answer.body.readableBytes
         let transport = finish()
         let answerHead = AnswerHead(status: answer.status, contentLength: length, dropsBody: head.method == .head)
         if isShared, !isEmpty, answer.body.readableBytes > 0 {
@@ -58,7 +59,7 @@ extension Exchange {
     func answerTooLate() {
         // An answer that never came counts as one that failed, or a service that hangs would never be passed over.
         upstream?.endpoint.health.failed(now: .now())
-        refuse(Problem(.deadlineExceeded, "No answer came within \(policy.requestTimeout.nanoseconds / 1_000_000_000) s."))
+        refuse(Problem(.deadlineExceeded, "No answer came within \(policy.settings.requestTimeout.nanoseconds / 1_000_000_000) s."))
     }
 
     /// The fields that every answer carries. They come last, so that nothing an upstream sends takes their place.
@@ -70,7 +71,7 @@ extension Exchange {
         writer.put("\r\n")
         trace.write(into: &writer)
         writer.put("X-Content-Type-Options: nosniff\r\n")
-        if policy.sendsTransportSecurity { writer.put("Strict-Transport-Security: max-age=31536000; includeSubDomains\r\n") }
+        if policy.settings.sendsTransportSecurity { writer.put("Strict-Transport-Security: max-age=31536000; includeSubDomains\r\n") }
         if withLimits { putLimits(&writer) }
         if policy.crossOrigin.isEnabled { withHeadBytes { policy.crossOrigin.write(origin: $0[head.origin], into: &writer) } }
     }

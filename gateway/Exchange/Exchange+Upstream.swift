@@ -60,11 +60,13 @@ extension Exchange: UpstreamClient {
             putCommonFields(&writer, withLimits: !head.hasRateLimit)
         }
         let answerHead = AnswerHead(status: head.status, contentLength: head.contentLength, dropsBody: self.head.method == .head)
+        if !answerHead.dropsBody { bytesSent = body.count }
         relay(isLast: isLast) { $0.answer(answerHead, lines: lines, body: body, isLast: isLast) }
     }
 
     func upstreamBody(_ body: ByteBuffer, isLast: Bool) {
         guard machine.handle(.answerPart(isLast: isLast)) == .relayPart else { return }
+        if head.method != .head { bytesSent += body.readableBytes }
         relay(isLast: isLast) { $0.write(body, isShared: false, isLast: isLast) }
     }
 

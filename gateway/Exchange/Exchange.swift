@@ -52,6 +52,8 @@ final class Exchange: Slotted {
     var connectFailures = 0
     /// The status told to the client; 0 when it was told nothing.
     var status = 0
+    /// Of the answer's body.
+    var bytesSent = 0
 
     /// - Parameter bytes: The head; the slices of `head` are of it.
     init(worker: Worker, client: Client, transport: any ExchangeTransport, head: RequestHead, bytes: ByteBuffer, hasBody: Bool) {
@@ -62,7 +64,7 @@ final class Exchange: Slotted {
         self.bytes = bytes
         self.hasBody = hasBody
         policy = worker.policy
-        deadline = startedAt + policy.requestTimeout
+        deadline = startedAt + policy.settings.requestTimeout
         requestID = .made(worker.random.next(), worker.random.next())
         trace = TraceContext(random: &worker.random)
         worker.inFlight += 1
@@ -121,14 +123,14 @@ final class Exchange: Slotted {
 
     private func awaitBody() {
         worker.gathering.insert(self)
-        deadline = .now() + policy.bodyTimeout
+        deadline = .now() + policy.settings.bodyTimeout
         transport?.startBody()
     }
 
     /// A part of the body is here.
     func receive(_ part: ByteBuffer, isLast: Bool) {
         guard machine.state == .gathering else { return }
-        guard body.readableBytes + part.readableBytes <= policy.bodyLimit else { return refuse(bodyTooLarge) }
+        guard body.readableBytes + part.readableBytes <= policy.settings.bodyLimit else { return refuse(bodyTooLarge) }
         guard worker.reserve(part.readableBytes, for: self) else { return refuseForRoom() }
         if body.readableBytes == 0 {
             body = part
@@ -139,7 +141,7 @@ final class Exchange: Slotted {
         guard isLast else { return }
         worker.gathering.remove(self)
         // The service has its whole time, however long the client took. What the client may do can have changed meanwhile.
-        deadline = .now() + policy.requestTimeout
+        deadline = .now() + policy.settings.requestTimeout
         if let token, let problem = Authenticate.fault(of: token, self) { return refuse(problem) }
         perform(machine.handle(.bodyIsWhole))
     }
@@ -158,11 +160,11 @@ final class Exchange: Slotted {
         refuse(Problem(.overloaded, "Too many requests are being received. Try again shortly.", retryAfter: 1))
     }
 
-    var bodyTooLarge: Problem { Problem(.bodyTooLarge, "The body is larger than \(policy.bodyLimit) bytes.") }
+    var bodyTooLarge: Problem { Problem(.bodyTooLarge, "The body is larger than \(policy.settings.bodyLimit) bytes.") }
 
     /// The client did not send its body in time. That is not the service's fault, which has not seen the request.
     private var lateBody: Problem {
-        Problem(.invalidRequest, "The body did not arrive whole within \(policy.bodyTimeout.nanoseconds / 1_000_000_000) s.")
+        Problem(.invalidRequest, "The body did not arrive whole within \(policy.settings.bodyTimeout.nanoseconds / 1_000_000_000) s.")
     }
 
     // MARK: The end
@@ -188,13 +190,23 @@ final class Exchange: Slotted {
         worker.gathering.remove(self)
         worker.release(body.readableBytes)
         worker.metrics.record(route: route?.index, service: route?.service, status: status, microseconds: microseconds)
-        withRequestID {
-            worker.log.write(
-                .init(method: head.method, route: route, status: status, microseconds: microseconds, trace: trace),
-                requestID: $0, tenant: token?.tenantText, now: wallClock)
-        }
+        log(microseconds)
         defer { transport = nil }
         return transport
+    }
+}
+
+extension Exchange {
+    private func log(_ microseconds: Int) {
+        if policy.settings.accessLog == .off { return }
+        var entry = AccessLog.Entry(method: head.method, route: route, status: status, microseconds: microseconds, trace: trace)
+        entry.bytesSent = bytesSent
+        if let transport { entry.version = transport.version }
+        if policy.settings.logsClients {
+            entry.client = address
+            entry.user = (token ?? refusedToken).map { Array($0.claims.user.description.utf8) }
+        }
+        withRequestID { worker.log.write(entry, requestID: $0, tenant: token?.tenantText, now: wallClock) }
     }
 }
 
@@ -222,6 +234,6 @@ extension Exchange {
     fileprivate func findAddress() -> IPAddress? {
         guard let peer = client.address, !head.forwardedFor.isEmpty else { return client.address }
         let forwarded = withHeadBytes { $0[head.forwardedFor].text }
-        return ClientAddress.resolve(peer: peer, forwardedFor: forwarded, trusted: policy.trustedProxies)
+        return ClientAddress.resolve(peer: peer, forwardedFor: forwarded, trusted: policy.settings.trustedProxies)
     }
 }

@@ -42,7 +42,7 @@ struct Authenticate: Layer {
     private func outcome(_ exchange: Exchange, mayFetchKeys: Bool) -> Outcome {
         let head = exchange.head
         if head.authorizations == 0 { return .noToken }
-        guard exchange.worker.directory.isReady else { return .unavailable }
+        guard exchange.worker.revocations.isReady else { return .unavailable }
         guard head.authorizations == 1 else { return .refused(Self.badToken) }
         let found = exchange.withHeadBytes { bytes -> Result<VerifiedToken, TokenFault> in
             let value = bytes[head.authorization]
@@ -75,7 +75,7 @@ struct Authenticate: Layer {
             return .success(cached)
         }
         do throws(TokenFault) {
-            let claims = try worker.verifier.verify(bytes, keys: worker.directory.keys)
+            let claims = try worker.verifier.verify(bytes, keys: worker.revocations.keys)
             let token = VerifiedToken(bytes: Array(bytes), claims: claims, limiter: worker.limiter)
             worker.tokens.insert(token, at: place)
             worker.metrics.verifiedTokens += 1
@@ -89,8 +89,8 @@ struct Authenticate: Layer {
     /// What is wrong with a genuine token by now. What has changed is looked up only when something has.
     static func fault(of token: VerifiedToken, _ exchange: Exchange) -> Problem? {
         if Timestamp.now.milliseconds >= token.claims.expiresAt { return tokenExpired }
-        token.check(against: exchange.worker.directory)
-        switch token.standing {
+        token.check(against: exchange.worker.revocations)
+        switch token.validity {
         case .current: return nil
         case .stale: return Problem(.tokenStale, "The session has ended or its rights have changed. Sign in or refresh.")
         case .suspended: return Problem(.tenantSuspended, "The tenant is suspended.")

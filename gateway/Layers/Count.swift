@@ -55,7 +55,7 @@ struct Count: Layer {
         for index in limits.indices.dropFirst(taken) {
             let now = NIODeadline.now()
             if let decision = limits[index].take(now: now) {
-                if let refused = refusal(decision, limits, taken: index) { return refused }
+                if let refused = refusal(decision, limits, taken: index, exchange) { return refused }
                 continue
             }
             var verdict: Verdict?
@@ -66,7 +66,7 @@ struct Count: Layer {
                     if case .admitted = decision { limits[index].giveBack() }
                     return
                 }
-                let next = refusal(decision, limits, taken: index) ?? charge(limits, taken: index + 1, exchange)
+                let next = refusal(decision, limits, taken: index, exchange) ?? charge(limits, taken: index + 1, exchange)
                 if hasReturned { exchange.resume(next) } else { verdict = next }
             }
             hasReturned = true
@@ -75,8 +75,9 @@ struct Count: Layer {
         return passed(exchange)
     }
 
-    private func refusal(_ decision: LeasedBucket.Decision, _ limits: [LeasedBucket], taken: Int) -> Verdict? {
+    private func refusal(_ decision: LeasedBucket.Decision, _ limits: [LeasedBucket], taken: Int, _ exchange: Exchange) -> Verdict? {
         guard case .refused(let seconds) = decision else { return nil }
+        if let kind = LimitKind(rawValue: limits[taken].name) { exchange.worker.metrics.limited[kind.index] += 1 }
         for limit in limits[..<taken] { limit.giveBack() }
         return .refuse(Problem(.rateLimited, "Too many requests. Try again in \(seconds) s.", retryAfter: seconds))
     }

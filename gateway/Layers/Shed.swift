@@ -4,7 +4,7 @@ import Core
 struct Shed: Layer {
     func admit(_ exchange: Exchange) -> Verdict {
         let worker = exchange.worker
-        guard worker.inFlight - worker.gathering.count > worker.inFlightLimit else { return .goOn }
+        guard worker.inFlight - worker.gathering.count > worker.policy.inFlightLimit else { return .goOn }
         return .refuse(Problem(.overloaded, "Too many requests are under way. Try again shortly.", retryAfter: 1))
     }
 }

@@ -7,12 +7,12 @@ import Redis
 final class RateLimiter {
     private let store: LeaseStore
     private let eventLoop: any EventLoop
-    private let localShare: Double
-    private let addressPolicy: RateLimit
-    private let refreshPolicy: RateLimit
+    private var localShare: Double
+    private var addressPolicy: RateLimit
+    private var refreshPolicy: RateLimit
     private let logger: Logger
     private var buckets = GenerationCache<String, LeasedBucket>(limit: 20_000)
-    private var redisIsAway = false
+    private(set) var redisIsAway = false
     private(set) var draws = 0
     private(set) var failedDraws = 0
 
@@ -24,6 +24,13 @@ final class RateLimiter {
         addressPolicy = RateLimit(count: addressLimit, period: 900)
         refreshPolicy = RateLimit(count: 10 * addressLimit, period: 900)
         self.logger = logger
+    }
+
+    /// Puts other numbers in force. The share while Redis is away holds for limits that are used for the first time from now on.
+    func apply(addressLimit: Int, localShare: Double) {
+        self.localShare = localShare
+        addressPolicy = RateLimit(count: addressLimit, period: 900)
+        refreshPolicy = RateLimit(count: 10 * addressLimit, period: 900)
     }
 
     var bucketCount: Int { buckets.count }

@@ -19,7 +19,7 @@ struct ServiceCaller: Sendable {
         signer = configuration.signer
         let pools = ServiceName.allCases.map { service in
             UpstreamPool(
-                service: service, addresses: configuration.upstreams[service] ?? [], connectionLimit: 4,
+                service: service, addresses: configuration.policy.upstreams[service] ?? [], connectionLimit: FileLimit.ownConnections,
                 connectionAge: configuration.upstreamConnectionAge, eventLoop: eventLoop)
         }
         self.pools = .makeBoxSendingValue(pools, eventLoop: eventLoop)
@@ -27,7 +27,7 @@ struct ServiceCaller: Sendable {
 
     /// Sends a request and gathers the answer, at most 16 MiB of it.
     ///
-    /// The future fails with ``UpstreamFailure``, also when no whole answer came within the time limit.
+    /// The future fails with ``UpstreamFailure``, also when no whole answer came within the time limit, or with ``AnswerTooLarge``.
     func call(_ service: ServiceName, method: String = "GET", target: String, body: [UInt8] = [], timeout: TimeAmount = .seconds(2))
         -> EventLoopFuture<Answer>
     {
@@ -51,8 +51,22 @@ struct ServiceCaller: Sendable {
         return promise.futureResult
     }
 
+    /// Puts other addresses in force.
+    func apply(_ policy: GatewayPolicy) {
+        eventLoop.execute { [pools] in
+            for pool in pools.value { pool.update(addresses: policy.settings.upstreams[pool.service] ?? []) }
+        }
+    }
+
     /// Closes the connections.
     func close() { eventLoop.execute { [pools] in for pool in pools.value { pool.closeIdle() } } }
+}
+
+/// A service said more than the gateway takes.
+struct AnswerTooLarge: Error, CustomStringConvertible {
+    /// Bytes.
+    let limit: Int
+    var description: String { "the answer is larger than \(limit) bytes" }
 }
 
 private final class ServiceCall: UpstreamClient {
@@ -76,11 +90,11 @@ private final class ServiceCall: UpstreamClient {
         if let ticket = pool.acquire(self) { self.ticket = ticket }
     }
 
-    func giveUp() {
+    func giveUp(for reason: any Error = UpstreamFailure.broken) {
         ticket?.cancel()
         connection?.abandon()
         connection = nil
-        promise.fail(UpstreamFailure.broken)
+        promise.fail(reason)
     }
 
     func upstreamReady(_ connection: UpstreamConnection) {
@@ -95,7 +109,11 @@ private final class ServiceCall: UpstreamClient {
     }
 
     func upstreamBody(_ body: ByteBuffer, isLast: Bool) {
-        guard answer.body.count + body.readableBytes <= Self.bodyLimit else { return giveUp() }
+        guard answer.body.count + body.readableBytes <= Self.bodyLimit else {
+            // After its last part the connection is somebody else's already.
+            if isLast { connection = nil }
+            return giveUp(for: AnswerTooLarge(limit: Self.bodyLimit))
+        }
         answer.body.append(contentsOf: body.readableBytesView)
         if isLast { finish() }
     }

@@ -24,6 +24,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     /// An answer that is whole after this is the last one.
     private let usableUntil: NIODeadline
+    private var begunAt = NIODeadline.uptimeNanoseconds(0)
 
     init(endpoint: UpstreamEndpoint, pool: UpstreamPool, usableUntil: NIODeadline) {
         self.endpoint = endpoint
@@ -38,6 +39,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     func begin(_ client: any UpstreamClient) {
         self.client = client
+        begunAt = .now()
         hasBytesOfAnswer = false
         isAnswering = false
     }
@@ -140,6 +142,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
             break
         }
         isAnswering = true
+        endpoint.metrics.answered(in: .now() - begunAt)
         body = parser.body
         let head = parser.head
         let wantsContent = head.isChunked && client?.wantsContent ?? false
@@ -202,7 +205,10 @@ final class UpstreamConnection: ChannelDuplexHandler {
         context?.close(promise: nil)
         guard let client else { return }
         // An idle connection that the upstream closed says nothing about its health.
-        if failure != .closedBeforeAnswer(isReused: true) { endpoint.health.failed(now: .now()) }
+        if failure != .closedBeforeAnswer(isReused: true) {
+            endpoint.health.failed(now: .now())
+            endpoint.metrics.failed()
+        }
         client.upstreamFailed(failure)
     }
 

@@ -6,6 +6,7 @@ import Operations
 final class UpstreamEndpoint {
     let address: UpstreamAddress
     var health = UpstreamHealth()
+    var metrics = UpstreamMetrics()
     /// Connections that wait for a request; the last one used is used next, so that the others can grow old and close.
     fileprivate var idle: [UpstreamConnection] = []
     /// When the process behind it said that it stops; `nil` once an answer tells that it, or its successor, stays.
@@ -40,9 +41,9 @@ final class UpstreamPool {
     private static let leavingPause = TimeAmount.seconds(10)
 
     let service: ServiceName
-    let endpoints: [UpstreamEndpoint]
+    private(set) var endpoints: [UpstreamEndpoint]
     private let eventLoop: any EventLoop
-    private let connectionLimit: Int
+    let connectionLimit: Int
     private let connectionAge: TimeAmount
     private var waiting = CircularBuffer<Ticket>()
     private var turn = 0
@@ -57,6 +58,18 @@ final class UpstreamPool {
         self.connectionAge = connectionAge
         self.eventLoop = eventLoop
     }
+
+    /// Requests that wait for a connection.
+    var waitingCount: Int { waiting.count { $0.client != nil } }
+
+    /// Puts other addresses in force. Requests under way at one that is gone end as they would have; its connections then end too.
+    func update(addresses: [UpstreamAddress]) {
+        let known = endpoints
+        endpoints = addresses.map { address in known.first { $0.address == address } ?? UpstreamEndpoint(address) }
+        for endpoint in known where !isUsed(endpoint) { closeIdle(endpoint) }
+    }
+
+    private func isUsed(_ endpoint: UpstreamEndpoint) -> Bool { endpoints.contains { $0 === endpoint } }
 
     /// Gives the client a connection: by ``UpstreamClient/upstreamReady(_:)`` at once or later, or it is told why there is none.
     ///
@@ -138,6 +151,7 @@ final class UpstreamPool {
                 case .failure:
                     endpoint.connections -= 1
                     endpoint.health.failed(now: .now())
+                    endpoint.metrics.failed()
                     pool.connectFailed(endpoint)
                 }
             }
@@ -159,6 +173,12 @@ final class UpstreamPool {
 
     /// A connection is free: for the first that waits, or kept.
     func release(_ connection: UpstreamConnection) {
+        guard isUsed(connection.endpoint) else {
+            // Its address is no longer among those of the service. Who waits gets a connection to one that is.
+            detached(connection)
+            connection.abandon()
+            return
+        }
         while let ticket = waiting.popFirst() {
             guard let client = ticket.client else { continue }
             ticket.client = nil
@@ -188,7 +208,8 @@ final class UpstreamPool {
         endpoint.connections -= 1
         if let index = endpoint.idle.firstIndex(where: { $0 === connection }) { endpoint.idle.remove(at: index) }
         // Its place is free for one that waits.
-        if !waiting.isEmpty, endpoint.connections < connectionLimit { connect(endpoint) }
+        guard !waiting.isEmpty, let next = isUsed(endpoint) ? endpoint : endpoints.first else { return }
+        if next.connections < connectionLimit { connect(next) }
     }
 
     /// When requests wait and there is no connection left to open, at most half of an address's connections may wait for clients that do

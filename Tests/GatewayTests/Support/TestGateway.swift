@@ -1,12 +1,13 @@
 import Core
 import Foundation
-import Gateway
 import Logging
 import NIOCore
 import Operations
 import Redis
 import ServiceLifecycle
 import TestSupport
+
+@testable import Gateway
 
 /// A gateway on free ports, with one scripted upstream for all services and a real Redis.
 struct TestGateway: Sendable {
@@ -17,6 +18,7 @@ struct TestGateway: Sendable {
     let upstream: TestUpstream
     let upstreamPort: Int
     let key: TestKey
+    let gateway: Gateway
     /// Ends the gateway as SIGTERM does.
     let stop: @Sendable () async -> Void
 
@@ -56,7 +58,7 @@ struct TestGateway: Sendable {
         configuration.adminPort = 0
         configuration.redis = redis
         configuration.eventLoops = 2
-        configuration.writesAccessLog = false
+        configuration.accessLog = .off
         // All tests come from one address; those of the limit itself bring their own.
         configuration.addressLimit = 1_000_000
         configuration.grace = .seconds(5)
@@ -73,6 +75,7 @@ struct TestGateway: Sendable {
             guard let addresses = await iterator.next() else { return }
             let running = TestGateway(
                 port: addresses.port, adminPort: addresses.adminPort, upstream: upstream, upstreamPort: upstreamPort, key: key,
+                gateway: gateway,
                 stop: { await group.triggerGracefulShutdown() })
             do {
                 if waitsForReady { try await running.becomeReady() }
@@ -95,6 +98,11 @@ struct TestGateway: Sendable {
     /// One request on a connection of its own.
     func get(_ target: String, token: String? = nil, headers: String = "") async throws -> TestClient.Answer {
         try await TestClient.connect(port: port) { try await $0.get(target, token: token, headers: headers) }
+    }
+
+    /// What operators see.
+    func admin(_ path: String) async throws -> TestClient.Answer {
+        try await TestClient.connect(port: adminPort) { try await $0.get(path) }
     }
 
     /// Sends bytes and reads one answer.

@@ -47,6 +47,8 @@ final class TestUpstream: Sendable {
         var requests: [Request] = []
         var revocations: [Revocation] = []
         var keys: [JSON] = []
+        /// Blanks behind the state, which mean nothing but have to be read.
+        var padding = 0
         var keyFetches = 0
         /// Security events to refuse before one is taken.
         var eventRefusals = 0
@@ -109,7 +111,8 @@ final class TestUpstream: Sendable {
                 $0.keyFetches += 1
                 return .ok(JSON.object(["keys": .array($0.keys)]).description)
             }
-        case Revocation.statePath: return state.withLock { .ok(Revocation.state($0.revocations).description) }
+        case Revocation.statePath:
+            return state.withLock { .ok(Revocation.state($0.revocations).description + String(repeating: " ", count: $0.padding)) }
         case "/internal/events":
             return state.withLock { state in
                 state.requests.append(request)
