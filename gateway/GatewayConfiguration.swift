@@ -65,7 +65,7 @@ public struct GatewayConfiguration: Sendable {
         + ServiceName.allCases.map {
             Setting(
                 "\($0.rawValue).url", "http://127.0.0.1:\($0.defaultPort)",
-                "Addresses of the \($0.rawValue) service: http://host:port, several with commas.")
+                "Addresses of the \($0.rawValue) service: http://host:port, several with commas; a name stands for all it has.")
         } + [
             Setting("redis.url", "redis://127.0.0.1:6379", isSecret: true, "redis://[:password@]host[:port][/database]."),
             Setting(
@@ -106,10 +106,12 @@ public struct GatewayConfiguration: Sendable {
                 "address.connections", "1000",
                 "Clients at once behind one address, which is a /64 of IPv6, 1 to 1000000; not counted for trusted proxies."),
             Setting("in.flight", "4096", "Requests at once before new ones are refused, 1 to 1000000."),
-            Setting("upstream.connections", "64", "Connections per service address and thread, 1 to 4096."),
+            Setting(
+                "upstream.connections", "64",
+                "Requests at a time per service address and thread, 1 to 4096; fewer while more make it no faster."),
             Setting(
                 "upstream.connection.seconds", "60",
-                "How long a connection to a service is used, a quarter more or less; then the name is resolved anew. 0 to 86400; 0: for one request."
+                "How long a connection to a service is used, a quarter more or less, 0 to 86400; 0: for one request."
             ),
             Setting("log.level", "info", "trace, debug, info, notice, warning or error."),
             Setting("access.log", "true", "Whether a line is written for each request."),

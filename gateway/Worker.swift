@@ -70,11 +70,12 @@ final class Worker {
         directory = shared.directory
         routes = shared.routes
         let loops = configuration.eventLoops
-        pools = ServiceName.allCases.map { service in
+        var limits = UpstreamLimits()
+        limits.ordinary.places = configuration.upstreamConnectionLimit
+        limits.connectionAge = configuration.upstreamConnectionAge
+        pools = ServiceName.allCases.map { [limits] service in
             UpstreamPool(
-                service: service, addresses: shared.configuration.upstreams[service] ?? [],
-                connectionLimit: shared.configuration.upstreamConnectionLimit,
-                connectionAge: shared.configuration.upstreamConnectionAge, eventLoop: redis.eventLoop)
+                service: service, addresses: shared.configuration.upstreams[service] ?? [], limits: limits, eventLoop: redis.eventLoop)
         }
         limiter = RateLimiter(
             redis: redis, addressLimit: configuration.addressLimit, localShare: configuration.localShare / Double(loops),
@@ -196,7 +197,7 @@ final class Worker {
         for connection in connections.elements.reversed() { connection.closeNow() }
         drained?.succeed()
         drained = nil
-        for pool in pools { pool.closeIdle() }
+        for pool in pools { pool.close() }
         log.flush()
     }
 
@@ -212,7 +213,7 @@ final class Worker {
         metrics.inFlight = inFlight
         metrics.untakenBytes = untakenBytes
         metrics.heldBytes = heldBytes
-        metrics.slowReadersEnded += pools.reduce(0) { $0 + $1.slowReadersEnded }
+        metrics.slowReadersEnded += pools.reduce(0) { $0 + $1.figures.slowReadersEnded }
         for pool in pools {
             metrics.upstreamConnections[pool.service.index] = pool.endpoints.reduce(0) { $0 + $1.connections }
             metrics.ejectedAddresses[pool.service.index] = pool.endpoints.count { !$0.health.isHealthy }
