@@ -52,7 +52,7 @@ public struct PolicySettings: Sendable {
         ServiceName.allCases.map {
             Setting(
                 "\($0.rawValue).url", "http://127.0.0.1:\($0.defaultPort)",
-                "Addresses of the \($0.rawValue) service: http://host:port, several with commas.")
+                "Addresses of the \($0.rawValue) service: http://host:port, several with commas; a name stands for all it has.")
         } + [
             Setting("address.limit", "100", "Requests in 15 minutes per address without a valid token."),
             Setting(

@@ -69,8 +69,7 @@ final class Worker {
         routes = shared.routes
         pools = ServiceName.allCases.map { service in
             UpstreamPool(
-                service: service, addresses: shared.policy.settings.upstreams[service] ?? [],
-                connectionLimit: configuration.upstreamConnectionLimit, connectionAge: configuration.upstreamConnectionAge,
+                service: service, addresses: shared.policy.settings.upstreams[service] ?? [], limits: configuration.upstreamLimits,
                 eventLoop: redis.eventLoop)
         }
         limiter = RateLimiter(
@@ -196,7 +195,7 @@ final class Worker {
         for connection in connections.elements.reversed() { connection.closeNow() }
         drained?.succeed()
         drained = nil
-        for pool in pools { pool.closeIdle() }
+        for pool in pools { pool.close() }
         log.flush()
     }
 
@@ -212,20 +211,9 @@ final class Worker {
         metrics.inFlight = inFlight
         metrics.untakenBytes = untakenBytes
         metrics.heldBytes = heldBytes
-        metrics.slowReadersEnded += pools.reduce(0) { $0 + $1.slowReadersEnded }
+        metrics.slowReadersEnded += pools.reduce(0) { $0 + $1.figures.slowReadersEnded }
         metrics.loopsWithoutRedis = limiter.redisIsAway ? 1 : 0
-        for pool in pools {
-            metrics.waitingRequests[pool.service.index] = pool.waitingCount
-            for endpoint in pool.endpoints {
-                let key = UpstreamMetrics.Key(service: pool.service, address: endpoint.address)
-                var address = endpoint.metrics
-                address.connections = endpoint.connections
-                address.inFlight = endpoint.active
-                address.ejections = endpoint.health.isHealthy ? 0 : 1
-                address.limit = pool.connectionLimit
-                metrics.upstreams[key] = address
-            }
-        }
+        for (index, pool) in pools.enumerated() { metrics.upstreams[index] = pool.figuresNow() }
         return metrics
     }
 }

@@ -105,53 +105,6 @@ import Testing
     }
 }
 
-@Suite struct UpstreamHealthTests {
-    private let start = NIODeadline.uptimeNanoseconds(1_000_000_000_000)
-
-    /// The machine as a class, since an expectation cannot change a value.
-    private final class Health {
-        var machine = UpstreamHealth()
-        func allows(now: NIODeadline) -> Bool { machine.allows(now: now) }
-        func failed(now: NIODeadline) { machine.failed(now: now) }
-        func succeeded() { machine.succeeded() }
-        var isHealthy: Bool { machine.isHealthy }
-    }
-
-    @Test func anAddressIsEjectedAfterFailuresInARowAndProbedOnceAfterAPause() {
-        let health = Health()
-        for _ in 0..<UpstreamHealth.threshold - 1 { health.failed(now: start) }
-        health.succeeded()
-        for _ in 0..<UpstreamHealth.threshold { #expect(health.allows(now: start)); health.failed(now: start) }
-        #expect(!health.allows(now: start + .milliseconds(400)))
-        #expect(health.allows(now: start + .milliseconds(500)))
-        #expect(!health.allows(now: start + .milliseconds(500)))
-        health.failed(now: start + .milliseconds(600))
-        // The second pause is twice as long.
-        #expect(!health.allows(now: start + .milliseconds(1500)))
-        #expect(health.allows(now: start + .milliseconds(1600)))
-        health.succeeded()
-        #expect(health.isHealthy)
-    }
-
-    @Test func aProbeThatIsNeverHeardOfDoesNotKeepAnAddressOutForGood() {
-        let health = Health()
-        for _ in 0..<UpstreamHealth.threshold { health.failed(now: start) }
-        #expect(health.allows(now: start + .seconds(1)))
-        #expect(!health.allows(now: start + .seconds(2)))
-        #expect(health.allows(now: start + .seconds(7)))
-    }
-
-    @Test func retriesAreATenthOfRequests() {
-        var budget = RetryBudget()
-        var allowed = 0
-        for _ in 0..<1000 {
-            budget.noteRequest()
-            if budget.allowsRetry() { allowed += 1 }
-        }
-        #expect((100...112).contains(allowed))
-    }
-}
-
 @Suite struct BoundedCacheTests {
     @Test func aCacheNeverHoldsMoreThanItsLimitAndKeepsWhatIsUsed() {
         var cache = GenerationCache<Int, Int>(limit: 100)

@@ -58,7 +58,7 @@ extension Exchange {
 
     func answerTooLate() {
         // An answer that never came counts as one that failed, or a service that hangs would never be passed over.
-        upstream?.endpoint.health.failed(now: .now())
+        upstream?.abandonLate(for: self)
         refuse(Problem(.deadlineExceeded, "No answer came within \(policy.settings.requestTimeout.nanoseconds / 1_000_000_000) s."))
     }
 

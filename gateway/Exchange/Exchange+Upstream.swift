@@ -3,10 +3,10 @@ import NIOCore
 import Operations
 
 /// A request's way to its service and back.
-extension Exchange: UpstreamClient {
-    var wantsContent: Bool { true }
-
+extension Exchange: UpstreamRequester {
     var mayBeRepeated: Bool { head.isIdempotent }
+
+    var tenant: TenantID? { token?.claims.tenant }
 
     private var pool: UpstreamPool? { route.map { worker.pools[$0.service.index] } }
 
@@ -14,13 +14,13 @@ extension Exchange: UpstreamClient {
     /// hold all there are.
     func acquire(avoiding endpoint: UpstreamEndpoint? = nil) {
         guard let pool else { return refuse(.notFound) }
-        // No ticket means that the pool has called back already.
-        if let ticket = pool.acquire(self, avoiding: endpoint) { self.ticket = ticket }
+        // No waiter means that the pool has called back already.
+        if let waiter = pool.acquire(self, avoiding: endpoint) { self.waiter = waiter }
     }
 
     func upstreamReady(_ connection: UpstreamConnection) {
-        ticket = nil
-        guard machine.handle(.connectionIsReady) == .send else { return connection.abandon() }
+        waiter = nil
+        guard machine.handle(.connectionIsReady) == .send else { return connection.abandon(for: self) }
         upstream = connection
         attempts += 1
         if attempts == 1 { writeRequest() }
@@ -34,13 +34,13 @@ extension Exchange: UpstreamClient {
         switch held {
         case .nothing: break
         case .place:
-            ticket?.cancel()
-            ticket = nil
+            waiter?.cancel()
+            waiter = nil
         case .connection where clientHasGone && !head.isSafe:
             let limits = [token?.userLimit, token?.tenantLimit].compactMap(\.self)
-            guard let upstream, !limits.isEmpty else { return upstream?.abandon() ?? () }
+            guard let upstream, !limits.isEmpty else { return upstream?.abandon(for: self) ?? () }
             DepartedClient(limits: limits).wait(at: upstream, until: deadline, on: worker.eventLoop)
-        case .connection, .connectionInAnswer: upstream?.abandon()
+        case .connection, .connectionInAnswer: upstream?.abandon(for: self)
         }
     }
 
@@ -64,10 +64,10 @@ extension Exchange: UpstreamClient {
         relay(isLast: isLast) { $0.answer(answerHead, lines: lines, body: body, isLast: isLast) }
     }
 
-    func upstreamBody(_ body: ByteBuffer, isLast: Bool) {
+    func upstreamBody(_ content: ByteBuffer, isLast: Bool) {
         guard machine.handle(.answerPart(isLast: isLast)) == .relayPart else { return }
-        if head.method != .head { bytesSent += body.readableBytes }
-        relay(isLast: isLast) { $0.write(body, isShared: false, isLast: isLast) }
+        if head.method != .head { bytesSent += content.readableBytes }
+        relay(isLast: isLast) { $0.write(content, isShared: false, isLast: isLast) }
     }
 
     private func relay(isLast: Bool, _ write: (any ExchangeTransport) -> Void) {
@@ -85,7 +85,7 @@ extension Exchange: UpstreamClient {
     func becameWritable() { upstream?.resumeReading() }
 
     func upstreamFailed(_ failure: UpstreamFailure) {
-        ticket = nil
+        waiter = nil
         let endpoint = upstream?.endpoint
         upstream = nil
         let mayRetry = !isAnswering && mayRetry(failure)
@@ -97,6 +97,8 @@ extension Exchange: UpstreamClient {
         case .abortAnswer: finish()?.abort()
         case .refuseForService where failure == .overloaded:
             refuse(Problem(.overloaded, "Too many requests wait for this service. Try again shortly.", retryAfter: 1))
+        case .refuseForService where failure == .tenantBusy:
+            refuse(Problem(.rateLimited, "The tenant has too many requests under way. Try again in 1 s.", retryAfter: 1))
         case .refuseForService:
             refuse(Problem(.upstreamUnavailable, "The service does not answer at the moment. Try again shortly.", retryAfter: 1))
         default: break
@@ -105,19 +107,6 @@ extension Exchange: UpstreamClient {
 
     private func mayRetry(_ failure: UpstreamFailure) -> Bool {
         guard let pool, attempts < 3 else { return false }
-        switch failure {
-        case .connectFailed:
-            // Nothing was sent, so anything may be tried elsewhere, if there is an elsewhere.
-            guard pool.endpoints.count > 1, connectFailures < pool.endpoints.count - 1 else { return false }
-            connectFailures += 1
-            return true
-        case .closedBeforeAnswer(isReused: true) where head.isSafe:
-            // The upstream closed an idle connection as this request was sent on it: the common case, and harmless.
-            return true
-        case .closedBeforeAnswer where head.isIdempotent:
-            return pool.budget.allowsRetry()
-        case .closedBeforeAnswer, .broken, .ejected, .overloaded:
-            return false
-        }
+        return pool.budget.allowsRetry(after: failure, isSafe: head.isSafe, isIdempotent: head.isIdempotent)
     }
 }

@@ -46,10 +46,9 @@ final class Exchange: Slotted {
 
     // The way to the service.
     var request = ByteBuffer()
-    var ticket: UpstreamPool.Ticket?
+    var waiter: UpstreamWaiter?
     var upstream: UpstreamConnection?
     var attempts = 0
-    var connectFailures = 0
     /// The status told to the client; 0 when it was told nothing.
     var status = 0
     /// Of the answer's body.

@@ -50,15 +50,22 @@ struct AdminPages: Sendable {
     }
 
     private static func upstreams(_ metrics: RequestMetrics) -> JSON {
-        let addresses = metrics.sortedUpstreams.map { key, address -> JSON in
-            [
-                "service": .string(key.service.rawValue), "address": .string("\(key.address)"), "healthy": .bool(address.ejections == 0),
-                "held_back_by_loops": .number(address.ejections), "connections": .number(address.connections),
-                "in_flight": .number(address.inFlight), "limit": .number(address.limit), "failures": .number(address.failures),
-            ]
+        let addresses = metrics.upstreams.flatMap { figures in
+            figures.endpoints.map { address -> JSON in
+                [
+                    "service": .string(figures.service.rawValue), "address": .string(address.address),
+                    "state": .string("\(address.state)"), "connections": .number(address.connections),
+                    "in_flight": .number(address.inUse.reduce(0, +)), "limit": .number(address.concurrencyLimit),
+                    "failures": .number(address.failures), "held_back": .number(address.losses),
+                ]
+            }
         }
-        let waiting = ServiceName.allCases.map { service -> JSON in
-            ["service": .string(service.rawValue), "waiting": .number(metrics.waitingRequests[service.index])]
+        let waiting = metrics.upstreams.map { figures -> JSON in
+            [
+                "service": .string(figures.service.rawValue), "waiting": .number(figures.waiting.reduce(0, +)),
+                "overloaded": .number(figures.overloaded + figures.waitedInVain), "tenant_busy": .number(figures.tenantBusy),
+                "unreachable": .number(figures.unreachable),
+            ]
         }
         return ["addresses": .array(addresses), "services": .array(waiting)]
     }

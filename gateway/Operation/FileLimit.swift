@@ -24,7 +24,7 @@ struct FileLimit: Sendable {
         let addresses = configuration.policy.upstreams.values.reduce(0) { $0 + $1.count }
         // Each event loop has an epoll, an eventfd, a timer, and a connection to Redis.
         others =
-            addresses * (configuration.eventLoops * configuration.upstreamConnectionLimit + Self.ownConnections)
+            addresses * (configuration.eventLoops * configuration.upstreamLimits.connections + Self.ownConnections)
             + 4 * configuration.eventLoops + Self.reserve
         wanted = configuration.policy.connectionLimit
     }

@@ -65,20 +65,32 @@ extension RequestMetrics {
 
     private func renderUpstreams(into text: inout MetricsText) {
         text.family("upstream_waiting", "gauge", "Requests that wait for a connection to a service.")
-        for service in ServiceName.allCases {
-            text.line("upstream_waiting", ["service": service.rawValue], waitingRequests[service.index])
+        for figures in upstreams { text.line("upstream_waiting", ["service": figures.service.rawValue], figures.waiting.reduce(0, +)) }
+        text.family("upstream_refused_total", "counter", "Requests that a service was not asked, by the reason.")
+        for figures in upstreams {
+            let reasons = [
+                ("overloaded", figures.overloaded), ("waited", figures.waitedInVain), ("tenant_busy", figures.tenantBusy),
+                ("unreachable", figures.unreachable),
+            ]
+            for (reason, count) in reasons {
+                text.line("upstream_refused_total", ["service": figures.service.rawValue, "reason": reason], count)
+            }
         }
-        let addresses: [(KeyValuePairs<String, String>, UpstreamMetrics)] = sortedUpstreams.map { key, value in
-            (["service": key.service.rawValue, "address": "\(key.address)"], value)
+        let addresses: [(KeyValuePairs<String, String>, UpstreamFigures.Endpoint)] = upstreams.flatMap { figures in
+            figures.endpoints.map { (["service": figures.service.rawValue, "address": $0.address], $0) }
         }
         text.family("upstream_connections", "gauge", "Connections to an address of a service.")
         for (labels, address) in addresses { text.line("upstream_connections", labels, address.connections) }
-        text.family("upstream_ejected", "gauge", "Event loops that hold an address of a service back.")
-        for (labels, address) in addresses { text.line("upstream_ejected", labels, address.ejections) }
+        text.family("upstream_in_flight", "gauge", "Requests that an address of a service is working on.")
+        for (labels, address) in addresses { text.line("upstream_in_flight", labels, address.inUse.reduce(0, +)) }
+        text.family("upstream_limit", "gauge", "Requests at a time that an address of a service is given.")
+        for (labels, address) in addresses { text.line("upstream_limit", labels, address.concurrencyLimit) }
+        text.family("upstream_ejected", "gauge", "1 when an address of a service is held back.")
+        for (labels, address) in addresses { text.line("upstream_ejected", labels, address.state == .healthy ? 0 : 1) }
         text.family("upstream_failures_total", "counter", "Connections that could not be made, and answers that did not come whole.")
         for (labels, address) in addresses { text.line("upstream_failures_total", labels, address.failures) }
         text.family("upstream_duration_seconds", "histogram", "Time from a request's sending to the head of its answer.")
-        for (labels, address) in addresses { text.histogram("upstream_duration_seconds", labels, address.durations) }
+        for (labels, address) in addresses { text.histogram("upstream_duration_seconds", labels, address.roundTrips) }
     }
 }
 

@@ -41,9 +41,8 @@ struct RequestMetrics: Sendable {
     var heldBytes = 0
     var slowReadersEnded = 0
     var untakenBytes = 0
-    /// By service: requests that wait for a connection.
-    var waitingRequests = [Int](repeating: 0, count: ServiceName.allCases.count)
-    var upstreams: [UpstreamMetrics.Key: UpstreamMetrics] = [:]
+    /// By service.
+    var upstreams = ServiceName.allCases.map { UpstreamFigures(service: $0) }
 
     init(routeCount: Int) {
         self.routeCount = routeCount
@@ -59,8 +58,7 @@ struct RequestMetrics: Sendable {
         for index in requests.indices { requests[index] += other.requests[index] }
         for index in durations.indices { durations[index].add(other.durations[index]) }
         for index in limited.indices { limited[index] += other.limited[index] }
-        for index in waitingRequests.indices { waitingRequests[index] += other.waitingRequests[index] }
-        for (key, address) in other.upstreams { upstreams[key, default: UpstreamMetrics()].add(address) }
+        for index in upstreams.indices { upstreams[index].add(other.upstreams[index]) }
         connections += other.connections
         inFlight += other.inFlight
         refusedConnections += other.refusedConnections
@@ -76,10 +74,5 @@ struct RequestMetrics: Sendable {
         heldBytes += other.heldBytes
         slowReadersEnded += other.slowReadersEnded
         untakenBytes += other.untakenBytes
-    }
-
-    /// The addresses in an order that stays.
-    var sortedUpstreams: [(key: UpstreamMetrics.Key, value: UpstreamMetrics)] {
-        upstreams.sorted { ($0.key.service.index, "\($0.key.address)") < ($1.key.service.index, "\($1.key.address)") }
     }
 }

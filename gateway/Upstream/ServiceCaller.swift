@@ -17,10 +17,13 @@ struct ServiceCaller: Sendable {
     init(configuration: GatewayConfiguration, eventLoop: any EventLoop) {
         self.eventLoop = eventLoop
         signer = configuration.signer
+        var limits = UpstreamLimits()
+        limits.ordinary.places = FileLimit.ownConnections
+        limits.connectionAge = configuration.upstreamConnectionAge
+        // Few, and each with a time limit of its own.
+        (limits.expectedWait, limits.longestWait) = (.seconds(60), .seconds(60))
         let pools = ServiceName.allCases.map { service in
-            UpstreamPool(
-                service: service, addresses: configuration.policy.upstreams[service] ?? [], connectionLimit: FileLimit.ownConnections,
-                connectionAge: configuration.upstreamConnectionAge, eventLoop: eventLoop)
+            UpstreamPool(service: service, addresses: configuration.upstreams[service] ?? [], limits: limits, eventLoop: eventLoop)
         }
         self.pools = .makeBoxSendingValue(pools, eventLoop: eventLoop)
     }
@@ -59,7 +62,7 @@ struct ServiceCaller: Sendable {
     }
 
     /// Closes the connections.
-    func close() { eventLoop.execute { [pools] in for pool in pools.value { pool.closeIdle() } } }
+    func close() { eventLoop.execute { [pools] in for pool in pools.value { pool.close() } } }
 }
 
 /// A service said more than the gateway takes.
@@ -69,16 +72,15 @@ struct AnswerTooLarge: Error, CustomStringConvertible {
     var description: String { "the answer is larger than \(limit) bytes" }
 }
 
-private final class ServiceCall: UpstreamClient {
+private final class ServiceCall: UpstreamRequester {
     private static let bodyLimit = 16 << 20
 
-    let wantsContent = true
     // Of these calls those that change something are repeated by their callers, with ids that make a repeat harmless.
     let mayBeRepeated = true
     private let request: ByteBuffer
     private let promise: EventLoopPromise<ServiceCaller.Answer>
     private var answer = ServiceCaller.Answer(status: 0, body: [])
-    private var ticket: UpstreamPool.Ticket?
+    private var waiter: UpstreamWaiter?
     private var connection: UpstreamConnection?
 
     init(request: ByteBuffer, promise: EventLoopPromise<ServiceCaller.Answer>) {
@@ -87,12 +89,12 @@ private final class ServiceCall: UpstreamClient {
     }
 
     func start(_ pool: UpstreamPool) {
-        if let ticket = pool.acquire(self) { self.ticket = ticket }
+        if let waiter = pool.acquire(self) { self.waiter = waiter }
     }
 
     func giveUp(for reason: any Error = UpstreamFailure.broken) {
-        ticket?.cancel()
-        connection?.abandon()
+        waiter?.cancel()
+        connection?.abandon(for: self)
         connection = nil
         promise.fail(reason)
     }
@@ -104,21 +106,15 @@ private final class ServiceCall: UpstreamClient {
 
     func upstreamAnswered(_ head: ResponseHead, bytes: UnsafeRawBufferPointer, body: UnsafeRawBufferPointer, isLast: Bool) {
         answer.status = head.status
-        answer.body.append(contentsOf: body)
-        if isLast { finish() }
+        take(body, isLast: isLast)
     }
 
-    func upstreamBody(_ body: ByteBuffer, isLast: Bool) {
-        guard answer.body.count + body.readableBytes <= Self.bodyLimit else {
-            // After its last part the connection is somebody else's already.
-            if isLast { connection = nil }
-            return giveUp(for: AnswerTooLarge(limit: Self.bodyLimit))
-        }
-        answer.body.append(contentsOf: body.readableBytesView)
-        if isLast { finish() }
-    }
+    func upstreamBody(_ content: ByteBuffer, isLast: Bool) { content.withUnsafeReadableBytes { take($0, isLast: isLast) } }
 
-    private func finish() {
+    private func take(_ content: UnsafeRawBufferPointer, isLast: Bool) {
+        guard answer.body.count + content.count <= Self.bodyLimit else { return giveUp(for: AnswerTooLarge(limit: Self.bodyLimit)) }
+        answer.body.append(contentsOf: content)
+        guard isLast else { return }
         connection = nil
         promise.succeed(answer)
     }

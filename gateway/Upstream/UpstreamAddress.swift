@@ -1,4 +1,4 @@
-/// Where one instance of a service listens.
+/// Where a service listens: one instance, or with a name as many as the name has addresses.
 public struct UpstreamAddress: Sendable, Hashable, CustomStringConvertible {
     public var host: String
     public var port: Int
