@@ -26,8 +26,9 @@ struct GatewayParts: Sendable {
         shared = SharedParts(
             configuration: configuration, routes: RouteTable(), directory: directory,
             keyRefresh: keyRefresh, securityEvents: SecurityEvents(caller: caller, logger: logger),
-            apiDocument: APIDocument(caller: caller), referencePage: ReferencePage(), accessLog: accessLog, census: ConnectionCensus(),
-            logger: logger)
+            apiDocument: APIDocument(caller: caller), referencePage: ReferencePage(),
+            localShares: LocalShares(share: configuration.localShare),
+            accessLog: accessLog, census: ConnectionCensus(), logger: logger)
         feed = StateFeed(caller: caller, directory: directory, keyRefresh: keyRefresh, redis: configuration.redis, logger: logger)
     }
 

@@ -76,7 +76,7 @@ public struct GatewayConfiguration: Sendable {
             Setting("address.limit", "100", "Requests in 15 minutes per address without a valid token."),
             Setting(
                 "local.share.percent", "50",
-                "Part of each limit that this gateway admits alone while Redis is away, 1 to 100; 100 over the number of gateways keeps the limit."
+                "Part of each limit that this gateway admits alone while Redis is away, 1 to 100, but at least one request; 100 over the number of gateways keeps every limit that is no smaller than it."
             ),
             Setting("trusted.proxies", "", "Networks whose X-Forwarded-For counts, as CIDRs with commas, such as 10.0.0.0/8,fd00::/8."),
             Setting("cors.origins", "", "Origins that browsers may call from, exact, with commas, such as https://app.example.com."),

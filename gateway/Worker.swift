@@ -13,6 +13,7 @@ struct SharedParts: Sendable {
     let securityEvents: SecurityEvents
     let apiDocument: APIDocument
     let referencePage: ReferencePage
+    let localShares: LocalShares
     let accessLog: AccessLogOutput?
     let census: ConnectionCensus
     let logger: Logger
@@ -77,8 +78,7 @@ final class Worker {
                 connectionAge: shared.configuration.upstreamConnectionAge, eventLoop: redis.eventLoop)
         }
         limiter = RateLimiter(
-            redis: redis, addressLimit: configuration.addressLimit, localShare: configuration.localShare / Double(loops),
-            logger: shared.logger)
+            redis: redis, addressLimit: configuration.addressLimit, shares: shared.localShares, logger: shared.logger)
         verifier = TokenVerifier(issuer: configuration.issuer, audience: configuration.audience)
         policy = GatewayPolicy(configuration)
         metrics = RequestMetrics(routeCount: shared.routes.routes.count)

@@ -37,7 +37,8 @@ struct Count: Layer {
         // Whoever asks for other things behind the same address does not sign people out, who come here when their token has expired.
         let limit = exchange.isRefresh ? limiter.refresh(address) : limiter.address(address)
         exchange.addressLimit = limit
-        return charge([limit], exchange)
+        // The network's first: whoever is over that makes no further keys in Redis by his many addresses.
+        return charge([limiter.network(address, isRefresh: exchange.isRefresh), limit].compactMap(\.self), exchange)
     }
 
     // MARK: Taking
@@ -55,7 +56,7 @@ struct Count: Layer {
         for index in limits.indices.dropFirst(taken) {
             let now = NIODeadline.now()
             if let decision = limits[index].take(now: now) {
-                if let refused = refusal(decision, limits, taken: index) { return refused }
+                if let refused = refusal(decision, limits, taken: index, exchange) { return refused }
                 continue
             }
             var verdict: Verdict?
@@ -66,7 +67,7 @@ struct Count: Layer {
                     if case .admitted = decision { limits[index].giveBack() }
                     return
                 }
-                let next = refusal(decision, limits, taken: index) ?? charge(limits, taken: index + 1, exchange)
+                let next = refusal(decision, limits, taken: index, exchange) ?? charge(limits, taken: index + 1, exchange)
                 if hasReturned { exchange.resume(next) } else { verdict = next }
             }
             hasReturned = true
@@ -75,9 +76,23 @@ struct Count: Layer {
         return passed(exchange)
     }
 
-    private func refusal(_ decision: LeasedBucket.Decision, _ limits: [LeasedBucket], taken: Int) -> Verdict? {
+    private func refusal(_ decision: LeasedBucket.Decision, _ limits: [LeasedBucket], taken: Int, _ exchange: Exchange) -> Verdict? {
         guard case .refused(let seconds) = decision else { return nil }
         for limit in limits[..<taken] { limit.giveBack() }
-        return .refuse(Problem(.rateLimited, "Too many requests. Try again in \(seconds) s.", retryAfter: seconds))
+        // The answer tells of the one that refused.
+        if exchange.addressLimit != nil { exchange.addressLimit = limits[taken] }
+        return .refuse(exchange.rateLimited(seconds))
+    }
+}
+
+extension Exchange {
+    /// Why what is answered before the limits is not answered this time; `nil` when it is.
+    func refusalAtEdge() -> Problem? {
+        guard let address, case .refused(let seconds) = worker.limiter.edge(address, now: startedAt) else { return nil }
+        return rateLimited(seconds)
+    }
+
+    fileprivate func rateLimited(_ seconds: Int) -> Problem {
+        Problem(.rateLimited, "Too many requests. Try again in \(seconds) s.", retryAfter: seconds)
     }
 }
