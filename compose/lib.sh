@@ -252,12 +252,13 @@ make_cluster() {
   as_database_user mv "$folder/new" "$folder/cluster"
 }
 
-# start_redis FOLDER PORT LOG [PASSWORD]: memory only, on loopback; refuses writes when full, because nothing in it may vanish.
+# start_redis FOLDER PORT LOG [PASSWORD]: memory only, on loopback. Full, it forgets the limits that were not used lately; all it holds
+# expires anyway, and gateways tell it again what they admitted.
 start_redis() {
   local folder=$1 port=$2 log=$3 password=${4-}
   {
     printf '%s\n' "port $port" "bind 127.0.0.1" "dir \"$folder\"" 'save ""' "appendonly no" "maxmemory 256mb" \
-      "maxmemory-policy noeviction" "daemonize no"
+      "maxmemory-policy volatile-lru" "daemonize no"
     [[ -z $password ]] || printf 'requirepass %s\n' "$password"
   } >"$folder/redis.conf"
   chmod 600 "$folder/redis.conf"

@@ -27,7 +27,8 @@ struct GatewayParts: Sendable {
         shared = SharedParts(
             configuration: configuration, policy: policy, routes: RouteTable(), revocations: revocations,
             keyRefresh: keyRefresh, securityEvents: SecurityEvents(caller: caller, logger: logger),
-            apiDocument: APIDocument(caller: caller), referencePage: ReferencePage(), logOutput: .standard, census: ConnectionCensus(),
+            apiDocument: APIDocument(caller: caller), referencePage: ReferencePage(),
+            logOutput: .standard, localShares: LocalShares(share: policy.settings.localShare), census: ConnectionCensus(),
             logger: logger)
         feed = RevocationFeed(caller: caller, revocations: revocations, keyRefresh: keyRefresh, redis: configuration.redis, logger: logger)
     }

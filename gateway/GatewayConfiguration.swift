@@ -43,7 +43,9 @@ public struct GatewayConfiguration: Sendable {
         Setting("issuer", "martlet", "Claim iss that access tokens must have; the same in identity."),
         Setting("audience", "martlet-api", "Claim aud that access tokens must have; the same in identity."),
         Setting("event.loops", "the number of cores", "Threads, 1 to 64."),
-        Setting("upstream.connections", "64", "Requests at a time per service address and thread, 1 to 4096; fewer while more make it no faster."),
+        Setting(
+            "upstream.connections", "64",
+            "Requests at a time per service address and thread, 1 to 4096; fewer while more make it no faster."),
         Setting(
             "upstream.connection.seconds", "60",
             "How long a connection to a service is used, a quarter more or less, 0 to 86400; 0: for one request."

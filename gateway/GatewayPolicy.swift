@@ -11,7 +11,6 @@ final class GatewayPolicy: Sendable {
     let bodiesLimit: Int
     /// Bytes of answers that clients have not taken.
     let answersLimit: Int
-    let localShare: Double
 
     /// - Parameters:
     ///   - eventLoops: Among how many the limits are divided.
@@ -24,6 +23,5 @@ final class GatewayPolicy: Sendable {
         inFlightLimit = max(1, settings.inFlightLimit / eventLoops)
         bodiesLimit = max(4 * settings.bodyLimit, settings.bodiesLimit / eventLoops)
         answersLimit = settings.answersLimit / eventLoops
-        localShare = settings.localShare / Double(eventLoops)
     }
 }

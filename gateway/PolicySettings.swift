@@ -57,7 +57,7 @@ public struct PolicySettings: Sendable {
             Setting("address.limit", "100", "Requests in 15 minutes per address without a valid token."),
             Setting(
                 "local.share.percent", "50",
-                "Part of each limit that this gateway admits alone while Redis is away, 1 to 100; 100 over the number of gateways keeps the limit."
+                "Part of each limit that this gateway admits alone while Redis is away, 1 to 100, but at least one request; 100 over the number of gateways keeps every limit that is no smaller than it."
             ),
             Setting(
                 "trusted.proxies", "",

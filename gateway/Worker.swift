@@ -16,6 +16,7 @@ struct SharedParts: Sendable {
     let apiDocument: APIDocument
     let referencePage: ReferencePage
     let logOutput: LogOutput
+    let localShares: LocalShares
     let census: ConnectionCensus
     let logger: Logger
 }
@@ -73,7 +74,7 @@ final class Worker {
                 eventLoop: redis.eventLoop)
         }
         limiter = RateLimiter(
-            redis: redis, addressLimit: shared.policy.settings.addressLimit, localShare: shared.policy.localShare, logger: shared.logger)
+            redis: redis, addressLimit: shared.policy.settings.addressLimit, shares: shared.localShares, logger: shared.logger)
         verifier = TokenVerifier(issuer: configuration.issuer, audience: configuration.audience)
         metrics = RequestMetrics(routeCount: shared.routes.routes.count)
         log = AccessLog(output: shared.logOutput)
@@ -86,7 +87,8 @@ final class Worker {
     func apply(_ policy: GatewayPolicy) {
         self.policy = policy
         for pool in pools { pool.update(addresses: policy.settings.upstreams[pool.service] ?? []) }
-        limiter.apply(addressLimit: policy.settings.addressLimit, localShare: policy.localShare)
+        limiter.addressLimit = policy.settings.addressLimit
+        shared.localShares.change(share: policy.settings.localShare)
         log.form = policy.settings.accessLog
     }
 

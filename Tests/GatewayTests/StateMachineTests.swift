@@ -8,19 +8,7 @@ import Testing
 
 @testable import Gateway
 
-@Suite struct LeasedBucketTests {
-    private let start = NIODeadline.uptimeNanoseconds(1_000_000_000_000)
-
-    /// A bucket whose draws are noted, to be granted by the test.
-    private final class Draws {
-        var wanted: [Int] = []
-        func bucket(_ policy: RateLimit, share: Double = 0.5) -> LeasedBucket {
-            LeasedBucket(key: "k", name: "user", policy: policy, localShare: share) { wanted, _ in self.wanted.append(wanted) }
-        }
-    }
-
-    private func isAdmitted(_ decision: LeasedBucket.Decision?) -> Bool { if case .admitted? = decision { true } else { false } }
-
+@Suite struct RevocationTests {
     /// What services say and gateways hear is spelt by one type; of what only a later release knows nothing is heard.
     @Test func whatServicesSayOfTokensIsHeardAsItWasSaid() {
         let said: [Revocation] = [
@@ -38,70 +26,6 @@ import Testing
         let limits = RateLimits(tenant: RateLimit(count: 100, period: 1), user: RateLimit(count: 50, period: 1))
         #expect(RateLimits(json: limits.json) == limits)
         for wrong in [[0, 1], [1, 0], [1, 86_401], [1_000_000_001, 1], [1]] as [JSON] { #expect(RateLimit(json: wrong) == nil) }
-    }
-
-    @Test func aFastLimitDrawsWhatFiftyMillisecondsUseAndASlowOneASingleToken() {
-        #expect(RateLimit(count: 1000, period: 1).leaseSize == 50)
-        #expect(RateLimit(count: 100, period: 1).leaseSize == 5)
-        #expect(RateLimit(count: 200, period: 900).leaseSize == 1)
-        #expect(RateLimit(count: 1, period: 1).leaseSize == 1)
-    }
-
-    @Test func theNextLeaseIsDrawnBeforeTheLastTokenIsSpent() {
-        let draws = Draws()
-        let bucket = draws.bucket(RateLimit(count: 1000, period: 1))
-        #expect(bucket.take(now: start) == nil)
-        var outcome: LeasedBucket.Decision?
-        bucket.wait(now: start) { outcome = $0 }
-        #expect(draws.wanted == [50])
-        bucket.granted(Lease(granted: 50, remaining: 950, retryAfter: .zero), now: start)
-        #expect(isAdmitted(outcome))
-        for _ in 0..<24 { #expect(isAdmitted(bucket.take(now: start))) }
-        #expect(draws.wanted.count == 1)
-        #expect(isAdmitted(bucket.take(now: start)))
-        #expect(draws.wanted == [50, 50])
-    }
-
-    @Test func anUnusedLeaseEndsAfterASecond() {
-        let draws = Draws()
-        let bucket = draws.bucket(RateLimit(count: 1000, period: 1))
-        bucket.granted(Lease(granted: 50, remaining: 950, retryAfter: .zero), now: start)
-        #expect(isAdmitted(bucket.take(now: start + .milliseconds(900))))
-        #expect(bucket.take(now: start + .milliseconds(1100)) == nil)
-    }
-
-    @Test func anEmptyBucketRefusesWithoutAskingAgainUntilThereIsAToken() {
-        let draws = Draws()
-        let bucket = draws.bucket(RateLimit(count: 10, period: 100))
-        bucket.wait(now: start) { _ in }
-        bucket.granted(Lease(granted: 0, remaining: 0, retryAfter: .seconds(10)), now: start)
-        guard case .refused(let seconds)? = bucket.take(now: start + .seconds(4)) else {
-            Issue.record("not refused")
-            return
-        }
-        #expect(seconds == 6 && draws.wanted.count == 1)
-        #expect(bucket.take(now: start + .seconds(10)) == nil)
-    }
-
-    @Test func whoWaitsForOneDrawSharesWhatItBrings() {
-        let bucket = Draws().bucket(RateLimit(count: 10, period: 100))
-        var admitted = 0
-        var refused = 0
-        for _ in 0..<5 { bucket.wait(now: start) { if case .admitted = $0 { admitted += 1 } else { refused += 1 } } }
-        bucket.granted(Lease(granted: 3, remaining: 0, retryAfter: .seconds(10)), now: start)
-        #expect(admitted == 3 && refused == 2)
-    }
-
-    @Test func whileRedisIsAwayTheLocalShareHolds() {
-        let bucket = Draws().bucket(RateLimit(count: 10, period: 100), share: 0.5)
-        var waiting: LeasedBucket.Decision?
-        bucket.wait(now: start) { waiting = $0 }
-        bucket.drawFailed(now: start)
-        #expect(isAdmitted(waiting))
-        for _ in 0..<4 { #expect(isAdmitted(bucket.take(now: start))) }
-        #expect(!isAdmitted(bucket.take(now: start)))
-        // After a second Redis is asked again.
-        #expect(bucket.take(now: start + .seconds(2)) == nil)
     }
 }
 

@@ -88,7 +88,9 @@ extension Exchange {
             if let limit = token.tenantLimit { putLimit(limit, &writer) }
             writer.put("\r\n")
         } else if let limit = addressLimit {
-            writer.put("RateLimit-Policy: \"address\";q=")
+            writer.put("RateLimit-Policy: \"")
+            writer.put(limit.nameBytes)
+            writer.put("\";q=")
             writer.put(decimal: limit.policy.count)
             writer.put(";w=")
             writer.put(decimal: limit.policy.period)

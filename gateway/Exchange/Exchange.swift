@@ -80,7 +80,7 @@ final class Exchange: Slotted {
     func start() { passLayers() }
 
     /// Answers a head that cannot be trusted.
-    func refuse(_ fault: HeadFault) { refuse(fault.problem) }
+    func refuse(_ fault: HeadFault) { refuse(refusalAtEdge() ?? fault.problem) }
 
     /// Goes on where a layer has waited. Does nothing once the exchange has ended.
     func resume(_ verdict: Verdict) {

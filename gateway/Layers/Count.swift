@@ -37,7 +37,8 @@ struct Count: Layer {
         // Whoever asks for other things behind the same address does not sign people out, who come here when their token has expired.
         let limit = exchange.isRefresh ? limiter.refresh(address) : limiter.address(address)
         exchange.addressLimit = limit
-        return charge([limit], exchange)
+        // The network's first: whoever is over that makes no further keys in Redis by his many addresses.
+        return charge([limiter.network(address, isRefresh: exchange.isRefresh), limit].compactMap(\.self), exchange)
     }
 
     // MARK: Taking
@@ -79,6 +80,20 @@ struct Count: Layer {
         guard case .refused(let seconds) = decision else { return nil }
         if let kind = LimitKind(rawValue: limits[taken].name) { exchange.worker.metrics.limited[kind.index] += 1 }
         for limit in limits[..<taken] { limit.giveBack() }
-        return .refuse(Problem(.rateLimited, "Too many requests. Try again in \(seconds) s.", retryAfter: seconds))
+        // The answer tells of the one that refused.
+        if exchange.addressLimit != nil { exchange.addressLimit = limits[taken] }
+        return .refuse(exchange.rateLimited(seconds))
+    }
+}
+
+extension Exchange {
+    /// Why what is answered before the limits is not answered this time; `nil` when it is.
+    func refusalAtEdge() -> Problem? {
+        guard let address, case .refused(let seconds) = worker.limiter.edge(address, now: startedAt) else { return nil }
+        return rateLimited(seconds)
+    }
+
+    fileprivate func rateLimited(_ seconds: Int) -> Problem {
+        Problem(.rateLimited, "Too many requests. Try again in \(seconds) s.", retryAfter: seconds)
     }
 }

@@ -7,7 +7,9 @@ struct Methods: Layer {
         case .other:
             exchange.refusal = Problem(.methodNotAllowed, "The methods are GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS.")
             return .goOn
-        case .options: return .answer(preflight(exchange))
+        case .options:
+            if let refusal = exchange.refusalAtEdge() { return .refuse(refusal) }
+            return .answer(preflight(exchange))
         default: return .goOn
         }
     }

@@ -3,13 +3,15 @@ import Operations
 
 /// Which limit refused a request.
 enum LimitKind: String, CaseIterable, Sendable {
-    case address, user, tenant
+    case address, network, user, tenant, edge
 
     var index: Int {
         switch self {
         case .address: 0
-        case .user: 1
-        case .tenant: 2
+        case .network: 1
+        case .user: 2
+        case .tenant: 3
+        case .edge: 4
         }
     }
 }
