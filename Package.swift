@@ -18,6 +18,8 @@ let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummi
 let jwt = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
+let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
 let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let nio: [Target.Dependency] = ["NIOCore", "NIOPosix", "NIOConcurrencyHelpers"].map {
@@ -67,6 +69,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
@@ -100,7 +103,8 @@ let package = Package(
         + service("Support")
         + [
             .target(
-                name: "Gateway", dependencies: ["Core", "Contracts", "Operations", "Redis", jwt, crypto, logging, lifecycle] + nio,
+                name: "Gateway",
+                dependencies: ["Core", "Contracts", "Operations", "Redis", jwt, crypto, logging, lifecycle, nioSSL, nioTLS] + nio,
                 path: "gateway", exclude: ["Main", "README.md"], resources: [.copy("Operation/docs.html")], swiftSettings: settings),
             .executableTarget(
                 name: "martlet-gateway", dependencies: ["Gateway", "Operations", argumentParser, lifecycle, unixSignals, logging],
@@ -126,7 +130,7 @@ let package = Package(
             tests("Core", ["Core"], exclude: ["roles.golden.txt", "codes.golden.txt", "phones.tsv", "recurrences.tsv"]),
             tests("Postgres", ["Postgres", "CLibPQ"]),
             tests("Redis", ["Redis"] + nio),
-            tests("Gateway", ["Gateway", "Contracts", "Redis", "Core", "Operations", jwt, crypto] + nio),
+            tests("Gateway", ["Gateway", "Contracts", "Redis", "Core", "Operations", jwt, crypto, nioSSL] + nio),
             tests(
                 "Resources", ["Resources", "ServiceRuntime", "Postgres", "Core", "Contracts", "CRM", "Support"],
                 exclude: ["Subscription/0001_create_subscription.sql"]),

@@ -48,7 +48,7 @@ postgres_programs() { find /usr/lib/postgresql -mindepth 2 -maxdepth 2 -name bin
 has_package() {
   case $1 in
     postgresql) [[ -x $(postgres_programs)/initdb ]] ;;
-    redis-server | pkg-config | curl | python3 | nginx | wrk | shellcheck | haproxy) PATH=$PATH:/usr/sbin command -v "$1" >/dev/null ;;
+    redis-server | pkg-config | curl | openssl | python3 | nginx | wrk | shellcheck | haproxy) PATH=$PATH:/usr/sbin command -v "$1" >/dev/null ;;
     libpq-dev) pkg-config --exists libpq 2>/dev/null ;;
     libhiredis-dev) pkg-config --exists hiredis 2>/dev/null ;;
     libssl-dev) pkg-config --exists libcrypto 2>/dev/null ;;

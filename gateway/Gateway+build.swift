@@ -18,12 +18,16 @@ struct GatewayParts: Sendable {
     let shared: SharedParts
     let caller: ServiceCaller
     let feed: StateFeed
+    /// `nil` when no TLS is served.
+    let certificates: CertificateStore?
     private(set) var redisClients: [RedisClient] = []
     private let configuration: GatewayConfiguration
 
     /// - Parameter eventLoop: Runs the gateway's own calls.
-    init(configuration: GatewayConfiguration, eventLoop: any EventLoop, accessLog: AccessLogOutput?, logger: Logger) {
+    /// - Throws: ``CertificateFault``.
+    init(configuration: GatewayConfiguration, eventLoop: any EventLoop, accessLog: AccessLogOutput?, logger: Logger) throws {
         self.configuration = configuration
+        certificates = try configuration.certificateFiles.map { try CertificateStore(files: $0, protocols: [.http11], logger: logger) }
         let directory = Directory()
         let keyRefresh = KeyRefresh()
         caller = ServiceCaller(configuration: configuration, eventLoop: eventLoop)

@@ -13,6 +13,8 @@ public final class Gateway: Service {
     /// Where the gateway listens.
     public struct Addresses: Sendable {
         public var port: Int
+        /// Where clear text is spoken beside TLS.
+        public var clearTextPort: Int?
         public var adminPort: Int
     }
 
@@ -43,23 +45,30 @@ public final class Gateway: Service {
     }
 
     private func serve(on group: MultiThreadedEventLoopGroup, accessLog: AccessLogOutput?) async throws {
-        var made = GatewayParts(configuration: configuration, eventLoop: group.next(), accessLog: accessLog, logger: logger)
+        var made = try GatewayParts(configuration: configuration, eventLoop: group.next(), accessLog: accessLog, logger: logger)
         let workers = try await made.makeWorkers(on: group)
         let parts = made
         let admin = try await adminServer(parts: parts, workers: workers)
             .bind(host: configuration.adminHost, port: configuration.adminPort, group: group)
-        let server = try await bind(workers: workers, group: group)
-        let addresses = Addresses(port: server.localAddress?.port ?? 0, adminPort: admin.localAddress?.port ?? 0)
+        var servers = [try await bind(port: configuration.port, workers: workers, certificates: parts.certificates, group: group)]
+        if let port = configuration.clearTextPort {
+            servers.append(try await bind(port: port, workers: workers, certificates: nil, group: group))
+        }
+        let listening = servers
+        let addresses = Addresses(
+            port: servers[0].localAddress?.port ?? 0, clearTextPort: servers.dropFirst().first?.localAddress?.port,
+            adminPort: admin.localAddress?.port ?? 0)
         logger.info("The gateway listens", metadata: ["port": "\(addresses.port)", "admin.port": "\(addresses.adminPort)"])
         onStart(addresses)
 
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask { await parts.feed.run() }
+            if let certificates = parts.certificates { tasks.addTask { await certificates.run() } }
             for redis in parts.redisClients { tasks.addTask { await redis.run() } }
             await withTaskGroup(of: Void.self) { events in
                 events.addTask { await parts.shared.securityEvents.run() }
                 try? await gracefulShutdown()
-                await stop(server: server, workers: workers)
+                await stop(servers: listening, workers: workers)
                 parts.shared.securityEvents.finish()
                 // What activity takes at once is not lost with the process.
                 events.addTask { try? await Task.sleep(for: .seconds(2)) }
@@ -72,7 +81,10 @@ public final class Gateway: Service {
         try? await admin.close().get()
     }
 
-    private func bind(workers: Workers, group: MultiThreadedEventLoopGroup) async throws -> any Channel {
+    /// - Parameter certificates: `nil` for clear text.
+    private func bind(
+        port: Int, workers: Workers, certificates: CertificateStore?, group: MultiThreadedEventLoopGroup
+    ) async throws -> any Channel {
         try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -80,21 +92,28 @@ public final class Gateway: Service {
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 64 * 1024, high: 256 * 1024))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let connection = ClientConnection(worker: workers.worker(of: channel.eventLoop))
-                    try channel.pipeline.syncOperations.addHandler(connection)
+                    let worker = workers.worker(of: channel.eventLoop)
+                    guard let certificates else {
+                        return try channel.pipeline.syncOperations.addHandler(ClientConnection(worker: worker))
+                    }
+                    try TLSAcceptor.configure(
+                        channel, certificates: certificates, gate: worker.handshakes, address: worker.handshakeAddress
+                    ) { channel, _ in
+                        try channel.pipeline.syncOperations.addHandler(ClientConnection(worker: worker))
+                    }
                 }
             }
-            .bind(host: configuration.host, port: configuration.port).get()
+            .bind(host: configuration.host, port: port).get()
     }
 
     /// Not ready first, so that a balancer sends no more, and answers end their connections; then no new connections; then requests
     /// under way end.
-    private func stop(server: any Channel, workers: Workers) async {
+    private func stop(servers: [any Channel], workers: Workers) async {
         logger.info("The gateway stops")
         isStopping.store(true, ordering: .releasing)
         await workers.leave()
         try? await Task.sleep(for: .nanoseconds(configuration.drain.nanoseconds))
-        try? await server.close().get()
+        for server in servers { try? await server.close().get() }
         let grace = configuration.grace
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask { await workers.drain() }
@@ -115,8 +134,11 @@ public final class Gateway: Service {
                     isReady ? .init(status: 200, body: "ready\n") : .init(status: 503, body: "not ready\n"))
             case "/metrics":
                 return workers.metrics(on: loop).map { metrics in
-                    let text = metrics.rendered(
+                    var text = metrics.rendered(
                         routes: parts.shared.routes.routes, droppedLogLines: parts.shared.accessLog?.droppedLines ?? 0, isReady: isReady)
+                    if let certificates = parts.certificates {
+                        text += TLSMetrics.rendered(handshakes: metrics.handshakes, certificate: certificates.figures)
+                    }
                     return .init(status: 200, body: text)
                 }
             default: return loop.makeSucceededFuture(nil)

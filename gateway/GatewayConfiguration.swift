@@ -8,6 +8,14 @@ import Redis
 public struct GatewayConfiguration: Sendable {
     public var host = "127.0.0.1"
     public var port = 8080
+    /// Without them ``port`` speaks clear text.
+    public var certificateFiles: CertificateFiles?
+    /// Clear text beside TLS, where it is asked for.
+    public var clearTextPort: Int?
+    /// TLS handshakes at once, in each thread.
+    public var handshakeLimit = 512
+    /// Those of one address among them.
+    public var addressHandshakeLimit = 32
     public var adminHost = "127.0.0.1"
     public var adminPort = 8180
     /// The addresses of each service.
@@ -54,7 +62,14 @@ public struct GatewayConfiguration: Sendable {
     public static let settings: [Setting] =
         [
             Setting("host", "127.0.0.1", "Address to listen on; 0.0.0.0 in a container."),
-            Setting("port", "8080", "Port of the API; 0 takes a free one."),
+            Setting("port", "8080", "Port of the API; 0 takes a free one. It speaks TLS with MARTLET_TLS_CERTIFICATE, else clear text."),
+            Setting(
+                "tls.certificate", "",
+                "File with the certificate and those that lead to its authority, in PEM; a changed one is taken within a second."),
+            Setting("tls.key", "", "File with its private key in PEM, without a pass phrase."),
+            Setting("tls.handshakes", "512", "TLS handshakes at once in each thread, 1 to 100000; beyond it the oldest gives way."),
+            Setting("tls.handshakes.per.address", "32", "Those of one address, or one /64 of IPv6, among them, 1 to 100000."),
+            Setting("http.port", "", "A second port, for clear text, beside TLS; without it none listens."),
             Setting("admin.host", "127.0.0.1", "Address of /livez, /readyz and /metrics."),
             Setting("admin.port", "MARTLET_PORT + 100", "Port of /livez, /readyz and /metrics."),
         ]
@@ -77,7 +92,9 @@ public struct GatewayConfiguration: Sendable {
             Setting("trusted.proxies", "", "Networks whose X-Forwarded-For counts, as CIDRs with commas, such as 10.0.0.0/8,fd00::/8."),
             Setting("cors.origins", "", "Origins that browsers may call from, exact, with commas, such as https://app.example.com."),
             Setting("base.domain", "", "Domain whose subdomains name a tenant: with example.com, acme.example.com is acme."),
-            Setting("hsts", "false", "Whether answers carry Strict-Transport-Security; true behind TLS."),
+            Setting(
+                "hsts", "true with MARTLET_TLS_CERTIFICATE",
+                "Whether answers carry Strict-Transport-Security; true where something before the gateway speaks TLS."),
             Setting("body.limit", "1048576", "Bytes of a request's body, 1024 to 1048576, which is what services take."),
             Setting(
                 "bodies.limit", "67108864",
@@ -112,6 +129,21 @@ public struct GatewayConfiguration: Sendable {
             ) { try ContextSigner(keys: $0) })
         host = try settings.string("host", default: host)
         port = try settings.integer("port", default: port, in: 0...65535)
+        switch (try settings.optional("tls.certificate"), try settings.optional("tls.key")) {
+        case (let certificate?, let key?): certificateFiles = CertificateFiles(certificate: certificate, key: key)
+        case (nil, nil): break
+        case (nil, _): throw SettingError(description: "setting MARTLET_TLS_CERTIFICATE: expected a file, as MARTLET_TLS_KEY names one")
+        case (_, nil): throw SettingError(description: "setting MARTLET_TLS_KEY: expected a file, as MARTLET_TLS_CERTIFICATE names one")
+        }
+        handshakeLimit = try settings.integer("tls.handshakes", default: handshakeLimit, in: 1...100_000)
+        addressHandshakeLimit = try settings.integer("tls.handshakes.per.address", default: addressHandshakeLimit, in: 1...100_000)
+        if try settings.optional("http.port") != nil {
+            guard certificateFiles != nil else {
+                throw SettingError(
+                    description: "setting MARTLET_HTTP_PORT: expected MARTLET_TLS_CERTIFICATE beside it; else MARTLET_PORT is clear text")
+            }
+            clearTextPort = try settings.integer("http.port", default: 0, in: 0...65535)
+        }
         adminHost = try settings.string("admin.host", default: adminHost)
         adminPort = try settings.integer("admin.port", default: port == 0 ? 0 : min(port + 100, 65535), in: 0...65535)
         for service in ServiceName.allCases {
@@ -133,7 +165,7 @@ public struct GatewayConfiguration: Sendable {
             return text
         }
         baseDomain = try settings.optional("base.domain")?.lowercased()
-        sendsTransportSecurity = try settings.flag("hsts", default: sendsTransportSecurity)
+        sendsTransportSecurity = try settings.flag("hsts", default: certificateFiles != nil)
         bodyLimit = try settings.integer("body.limit", default: bodyLimit, in: 1024...1 << 20)
         bodiesLimit = try settings.integer("bodies.limit", default: bodiesLimit, in: 1 << 20...1 << 34)
         func seconds(_ key: String, _ standard: TimeAmount, _ range: ClosedRange<Int>) throws -> TimeAmount {

@@ -30,6 +30,7 @@ final class Worker {
     let verifier: TokenVerifier
     let crossOrigin: CrossOrigin
     let tenantResolution: TenantResolution
+    let handshakes: HandshakeGate
     var tokens = TokenCache()
     var metrics: RequestMetrics
     var log: AccessLog
@@ -72,6 +73,10 @@ final class Worker {
         verifier = TokenVerifier(issuer: configuration.issuer, audience: configuration.audience)
         crossOrigin = CrossOrigin(origins: configuration.corsOrigins)
         tenantResolution = TenantResolution(baseDomain: configuration.baseDomain)
+        handshakes = HandshakeGate(
+            limits: .init(
+                places: configuration.handshakeLimit, placesPerAddress: configuration.addressHandshakeLimit,
+                time: configuration.headerTimeout))
         metrics = RequestMetrics(routeCount: shared.routes.routes.count)
         log = AccessLog(output: shared.accessLog)
         connectionLimit = max(1, configuration.connectionLimit / loops)
@@ -91,6 +96,12 @@ final class Worker {
         for index in connections.indices.reversed() where index < connections.count { connections[index].checkDeadline(now: now) }
         for pool in pools { pool.tick(now: now) }
         log.flush()
+    }
+
+    /// Whom a TLS handshake counts for. A proxy that hands on TLS brings those of many clients.
+    func handshakeAddress(_ channel: any Channel) -> IPAddress? {
+        guard let peer = channel.remoteAddress?.ipAddress.flatMap({ IPAddress($0) }) else { return nil }
+        return configuration.trustedProxies.contains { $0.contains(peer) } ? nil : peer
     }
 
     /// - Returns: Whether there is room for the connection.
@@ -166,6 +177,7 @@ final class Worker {
         metrics.leaseDraws = limiter.draws
         metrics.failedLeaseDraws = limiter.failedDraws
         metrics.limitBuckets = limiter.bucketCount
+        metrics.handshakes = handshakes.figures
         metrics.awaitedBodies = gathering
         metrics.heldBytes = heldBytes
         metrics.slowReadersEnded = pools.reduce(0) { $0 + $1.slowReadersEnded }

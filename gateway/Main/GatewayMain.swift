@@ -32,6 +32,12 @@ struct Serve: AsyncParsableCommand {
         let configuration = try await configured()
         JSONLogHandler.bootstrap(service: "gateway", level: configuration.logLevel)
         let logger = Logger(label: "gateway")
+        do {
+            try configuration.checkCertificate()
+        } catch {
+            FileHandle.standardError.write(Data("martlet-gateway: \(error)\n".utf8))
+            throw ExitCode(1)
+        }
         let group = ServiceGroup(
             services: [Gateway(configuration: configuration, logger: logger)], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         try await group.run()

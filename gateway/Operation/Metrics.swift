@@ -26,6 +26,7 @@ struct RequestMetrics: Sendable {
     var awaitedBodies = 0
     var heldBytes = 0
     var slowReadersEnded = 0
+    var handshakes = HandshakeGate.Figures()
     /// By service: open connections, and addresses held back.
     var upstreamConnections = [Int](repeating: 0, count: ServiceName.allCases.count)
     var ejectedAddresses = [Int](repeating: 0, count: ServiceName.allCases.count)
@@ -63,6 +64,7 @@ struct RequestMetrics: Sendable {
         awaitedBodies += other.awaitedBodies
         heldBytes += other.heldBytes
         slowReadersEnded += other.slowReadersEnded
+        handshakes.add(other.handshakes)
         for index in upstreamConnections.indices {
             upstreamConnections[index] += other.upstreamConnections[index]
             ejectedAddresses[index] += other.ejectedAddresses[index]

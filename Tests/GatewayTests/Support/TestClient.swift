@@ -1,5 +1,6 @@
 import NIOCore
 import NIOPosix
+import NIOSSL
 
 /// A client that sends exactly the bytes it is told to.
 struct TestClient {
@@ -22,22 +23,44 @@ struct TestClient {
     /// The connection ended before an answer was whole.
     struct Ended: Error {}
 
+    private let channel: any Channel
     private let outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
     private var inbound: NIOAsyncChannelInboundStream<ByteBuffer>.AsyncIterator
     private var bytes: [UInt8] = []
 
     /// Connects, hands the client to the closure, and closes.
-    static func connect<Result>(port: Int, _ body: (inout TestClient) async throws -> Result) async throws -> Result {
-        let channel = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
-            // A refusal ends the gateway's output while the test still sends, as a client may.
-            .channelOption(.allowRemoteHalfClosure, value: true)
-            .connect(host: "127.0.0.1", port: port) { channel in
-                channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel) }
+    ///
+    /// - Parameters:
+    ///   - tls: Speaks TLS, to a server that has a certificate for localhost.
+    ///   - address: Where the client comes from: any of 127.0.0.0/8.
+    static func connect<Result>(
+        port: Int, tls: NIOSSLContext? = nil, from address: String? = nil, _ body: (inout TestClient) async throws -> Result
+    ) async throws -> Result {
+        var bootstrap = ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+            // A refusal ends the gateway's output while the test still sends, as a client may. In TLS the end of one side is that of both.
+            .channelOption(.allowRemoteHalfClosure, value: tls == nil)
+        if let address { bootstrap = bootstrap.bind(to: try SocketAddress(ipAddress: address, port: 0)) }
+        let channel = try await bootstrap.connect(host: "127.0.0.1", port: port) { channel in
+            channel.eventLoop.makeCompletedFuture {
+                if let tls {
+                    try channel.pipeline.syncOperations.addHandler(NIOSSLClientHandler(context: tls, serverHostname: "localhost"))
+                }
+                return try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
             }
+        }
         return try await channel.executeThenClose { inbound, outbound in
-            var client = TestClient(outbound: outbound, inbound: inbound.makeAsyncIterator())
+            var client = TestClient(channel: channel.channel, outbound: outbound, inbound: inbound.makeAsyncIterator())
             return try await body(&client)
         }
+    }
+
+    /// What the server has shown, once something was read.
+    var certificate: NIOSSLCertificate? {
+        get async throws { try await channel.nioSSL_peerCertificate().get() }
+    }
+
+    var version: TLSVersion? {
+        get async throws { try await channel.nioSSL_tlsVersion().get() }
     }
 
     func send(_ text: String) async throws { try await outbound.write(ByteBuffer(string: text)) }
@@ -82,6 +105,13 @@ struct TestClient {
             bytes.removeSubrange(..<(line.upperBound + size + 2))
             if size == 0 { return String(decoding: content, as: UTF8.self) }
         }
+    }
+
+    /// Reads so many bytes.
+    mutating func text(of count: Int) async throws -> String {
+        while bytes.count < count { try await more() }
+        defer { bytes.removeSubrange(..<count) }
+        return String(decoding: bytes[..<count], as: UTF8.self)
     }
 
     /// Waits for the end of the connection and returns what came before.

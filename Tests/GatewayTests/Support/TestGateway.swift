@@ -13,6 +13,8 @@ struct TestGateway: Sendable {
     static let contextKeys = "k1:" + String(repeating: "0b", count: 32)
 
     let port: Int
+    /// Clear text beside TLS.
+    let clearTextPort: Int?
     let adminPort: Int
     let upstream: TestUpstream
     let upstreamPort: Int
@@ -72,7 +74,8 @@ struct TestGateway: Sendable {
             var iterator = started.makeAsyncIterator()
             guard let addresses = await iterator.next() else { return }
             let running = TestGateway(
-                port: addresses.port, adminPort: addresses.adminPort, upstream: upstream, upstreamPort: upstreamPort, key: key,
+                port: addresses.port, clearTextPort: addresses.clearTextPort, adminPort: addresses.adminPort, upstream: upstream,
+                upstreamPort: upstreamPort, key: key,
                 stop: { await group.triggerGracefulShutdown() })
             do {
                 if waitsForReady { try await running.becomeReady() }
