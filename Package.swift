@@ -81,6 +81,7 @@ let package = Package(
         // Its pkg-config file has a flag that SwiftPM refuses; header and library are where the compiler looks anyway.
         cLibrary("CHiredis", apt: "libhiredis-dev"),
         cLibrary("COpenSSL", pkgConfig: "libcrypto", apt: "libssl-dev"),
+        cLibrary("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
 
         shared("Core", [crypto], exclude: ["Text/LICENSE.libphonenumber"]),
         shared("Postgres", ["Core", "CLibPQ", logging, lifecycle]),
@@ -104,7 +105,7 @@ let package = Package(
         + [
             .target(
                 name: "Gateway",
-                dependencies: ["Core", "Contracts", "Operations", "Redis", jwt, crypto, logging, lifecycle, nioSSL, nioTLS] + nio,
+                dependencies: ["CZlib", "Core", "Contracts", "Operations", "Redis", jwt, crypto, logging, lifecycle, nioSSL, nioTLS] + nio,
                 path: "gateway", exclude: ["Main", "README.md"], resources: [.copy("Operation/docs.html")], swiftSettings: settings),
             .executableTarget(
                 name: "martlet-gateway", dependencies: ["Gateway", "Operations", argumentParser, lifecycle, unixSignals, logging],
