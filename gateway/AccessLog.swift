@@ -89,7 +89,7 @@ struct AccessLog {
     /// - Parameter output: `nil` turns the log off.
     init(output: AccessLogOutput?) { self.output = output }
 
-    mutating func write(_ entry: Entry, requestID: [UInt8], tenant: [UInt8]?, now: Timestamp) {
+    mutating func write(_ entry: Entry, requestID: UnsafeRawBufferPointer, tenant: [UInt8]?, now: Timestamp) {
         guard output != nil else { return }
         if bytes.capacity == 0 { bytes.reserveCapacity(Self.flushSize + 1024) }
         if second != now {

@@ -3,17 +3,13 @@ import NIOCore
 import NIOPosix
 import Redis
 
-/// The parts of a gateway, put together. What a request passes, top-down, is in `ClientConnection+Layers.swift`:
+/// The parts of a gateway, put together. What a request passes, from bytes to its service:
 ///
-/// 1. `RequestHeadParser`: strict HTTP/1.1, limits of the head
-/// 2. `TraceContext`: request id and trace
-/// 3. `AccessLog`, `RequestMetrics`: by route
-/// 4. limits of the body, load shedding
-/// 5. `RouteTable`: which service, open or not
-/// 6. `TokenVerifier`, `TokenCache`, `Directory`: who asks, and whether that still holds; the limit per address for all others
-/// 7. `TenantResolution`: header, subdomain and token agree
-/// 8. `RateLimiter`: the user's and the tenant's limit
-/// 9. `UpstreamPool`: health, retries, deadlines; the signed context
+/// 1. `HTTP1Connection`: strict HTTP/1.1, limits of the head, one exchange after another
+/// 2. `Exchange`: a request from its head to the last byte of its answer
+/// 3. `LayerStack`: id and trace, shedding, who asks, which tenant, limits, body; in the order written there
+/// 4. `UpstreamPool`: health, retries, deadlines; the signed context
+/// 5. `AccessLog`, `RequestMetrics`: by route, at the exchange's end
 struct GatewayParts: Sendable {
     let shared: SharedParts
     let caller: ServiceCaller
@@ -34,7 +30,8 @@ struct GatewayParts: Sendable {
         shared = SharedParts(
             configuration: configuration, routes: RouteTable(), directory: directory,
             keyRefresh: keyRefresh, securityEvents: SecurityEvents(caller: caller, logger: logger),
-            apiDocument: APIDocument(caller: caller), referencePage: ReferencePage(), accessLog: accessLog, logger: logger)
+            apiDocument: APIDocument(caller: caller), referencePage: ReferencePage(), accessLog: accessLog, census: ConnectionCensus(),
+            logger: logger)
         feed = StateFeed(caller: caller, directory: directory, keyRefresh: keyRefresh, redis: configuration.redis, logger: logger)
     }
 

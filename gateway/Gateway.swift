@@ -89,17 +89,17 @@ public final class Gateway: Service {
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelOption(.writeBufferWaterMark, value: .init(low: 64 * 1024, high: 256 * 1024))
+            .childChannelOption(.writeBufferWaterMark, value: .init(low: 32 * 1024, high: 128 * 1024))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let worker = workers.worker(of: channel.eventLoop)
                     guard let certificates else {
-                        return try channel.pipeline.syncOperations.addHandler(ClientConnection(worker: worker))
+                        return try channel.pipeline.syncOperations.addHandler(HTTP1Connection(worker: worker))
                     }
                     try TLSAcceptor.configure(
                         channel, certificates: certificates, gate: worker.handshakes, address: worker.handshakeAddress
                     ) { channel, _ in
-                        try channel.pipeline.syncOperations.addHandler(ClientConnection(worker: worker))
+                        try channel.pipeline.syncOperations.addHandler(HTTP1Connection(worker: worker))
                     }
                 }
             }

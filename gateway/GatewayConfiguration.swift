@@ -32,10 +32,14 @@ public struct GatewayConfiguration: Sendable {
     public var corsOrigins: [String] = []
     public var baseDomain: String?
     public var sendsTransportSecurity = false
+    /// Whether answers of 1 kB and more are compressed for clients that ask for it.
+    public var compresses = true
     /// Bytes.
     public var bodyLimit = 1 << 20
     /// Bytes of all bodies under way, in all threads together; four of the largest a thread are always let in.
     public var bodiesLimit = 64 << 20
+    /// Bytes of all answers that clients have not taken yet, in all threads together.
+    public var answersLimit = 32 << 20
     public var requestTimeout = TimeAmount.seconds(30)
     public var headerTimeout = TimeAmount.seconds(10)
     public var bodyTimeout = TimeAmount.seconds(60)
@@ -44,6 +48,8 @@ public struct GatewayConfiguration: Sendable {
     public var drain = TimeAmount.seconds(0)
     public var eventLoops = System.coreCount
     public var connectionLimit = 10_000
+    /// Connections of one address at once.
+    public var addressConnections = 1000
     public var inFlightLimit = 4096
     public var upstreamConnectionLimit = 64
     public var upstreamConnectionAge = TimeAmount.seconds(60)
@@ -95,10 +101,15 @@ public struct GatewayConfiguration: Sendable {
             Setting(
                 "hsts", "true with MARTLET_TLS_CERTIFICATE",
                 "Whether answers carry Strict-Transport-Security; true where something before the gateway speaks TLS."),
+            Setting("compression", "true", "Whether answers of 1 kB and more are compressed by gzip for clients that ask for it."),
             Setting("body.limit", "1048576", "Bytes of a request's body, 1024 to 1048576, which is what services take."),
             Setting(
                 "bodies.limit", "67108864",
                 "Bytes of all bodies under way, 1048576 to 17179869184. Beyond it the largest that is not whole is refused."),
+            Setting(
+                "answers.limit", "33554432",
+                "Bytes of all answers that clients have not taken yet, 1048576 to 17179869184. Beyond it the client with the most is cut off."
+            ),
             Setting("request.timeout.seconds", "30", "Until the head of the answer, 1 to 600."),
             Setting("header.timeout.seconds", "10", "From the first byte of a request to the end of its head, 1 to 600."),
             Setting(
@@ -111,6 +122,9 @@ public struct GatewayConfiguration: Sendable {
             Setting("grace.seconds", "20", "Longest wait for running requests at a stop, after the drain, 1 to 300."),
             Setting("event.loops", "the number of cores", "Threads, 1 to 64."),
             Setting("connections", "10000", "Clients at once, 1 to 1000000."),
+            Setting(
+                "address.connections", "1000",
+                "Clients at once behind one address, which is a /64 of IPv6, 1 to 1000000; not counted for trusted proxies."),
             Setting("in.flight", "4096", "Requests at once before new ones are refused, 1 to 1000000."),
             Setting("upstream.connections", "64", "Connections per service address and thread, 1 to 4096."),
             Setting(
@@ -166,8 +180,10 @@ public struct GatewayConfiguration: Sendable {
         }
         baseDomain = try settings.optional("base.domain")?.lowercased()
         sendsTransportSecurity = try settings.flag("hsts", default: certificateFiles != nil)
+        compresses = try settings.flag("compression", default: compresses)
         bodyLimit = try settings.integer("body.limit", default: bodyLimit, in: 1024...1 << 20)
         bodiesLimit = try settings.integer("bodies.limit", default: bodiesLimit, in: 1 << 20...1 << 34)
+        answersLimit = try settings.integer("answers.limit", default: answersLimit, in: 1 << 20...1 << 34)
         func seconds(_ key: String, _ standard: TimeAmount, _ range: ClosedRange<Int>) throws -> TimeAmount {
             .seconds(Int64(try settings.integer(key, default: Int(standard.nanoseconds / 1_000_000_000), in: range)))
         }
@@ -179,6 +195,7 @@ public struct GatewayConfiguration: Sendable {
         drain = try seconds("drain.seconds", drain, 0...60)
         eventLoops = try settings.integer("event.loops", default: eventLoops, in: 1...64)
         connectionLimit = try settings.integer("connections", default: connectionLimit, in: 1...1_000_000)
+        addressConnections = try settings.integer("address.connections", default: addressConnections, in: 1...1_000_000)
         inFlightLimit = try settings.integer("in.flight", default: inFlightLimit, in: 1...1_000_000)
         upstreamConnectionLimit = try settings.integer("upstream.connections", default: upstreamConnectionLimit, in: 1...4096)
         upstreamConnectionAge = try seconds("upstream.connection.seconds", upstreamConnectionAge, 0...86_400)

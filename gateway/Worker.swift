@@ -14,6 +14,7 @@ struct SharedParts: Sendable {
     let apiDocument: APIDocument
     let referencePage: ReferencePage
     let accessLog: AccessLogOutput?
+    let census: ConnectionCensus
     let logger: Logger
 }
 
@@ -28,9 +29,10 @@ final class Worker {
     let pools: [UpstreamPool]
     let limiter: RateLimiter
     let verifier: TokenVerifier
-    let crossOrigin: CrossOrigin
-    let tenantResolution: TenantResolution
+    /// The settings in force.
+    private(set) var policy: GatewayPolicy
     let handshakes: HandshakeGate
+    let compression = AnswerCompression()
     var tokens = TokenCache()
     var metrics: RequestMetrics
     var log: AccessLog
@@ -39,16 +41,24 @@ final class Worker {
     private(set) var isDraining = false
     /// Told to stop: answers end their connections, so that clients come back elsewhere, while new ones are still served.
     private(set) var isLeaving = false
-    private var connections: [ClientConnection] = []
+    private var connections = SlotList<any EdgeConnection> { $0 }
     private var ticks: RepeatedTask?
     private var drained: EventLoopPromise<Void>?
     let connectionLimit: Int
     let inFlightLimit: Int
-    /// Requests whose bodies are awaited. They cost little, so new ones are not refused for them.
-    var gathering = 0
+    /// Requests under way.
+    var inFlight = 0
+    /// Requests whose bodies are awaited.
+    var gathering = SlotList<Exchange> { $0 }
     /// Bytes of the bodies of requests under way.
     private var heldBytes = 0
     private let heldLimit: Int
+    /// Bytes of answers that clients have not taken.
+    private var untakenBytes = 0
+    private let untakenLimit: Int
+    /// Where the fields of one answer are put together.
+    private let lines = UnsafeMutableRawBufferPointer.allocate(byteCount: HeadLimits.headBytes + 4 * HeadWriter.slack, alignment: 8)
+    var date = DateLine()
 
     private static let tickInterval = TimeAmount.milliseconds(250)
 
@@ -71,8 +81,7 @@ final class Worker {
             redis: redis, addressLimit: configuration.addressLimit, localShare: configuration.localShare / Double(loops),
             logger: shared.logger)
         verifier = TokenVerifier(issuer: configuration.issuer, audience: configuration.audience)
-        crossOrigin = CrossOrigin(origins: configuration.corsOrigins)
-        tenantResolution = TenantResolution(baseDomain: configuration.baseDomain)
+        policy = GatewayPolicy(configuration)
         handshakes = HandshakeGate(
             limits: .init(
                 places: configuration.handshakeLimit, placesPerAddress: configuration.addressHandshakeLimit,
@@ -82,6 +91,16 @@ final class Worker {
         connectionLimit = max(1, configuration.connectionLimit / loops)
         inFlightLimit = max(1, configuration.inFlightLimit / loops)
         heldLimit = max(4 * configuration.bodyLimit, configuration.bodiesLimit / loops)
+        untakenLimit = configuration.answersLimit / loops
+    }
+
+    deinit { lines.deallocate() }
+
+    /// Puts the fields of an answer together. They stand until the next call.
+    func writeLines(_ body: (inout HeadWriter) -> Void) -> UnsafeRawBufferPointer {
+        var writer = HeadWriter(lines)
+        body(&writer)
+        return writer.written(since: 0)
     }
 
     /// Starts the clock that deadlines are checked by. One clock for all connections costs less than a timer a request.
@@ -93,7 +112,9 @@ final class Worker {
     private func tick() {
         let now = NIODeadline.now()
         // From the end, since a connection that closes takes itself out.
-        for index in connections.indices.reversed() where index < connections.count { connections[index].checkDeadline(now: now) }
+        for index in connections.elements.indices.reversed() where index < connections.count {
+            connections.elements[index].checkDeadlines(now: now)
+        }
         for pool in pools { pool.tick(now: now) }
         log.flush()
     }
@@ -101,30 +122,40 @@ final class Worker {
     /// Whom a TLS handshake counts for. A proxy that hands on TLS brings those of many clients.
     func handshakeAddress(_ channel: any Channel) -> IPAddress? {
         guard let peer = channel.remoteAddress?.ipAddress.flatMap({ IPAddress($0) }) else { return nil }
-        return configuration.trustedProxies.contains { $0.contains(peer) } ? nil : peer
+        return policy.trustedProxies.contains { $0.contains(peer) } ? nil : peer
     }
 
     /// - Returns: Whether there is room for the connection.
-    func add(_ connection: ClientConnection) -> Bool {
-        guard connections.count < connectionLimit, !isDraining else {
+    func add(_ connection: any EdgeConnection) -> Bool {
+        guard connections.count < connectionLimit, !isDraining, admits(connection.client) else {
             metrics.refusedConnections += 1
             return false
         }
-        connection.place = connections.count
-        connections.append(connection)
+        connections.insert(connection)
         return true
     }
 
-    /// Counts more bytes of a connection's body. Where there is no room, the largest of the bodies that are awaited gives way, so that
+    /// One address cannot take all the places. A trusted proxy is no client, and brings those of many.
+    private func admits(_ client: Client) -> Bool {
+        guard let address = client.address, !policy.trustedProxies.contains(where: { $0.contains(address) }) else { return true }
+        return shared.census.enter(address, limit: policy.addressConnections, client: client)
+    }
+
+    func remove(_ connection: any EdgeConnection) {
+        shared.census.leave(connection.client)
+        connections.remove(connection)
+        if connections.isEmpty { drained?.succeed() }
+    }
+
+    /// Counts more bytes of a body. Where there is no room, the largest of the bodies that are awaited gives way, so that
     /// clients that send much and slowly do not keep the others out.
     ///
     /// - Returns: Whether there is room for them.
-    func hold(_ bytes: Int, for connection: ClientConnection) -> Bool {
-        guard bytes > 0 else { return true }
+    func reserve(_ bytes: Int, for exchange: Exchange) -> Bool {
         while heldBytes + bytes > heldLimit {
-            let largest = connections.lazy.filter { $0.phase == .gathering }.max { $0.exchange.heldBytes < $1.exchange.heldBytes }
-            guard let largest, largest.exchange.heldBytes > connection.exchange.heldBytes + bytes else { return false }
-            largest.refuseBodyForRoom()
+            let largest = gathering.elements.max { $0.body.readableBytes < $1.body.readableBytes }
+            guard let largest, largest.body.readableBytes > exchange.body.readableBytes + bytes else { return false }
+            largest.refuseForRoom()
         }
         heldBytes += bytes
         return true
@@ -132,15 +163,14 @@ final class Worker {
 
     func release(_ bytes: Int) { heldBytes -= bytes }
 
-    func remove(_ connection: ClientConnection) {
-        guard let place = connection.place else { return }
-        connection.place = nil
-        let last = connections.removeLast()
-        if last !== connection {
-            connections[place] = last
-            last.place = place
-        }
-        if connections.isEmpty { drained?.succeed() }
+    /// Counts bytes of answers that clients have not taken. Beyond the limit the client with the most of them is cut off: it does not
+    /// read, or slower than everybody else.
+    func noteUntaken(_ difference: Int) {
+        untakenBytes += difference
+        guard difference > 0, untakenBytes > untakenLimit else { return }
+        guard let slowest = connections.elements.max(by: { $0.untakenBytes < $1.untakenBytes }) else { return }
+        metrics.slowReadersEnded += 1
+        slowest.closeNow()
     }
 
     func leave() { isLeaving = true }
@@ -154,7 +184,7 @@ final class Worker {
             promise.succeed()
         } else {
             drained = promise
-            for connection in connections { connection.drain() }
+            for connection in connections.elements { connection.drain() }
         }
         return promise.futureResult
     }
@@ -162,7 +192,7 @@ final class Worker {
     /// Ends what is left; called once, after ``drain()`` or its time limit.
     func stop() {
         ticks?.cancel()
-        for connection in connections.reversed() { connection.closeNow() }
+        for connection in connections.elements.reversed() { connection.closeNow() }
         drained?.succeed()
         drained = nil
         for pool in pools { pool.closeIdle() }
@@ -177,10 +207,12 @@ final class Worker {
         metrics.leaseDraws = limiter.draws
         metrics.failedLeaseDraws = limiter.failedDraws
         metrics.limitBuckets = limiter.bucketCount
+        metrics.awaitedBodies = gathering.count
+        metrics.inFlight = inFlight
+        metrics.untakenBytes = untakenBytes
         metrics.handshakes = handshakes.figures
-        metrics.awaitedBodies = gathering
         metrics.heldBytes = heldBytes
-        metrics.slowReadersEnded = pools.reduce(0) { $0 + $1.slowReadersEnded }
+        metrics.slowReadersEnded += pools.reduce(0) { $0 + $1.slowReadersEnded }
         for pool in pools {
             metrics.upstreamConnections[pool.service.index] = pool.endpoints.reduce(0) { $0 + $1.connections }
             metrics.ejectedAddresses[pool.service.index] = pool.endpoints.count { !$0.health.isHealthy }

@@ -113,6 +113,73 @@ import Testing
         #expect(compression.begin(length: nil) == nil)
     }
 
+    // MARK: Through the gateway
+
+    @Test func answersGoInGzipToThoseWhoAskForIt() async throws {
+        let text = String(decoding: Self.text(20_000), as: UTF8.self)
+        let script: @Sendable (TestUpstream.Request) -> TestUpstream.Action = { request in
+            #expect(request.header("accept-encoding") == nil)
+            switch request.target {
+            case "/v1/leads": return .ok(text)
+            case "/v1/leads/tagged": return .ok(text, headers: "ETag: \"7\"\r\n")
+            case "/v1/contacts":
+                let half = text.prefix(10_000)
+                let chunk = "\(String(half.utf8.count, radix: 16))\r\n\(half)\r\n"
+                return .write("HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nTransfer-Encoding: chunked\r\n\r\n\(chunk)\(chunk)0\r\n\r\n")
+            case "/v1/accounts":
+                // The body comes long after the head.
+                return .drip("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 3000\r\n\r\n\(text.prefix(3000))")
+            default: return .ok()
+            }
+        }
+        try await TestGateway.with(script: script) { gateway async throws in
+            let token = gateway.key.token()
+            try await TestClient.connect(port: gateway.port) { client async throws in
+                for (target, length) in [("/v1/leads", 20_000), ("/v1/contacts", 20_000), ("/v1/accounts", 3000)] {
+                    let coded = try await client.get(target, token: token, headers: "Accept-Encoding: br, gzip\r\n")
+                    #expect(coded.header("content-encoding") == "gzip" && coded.header("vary") == "Accept-Encoding", "\(target)")
+                    #expect(coded.bytes.count < length / 2)
+                    let expected =
+                        target == "/v1/contacts"
+                        ? Array(text.utf8.prefix(10_000)) + Array(text.utf8.prefix(10_000)) : Array(text.utf8.prefix(length))
+                    #expect(try await Self.gunzip(ByteBuffer(bytes: coded.bytes)) == expected, "\(target)")
+                    let plain = try await client.get(target, token: token)
+                    #expect(plain.header("content-encoding") == nil && plain.header("vary") == "Accept-Encoding" && plain.bytes == expected)
+                }
+                let whole = try await client.get("/v1/leads", token: token, headers: "Accept-Encoding: gzip\r\n")
+                #expect(whole.status == 200)
+                let tagged = try await client.get("/v1/leads/tagged", token: token, headers: "Accept-Encoding: gzip\r\n")
+                #expect(tagged.header("etag") == "\"7\"" && tagged.header("content-encoding") == nil && tagged.header("vary") == nil)
+                let small = try await client.get("/v1/deals", token: token, headers: "Accept-Encoding: gzip\r\n")
+                #expect(small.body == "{}" && small.header("content-encoding") == nil)
+                try await client.send(
+                    "HEAD /v1/leads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(token)\r\nAccept-Encoding: gzip\r\n\r\n")
+                let head = try await client.answer(hasBody: false)
+                #expect(head.status == 200 && head.header("content-encoding") == "gzip" && head.header("content-length") == nil)
+                // The connection goes on behind it.
+                #expect(try await client.get("/v1/deals", token: token).body == "{}")
+                let page = try await client.get("/docs", headers: "Accept-Encoding: gzip\r\n")
+                let plainPage = try await client.get("/docs")
+                #expect(page.header("content-encoding") == "gzip" && plainPage.header("vary") == "Accept-Encoding")
+                #expect(try await Self.gunzip(ByteBuffer(bytes: page.bytes)) == plainPage.bytes)
+            }
+        }
+        try await TestGateway.with(configure: { $0.compresses = false }, script: script) { gateway async throws in
+            let plain = try await gateway.get("/v1/leads", token: gateway.key.token(), headers: "Accept-Encoding: gzip\r\n")
+            #expect(plain.body == text && plain.header("content-encoding") == nil && plain.header("vary") == nil)
+        }
+    }
+
+    @Test func answersWithTokensAreNotCompressed() async throws {
+        let text = String(decoding: Self.text(5000), as: UTF8.self)
+        try await TestGateway.with(script: { _ in .ok(text) }) { gateway async throws in
+            for target in AnswerCompression.secretPaths.sorted() {
+                let answer = try await gateway.get(target, token: gateway.key.token(), headers: "Accept-Encoding: gzip\r\n")
+                #expect(answer.body == text && answer.header("content-encoding") == nil && answer.header("vary") == nil, "\(target)")
+            }
+        }
+    }
+
     // MARK: Tools
 
     private func accepted(_ fields: [String]) -> AcceptedCodings {

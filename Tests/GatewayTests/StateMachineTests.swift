@@ -172,12 +172,16 @@ import Testing
         var random = FastRandom()
         let trace = TraceContext(inbound: UnsafeRawBufferPointer(start: nil, count: 0), random: &random)
         let route = RouteTable().routes.first { $0.prefix == "/v1/leads" }
-        log.write(
-            .init(method: .get, route: route, status: 200, microseconds: 1234, trace: trace), requestID: Array("abc".utf8),
-            tenant: Array("t".utf8), now: Timestamp(milliseconds: 0))
-        log.write(
-            .init(method: .other, route: nil, status: 404, microseconds: 0, trace: trace), requestID: Array("def".utf8), tenant: nil,
-            now: Timestamp(milliseconds: 0))
+        Array("abc".utf8).withUnsafeBytes {
+            log.write(
+                .init(method: .get, route: route, status: 200, microseconds: 1234, trace: trace), requestID: $0, tenant: Array("t".utf8),
+                now: Timestamp(milliseconds: 0))
+        }
+        Array("def".utf8).withUnsafeBytes {
+            log.write(
+                .init(method: .other, route: nil, status: 404, microseconds: 0, trace: trace), requestID: $0, tenant: nil,
+                now: Timestamp(milliseconds: 0))
+        }
         log.flush()
         await output.close()
         try pipe.fileHandleForWriting.close()

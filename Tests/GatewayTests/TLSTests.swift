@@ -333,7 +333,7 @@ private struct EchoServer {
 
         init(greeting: String) { self.greeting = greeting }
 
-        func channelActive(context: ChannelHandlerContext) {
+        func handlerAdded(context: ChannelHandlerContext) {
             context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: greeting)), promise: nil)
         }
 

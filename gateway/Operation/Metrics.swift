@@ -26,6 +26,7 @@ struct RequestMetrics: Sendable {
     var awaitedBodies = 0
     var heldBytes = 0
     var slowReadersEnded = 0
+    var untakenBytes = 0
     var handshakes = HandshakeGate.Figures()
     /// By service: open connections, and addresses held back.
     var upstreamConnections = [Int](repeating: 0, count: ServiceName.allCases.count)
@@ -64,6 +65,7 @@ struct RequestMetrics: Sendable {
         awaitedBodies += other.awaitedBodies
         heldBytes += other.heldBytes
         slowReadersEnded += other.slowReadersEnded
+        untakenBytes += other.untakenBytes
         handshakes.add(other.handshakes)
         for index in upstreamConnections.indices {
             upstreamConnections[index] += other.upstreamConnections[index]
@@ -107,6 +109,7 @@ struct RequestMetrics: Sendable {
         single("in_flight", "gauge", "Requests under way.", inFlight)
         single("bodies_awaited", "gauge", "Requests whose bodies are not whole yet.", awaitedBodies)
         single("bodies_bytes", "gauge", "Bytes of the bodies of requests under way.", heldBytes)
+        single("answers_bytes", "gauge", "Bytes of answers that clients have not taken yet.", untakenBytes)
         single(
             "slow_readers_ended_total", "counter", "Answers cut off because their clients did not read while others waited.",
             slowReadersEnded)

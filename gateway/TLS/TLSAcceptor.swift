@@ -10,8 +10,8 @@ enum TLSAcceptor {
     ///
     /// - Parameters:
     ///   - address: Who the handshake counts for, asked once the channel is active; see ``HandshakeGate/enter(_:end:)``.
-    ///   - next: Called once, with what was agreed on, after the handshake: adds the handlers that speak it at the end of the pipeline. They
-    ///     see `channelActive` then, and every byte after it, as without TLS.
+    ///   - next: Called once, with what was agreed on, after the handshake: adds the handlers that speak it. The channel is active by then,
+    ///     so they begin in `handlerAdded`, and see every byte of the protocol.
     static func configure(
         _ channel: any Channel, certificates: CertificateStore, gate: HandshakeGate,
         address: @escaping (any Channel) -> IPAddress?, next: @escaping (any Channel, ApplicationProtocol) throws -> Void
@@ -131,7 +131,6 @@ private final class HandshakeEnd: ChannelInboundHandler, RemovableChannelHandler
         }
         do {
             try handshake.complete(context.channel, negotiated: negotiated)
-            context.fireChannelActive()
             context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
         } catch {
             context.close(promise: nil)

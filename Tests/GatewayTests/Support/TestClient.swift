@@ -7,7 +7,8 @@ struct TestClient {
     struct Answer {
         var status: Int
         var head: String
-        var body: String
+        var bytes: [UInt8] = []
+        var body: String { String(decoding: bytes, as: UTF8.self) }
 
         func header(_ name: String) -> String? {
             for line in head.split(separator: "\r\n").dropFirst() {
@@ -33,13 +34,16 @@ struct TestClient {
     /// - Parameters:
     ///   - tls: Speaks TLS, to a server that has a certificate for localhost.
     ///   - address: Where the client comes from: any of 127.0.0.0/8.
+    ///   - receiveBuffer: Bytes that the system takes before the client has read any.
     static func connect<Result>(
-        port: Int, tls: NIOSSLContext? = nil, from address: String? = nil, _ body: (inout TestClient) async throws -> Result
+        port: Int, tls: NIOSSLContext? = nil, from address: String? = nil, receiveBuffer: Int? = nil,
+        _ body: (inout TestClient) async throws -> Result
     ) async throws -> Result {
         var bootstrap = ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
             // A refusal ends the gateway's output while the test still sends, as a client may. In TLS the end of one side is that of both.
             .channelOption(.allowRemoteHalfClosure, value: tls == nil)
         if let address { bootstrap = bootstrap.bind(to: try SocketAddress(ipAddress: address, port: 0)) }
+        if let receiveBuffer { bootstrap = bootstrap.channelOption(.socketOption(.so_rcvbuf), value: .init(receiveBuffer)) }
         let channel = try await bootstrap.connect(host: "127.0.0.1", port: port) { channel in
             channel.eventLoop.makeCompletedFuture {
                 if let tls {
@@ -76,14 +80,14 @@ struct TestClient {
         while true {
             if let end = bytes.firstRange(of: Array("\r\n\r\n".utf8)) {
                 let head = String(decoding: bytes[..<end.lowerBound], as: UTF8.self)
-                var answer = Answer(status: Int(head.split(separator: " ")[1]) ?? 0, head: head, body: "")
+                var answer = Answer(status: Int(head.split(separator: " ")[1]) ?? 0, head: head)
                 bytes.removeSubrange(..<end.upperBound)
                 if !hasBody || answer.status == 204 || answer.status == 304 || answer.status < 200 { return answer }
                 if answer.header("transfer-encoding") != nil {
-                    answer.body = try await chunks()
+                    answer.bytes = try await chunks()
                 } else if let length = answer.header("content-length").flatMap({ Int($0) }) {
                     while bytes.count < length { try await more() }
-                    answer.body = String(decoding: bytes[..<length], as: UTF8.self)
+                    answer.bytes = Array(bytes[..<length])
                     bytes.removeSubrange(..<length)
                 }
                 return answer
@@ -92,7 +96,7 @@ struct TestClient {
         }
     }
 
-    private mutating func chunks() async throws -> String {
+    private mutating func chunks() async throws -> [UInt8] {
         var content: [UInt8] = []
         while true {
             guard let line = bytes.firstRange(of: Array("\r\n".utf8)) else {
@@ -103,7 +107,7 @@ struct TestClient {
             while bytes.count < line.upperBound + size + 2 { try await more() }
             content.append(contentsOf: bytes[line.upperBound..<line.upperBound + size])
             bytes.removeSubrange(..<(line.upperBound + size + 2))
-            if size == 0 { return String(decoding: content, as: UTF8.self) }
+            if size == 0 { return content }
         }
     }
 
