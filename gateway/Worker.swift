@@ -56,6 +56,7 @@ final class Worker {
     /// Bytes of answers that clients have not taken.
     private var untakenBytes = 0
     private let untakenLimit: Int
+    private var isMakingRoom = false
     /// Where the fields of one answer are put together.
     private let lines = UnsafeMutableRawBufferPointer.allocate(byteCount: HeadLimits.headBytes + 4 * HeadWriter.slack, alignment: 8)
     var date = DateLine()
@@ -163,14 +164,26 @@ final class Worker {
 
     func release(_ bytes: Int) { heldBytes -= bytes }
 
-    /// Counts bytes of answers that clients have not taken. Beyond the limit the client with the most of them is cut off: it does not
-    /// read, or slower than everybody else.
-    func noteUntaken(_ difference: Int) {
-        untakenBytes += difference
-        guard difference > 0, untakenBytes > untakenLimit else { return }
-        guard let slowest = connections.elements.max(by: { $0.untakenBytes < $1.untakenBytes }) else { return }
-        metrics.slowReadersEnded += 1
-        slowest.closeNow()
+    /// Counts bytes of answers that clients have not taken.
+    func noteUntaken(_ change: Int) {
+        untakenBytes += change
+        guard change > 0, untakenBytes > untakenLimit, !isMakingRoom else { return }
+        isMakingRoom = true
+        // Not at once: the caller may be in the middle of writing to one that is to be ended.
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        eventLoop.execute { bound.value.makeRoomForAnswers() }
+    }
+
+    /// Ends the clients with the most untaken bytes: they do not read, or slower than everybody else.
+    private func makeRoomForAnswers() {
+        isMakingRoom = false
+        var excess = untakenBytes - untakenLimit
+        for connection in connections.elements.sorted(by: { $0.untakenBytes > $1.untakenBytes }) {
+            if excess <= 0 { return }
+            excess -= connection.untakenBytes
+            metrics.slowReadersEnded += 1
+            connection.closeNow()
+        }
     }
 
     func leave() { isLeaving = true }

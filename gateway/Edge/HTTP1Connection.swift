@@ -72,7 +72,8 @@ final class HTTP1Connection: ChannelDuplexHandler, EdgeConnection {
 
     func channelInactive(context: ChannelHandlerContext) {
         worker.remove(self)
-        untaken.clear(worker: worker)
+        worker.noteUntaken(-untaken.count)
+        untaken = UntakenBytes()
         if case .exchange(let exchange) = phase { exchange.clientGone() }
         phase = .closing
         inbound = ByteBuffer()
@@ -224,7 +225,7 @@ final class HTTP1Connection: ChannelDuplexHandler, EdgeConnection {
     private func noteProgress() { idleDeadline = .now() + worker.policy.bodyTimeout }
 
     func checkDeadlines(now: NIODeadline) {
-        if let context, untaken.update(context.channel, worker: worker) { noteProgress() }
+        if lookAtUntaken() { noteProgress() }
         switch phase {
         case .exchange(let exchange) where !exchange.isAnswering: exchange.checkDeadline(now: now)
         case .head, .exchange, .closing: if now >= idleDeadline { closeNow() }
@@ -237,6 +238,14 @@ final class HTTP1Connection: ChannelDuplexHandler, EdgeConnection {
     }
 
     var untakenBytes: Int { untaken.count }
+
+    /// - Returns: Whether the client has taken anything since the last look.
+    @discardableResult private func lookAtUntaken() -> Bool {
+        guard let context else { return false }
+        let (change, hasTaken) = untaken.look(at: context.channel)
+        worker.noteUntaken(change)
+        return hasTaken
+    }
 
     func closeNow() { context?.close(promise: nil) }
 }
@@ -321,14 +330,14 @@ extension HTTP1Connection: ExchangeTransport {
         guard isLast else {
             noteProgress()
             context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
-            if !context.channel.isWritable { _ = untaken.update(context.channel, worker: worker) }
+            if !context.channel.isWritable { lookAtUntaken() }
             return
         }
         guard keepsAlive else { return sendLast(bytes, context) }
         phase = .head
         idleDeadline = .now() + worker.policy.keepAlive
         context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
-        if !context.channel.isWritable { _ = untaken.update(context.channel, worker: worker) }
+        if !context.channel.isWritable { lookAtUntaken() }
         proceed()
     }
 

@@ -11,29 +11,20 @@ struct UntakenBytes {
     /// Whether anything was written since all had been taken.
     var mayBeLeft = false
 
-    /// Looks, and has the worker count the difference.
+    /// Looks how much is left.
     ///
-    /// - Returns: Whether the client has taken anything since the last look.
-    mutating func update(_ channel: any Channel, worker: Worker) -> Bool {
-        guard mayBeLeft else { return false }
+    /// - Returns: By how much ``count`` has changed, and whether the client has taken anything since the last look.
+    mutating func look(at channel: any Channel) -> (change: Int, hasTaken: Bool) {
+        guard mayBeLeft else { return (0, false) }
         // The option is one of all channels that write to sockets; a channel without it holds nothing.
         let now = (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
-        let before = buffered
-        buffered = now
+        defer { buffered = now }
         if now == 0 {
             shared = 0
             mayBeLeft = false
         }
         let owned = max(0, now - shared)
-        let difference = owned - count
-        count = owned
-        if difference != 0 { worker.noteUntaken(difference) }
-        return now < before
-    }
-
-    /// The connection has ended, and holds nothing any more.
-    mutating func clear(worker: Worker) {
-        if count > 0 { worker.noteUntaken(-count) }
-        self = UntakenBytes()
+        defer { count = owned }
+        return (owned - count, now < buffered)
     }
 }
