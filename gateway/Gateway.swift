@@ -99,7 +99,7 @@ public final class Gateway: Service {
                     try TLSAcceptor.configure(
                         channel, certificates: certificates, gate: worker.handshakes, address: worker.handshakeAddress
                     ) { channel, _ in
-                        try channel.pipeline.syncOperations.addHandler(HTTP1Connection(worker: worker))
+                        try channel.pipeline.syncOperations.addHandler(HTTP1Connection(worker: worker, isEncrypted: true))
                     }
                 }
             }

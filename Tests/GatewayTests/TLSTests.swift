@@ -98,6 +98,28 @@ import Testing
         }
     }
 
+    /// A page that all are sent from the same memory has a copy for each connection once it is encrypted, which counts.
+    @Test func pagesThatNobodyTakesCountUnderTLSToo() async throws {
+        try await TestCertificate.with { certificate async throws in
+            try await TestGateway.with(configure: {
+                $0.certificateFiles = certificate.files
+                $0.eventLoops = 1
+            }) { gateway async throws in
+                try await TestClient.connect(port: gateway.port, tls: try certificate.client(), receiveBuffer: 4096) {
+                    client async throws in
+                    let page = "GET /docs HTTP/1.1\r\nHost: x\r\n\r\n"
+                    try await client.send(String(repeating: page, count: 100))
+                    try await eventually("the bytes are counted") {
+                        let metrics = try await TestClient.connect(port: gateway.adminPort) { try await $0.get("/metrics") }.body
+                        let line = try #require(metrics.split(separator: "\n").first { $0.hasPrefix("martlet_gateway_answers_bytes ") })
+                        return try #require(line.split(separator: " ").last.flatMap { Int($0) }) > 0
+                    }
+                    _ = client
+                }
+            }
+        }
+    }
+
     // MARK: Handshakes
 
     @Test func handshakesOfOneAddressLeaveThoseOfOthersTheirPlaces() async throws {

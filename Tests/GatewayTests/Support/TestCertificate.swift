@@ -1,5 +1,6 @@
 import Foundation
 import Gateway
+import NIOCore
 import NIOSSL
 import Testing
 
@@ -48,6 +49,7 @@ struct TestCertificate: Sendable {
         configuration.minimumTLSVersion = oldest
         configuration.maximumTLSVersion = newest
         configuration.applicationProtocols = protocols
+        configuration.shutdownTimeout = .milliseconds(100)
         return try NIOSSLContext(configuration: configuration)
     }
 

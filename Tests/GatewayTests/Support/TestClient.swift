@@ -10,14 +10,13 @@ struct TestClient {
         var bytes: [UInt8] = []
         var body: String { String(decoding: bytes, as: UTF8.self) }
 
+        /// The value of a field; of several, with commas between (RFC 9110, 5.3).
         func header(_ name: String) -> String? {
-            for line in head.split(separator: "\r\n").dropFirst() {
+            let values = head.split(separator: "\r\n").dropFirst().compactMap { line in
                 let halves = line.split(separator: ":", maxSplits: 1)
-                if halves.count == 2, halves[0].lowercased() == name.lowercased() {
-                    return String(halves[1].drop { $0 == " " })
-                }
+                return halves.count == 2 && halves[0].lowercased() == name.lowercased() ? String(halves[1].drop { $0 == " " }) : nil
             }
-            return nil
+            return values.isEmpty ? nil : values.joined(separator: ", ")
         }
     }
 
