@@ -17,6 +17,8 @@ let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummi
 let jwt = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
+let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let nio: [Target.Dependency] = ["NIOCore", "NIOPosix", "NIOConcurrencyHelpers"].map {
     .product(name: $0, package: "swift-nio")
@@ -64,6 +66,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
@@ -74,6 +77,7 @@ let package = Package(
         // Its pkg-config file has a flag that SwiftPM refuses; header and library are where the compiler looks anyway.
         cLibrary("CHiredis", apt: "libhiredis-dev"),
         cLibrary("COpenSSL", pkgConfig: "libcrypto", apt: "libssl-dev"),
+        cLibrary("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
 
         shared("Core", [crypto], exclude: ["Text/LICENSE.libphonenumber"]),
         shared("Postgres", ["Core", "CLibPQ", logging, lifecycle]),
@@ -96,7 +100,8 @@ let package = Package(
         + service("Support")
         + [
             .target(
-                name: "Gateway", dependencies: ["Core", "Contracts", "Operations", "Redis", jwt, crypto, logging, lifecycle] + nio,
+                name: "Gateway",
+                dependencies: ["CZlib", "Core", "Contracts", "Operations", "Redis", jwt, crypto, logging, lifecycle, nioSSL, nioTLS] + nio,
                 path: "gateway", exclude: ["Main", "README.md"], resources: [.copy("Operation/docs.html")], swiftSettings: settings),
             .executableTarget(
                 name: "martlet-gateway", dependencies: ["Gateway", "Operations", argumentParser, lifecycle, unixSignals, logging],
@@ -122,7 +127,7 @@ let package = Package(
             tests("Core", ["Core"], exclude: ["roles.golden.txt", "codes.golden.txt", "phones.tsv", "recurrences.tsv"]),
             tests("Postgres", ["Postgres", "CLibPQ"]),
             tests("Redis", ["Redis"] + nio),
-            tests("Gateway", ["Gateway", "Contracts", "Redis", "Core", "Operations", jwt, crypto] + nio),
+            tests("Gateway", ["Gateway", "Contracts", "Redis", "Core", "Operations", jwt, crypto, nioSSL] + nio),
             tests(
                 "Resources", ["Resources", "ServiceRuntime", "Postgres", "Core", "Contracts", "CRM", "Support"],
                 exclude: ["Subscription/0001_create_subscription.sql"]),

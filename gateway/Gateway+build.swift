@@ -15,12 +15,16 @@ struct GatewayParts: Sendable {
     let shared: SharedParts
     let caller: ServiceCaller
     let feed: RevocationFeed
+    /// `nil` when no TLS is served.
+    let certificates: CertificateStore?
     private(set) var redisClients: [RedisClient] = []
     private let configuration: GatewayConfiguration
 
     /// - Parameter eventLoop: Runs the gateway's own calls.
-    init(configuration: GatewayConfiguration, policy: GatewayPolicy, eventLoop: any EventLoop, logger: Logger) {
+    /// - Throws: ``CertificateFault``.
+    init(configuration: GatewayConfiguration, policy: GatewayPolicy, eventLoop: any EventLoop, logger: Logger) throws {
         self.configuration = configuration
+        certificates = try configuration.certificateFiles.map { try CertificateStore(files: $0, protocols: [.http11], logger: logger) }
         let revocations = RevocationState(maximumAge: configuration.revocationAge)
         let keyRefresh = KeyRefresh()
         caller = ServiceCaller(configuration: configuration, eventLoop: eventLoop)

@@ -14,6 +14,8 @@ public final class Gateway: Service {
     /// Where the gateway listens.
     public struct Addresses: Sendable {
         public var port: Int
+        /// Where clear text is spoken beside TLS.
+        public var clearTextPort: Int?
         public var adminPort: Int
     }
 
@@ -68,16 +70,22 @@ public final class Gateway: Service {
     }
 
     private func serve(on group: MultiThreadedEventLoopGroup) async throws {
-        var made = GatewayParts(configuration: configuration, policy: makePolicy(), eventLoop: group.next(), logger: logger)
+        var made = try GatewayParts(configuration: configuration, policy: makePolicy(), eventLoop: group.next(), logger: logger)
         let workers = try await made.makeWorkers(on: group)
         let parts = made
-        let pages = AdminPages(workers: workers, shared: parts.shared, fileLimit: fileLimit) { [self] in
+        let pages = AdminPages(workers: workers, shared: parts.shared, certificates: parts.certificates, fileLimit: fileLimit) { [self] in
             parts.shared.revocations.isReady && !isStopping.load(ordering: .acquiring)
         }
         let admin = try await AdminServer { pages.page($0, on: $1) }
             .bind(host: configuration.adminHost, port: configuration.adminPort, group: group)
-        let server = try await bind(workers: workers, group: group)
-        let addresses = Addresses(port: server.localAddress?.port ?? 0, adminPort: admin.localAddress?.port ?? 0)
+        var servers = [try await bind(port: configuration.port, workers: workers, certificates: parts.certificates, group: group)]
+        if let port = configuration.clearTextPort {
+            servers.append(try await bind(port: port, workers: workers, certificates: nil, group: group))
+        }
+        let listening = servers
+        let addresses = Addresses(
+            port: servers[0].localAddress?.port ?? 0, clearTextPort: servers.dropFirst().first?.localAddress?.port,
+            adminPort: admin.localAddress?.port ?? 0)
         logger.info("The gateway listens", metadata: ["port": "\(addresses.port)", "admin.port": "\(addresses.adminPort)"])
         onStart(addresses)
 
@@ -88,13 +96,15 @@ public final class Gateway: Service {
                     let policy = makePolicy()
                     await workers.apply(policy)
                     parts.caller.apply(policy)
+                    await parts.certificates?.reload()
                 }
             }
+            if let certificates = parts.certificates { tasks.addTask { await certificates.run() } }
             for redis in parts.redisClients { tasks.addTask { await redis.run() } }
             await withTaskGroup(of: Void.self) { events in
                 events.addTask { await parts.shared.securityEvents.run() }
                 try? await gracefulShutdown()
-                await stop(server: server, workers: workers)
+                await stop(servers: listening, workers: workers)
                 parts.shared.securityEvents.finish()
                 // What activity takes at once is not lost with the process.
                 events.addTask { try? await Task.sleep(for: .seconds(2)) }
@@ -107,7 +117,10 @@ public final class Gateway: Service {
         try? await admin.close().get()
     }
 
-    private func bind(workers: Workers, group: MultiThreadedEventLoopGroup) async throws -> any Channel {
+    /// - Parameter certificates: `nil` for clear text.
+    private func bind(
+        port: Int, workers: Workers, certificates: CertificateStore?, group: MultiThreadedEventLoopGroup
+    ) async throws -> any Channel {
         try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -115,22 +128,29 @@ public final class Gateway: Service {
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 32 * 1024, high: 128 * 1024))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let connection = HTTP1Connection(worker: workers.worker(of: channel.eventLoop))
-                    try channel.pipeline.syncOperations.addHandler(connection)
+                    let worker = workers.worker(of: channel.eventLoop)
+                    guard let certificates else {
+                        return try channel.pipeline.syncOperations.addHandler(HTTP1Connection(worker: worker))
+                    }
+                    try TLSAcceptor.configure(
+                        channel, certificates: certificates, gate: worker.handshakes, address: worker.handshakeAddress
+                    ) { channel, _ in
+                        try channel.pipeline.syncOperations.addHandler(HTTP1Connection(worker: worker, isEncrypted: true))
+                    }
                 }
             }
-            .bind(host: configuration.host, port: configuration.port).get()
+            .bind(host: configuration.host, port: port).get()
     }
 
     /// Not ready first, so that a balancer sends no more, and answers end their connections; then no new connections; then requests
     /// under way end.
-    private func stop(server: any Channel, workers: Workers) async {
+    private func stop(servers: [any Channel], workers: Workers) async {
         logger.info("The gateway stops")
         isStopping.store(true, ordering: .releasing)
         await workers.leave()
         let settings = currentSettings
         try? await Task.sleep(for: .nanoseconds(settings.drain.nanoseconds))
-        try? await server.close().get()
+        for server in servers { try? await server.close().get() }
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask { await workers.drain() }
             tasks.addTask { try? await Task.sleep(for: .nanoseconds(settings.grace.nanoseconds)) }

@@ -9,6 +9,14 @@ import Redis
 public struct GatewayConfiguration: Sendable {
     public var host = "127.0.0.1"
     public var port = 8080
+    /// Without them ``port`` speaks clear text.
+    public var certificateFiles: CertificateFiles?
+    /// Clear text beside TLS, where it is asked for.
+    public var clearTextPort: Int?
+    /// TLS handshakes at once, in each thread.
+    public var handshakeLimit = 512
+    /// Those of one address among them.
+    public var addressHandshakeLimit = 32
     public var adminHost = "127.0.0.1"
     public var adminPort = 8180
     public var redis = RedisConfiguration()
@@ -33,7 +41,14 @@ public struct GatewayConfiguration: Sendable {
 
     private static let processSettings: [Setting] = [
         Setting("host", "127.0.0.1", "Address to listen on; 0.0.0.0 in a container."),
-        Setting("port", "8080", "Port of the API; 0 takes a free one."),
+        Setting("port", "8080", "Port of the API; 0 takes a free one. It speaks TLS with MARTLET_TLS_CERTIFICATE, else clear text."),
+        Setting(
+            "tls.certificate", "",
+            "File with the certificate and those that lead to its authority, in PEM; a changed one is taken within a second."),
+        Setting("tls.key", "", "File with its private key in PEM, without a pass phrase."),
+        Setting("tls.handshakes", "512", "TLS handshakes at once in each thread, 1 to 100000; beyond it the oldest gives way."),
+        Setting("tls.handshakes.per.address", "32", "Those of one address, or one /64 of IPv6, among them, 1 to 100000."),
+        Setting("http.port", "", "A second port, for clear text, beside TLS; without it none listens."),
         Setting("admin.host", "127.0.0.1", "Address of /livez, /readyz, /metrics and what else operators ask."),
         Setting("admin.port", "MARTLET_PORT + 100", "Port of /livez, /readyz, /metrics and what else operators ask."),
         Setting("redis.url", "redis://127.0.0.1:6379", isSecret: true, "redis://[:password@]host[:port][/database]."),
@@ -72,6 +87,21 @@ public struct GatewayConfiguration: Sendable {
         self.policy = policy
         host = try settings.string("host", default: host)
         port = try settings.integer("port", default: port, in: 0...65535)
+        switch (try settings.optional("tls.certificate"), try settings.optional("tls.key")) {
+        case (let certificate?, let key?): certificateFiles = CertificateFiles(certificate: certificate, key: key)
+        case (nil, nil): break
+        case (nil, _): throw SettingError(description: "setting MARTLET_TLS_CERTIFICATE: expected a file, as MARTLET_TLS_KEY names one")
+        case (_, nil): throw SettingError(description: "setting MARTLET_TLS_KEY: expected a file, as MARTLET_TLS_CERTIFICATE names one")
+        }
+        handshakeLimit = try settings.integer("tls.handshakes", default: handshakeLimit, in: 1...100_000)
+        addressHandshakeLimit = try settings.integer("tls.handshakes.per.address", default: addressHandshakeLimit, in: 1...100_000)
+        if try settings.optional("http.port") != nil {
+            guard certificateFiles != nil else {
+                throw SettingError(
+                    description: "setting MARTLET_HTTP_PORT: expected MARTLET_TLS_CERTIFICATE beside it; else MARTLET_PORT is clear text")
+            }
+            clearTextPort = try settings.integer("http.port", default: 0, in: 0...65535)
+        }
         adminHost = try settings.string("admin.host", default: adminHost)
         adminPort = try settings.integer("admin.port", default: port == 0 ? 0 : min(port + 100, 65535), in: 0...65535)
         redis = try settings.parsed("redis.url", default: redis, "redis://[:password@]host[:port][/database]", isSecret: true) {
@@ -98,7 +128,10 @@ public struct GatewayConfiguration: Sendable {
         return [
             change("host", \.host), change("port", \.port), change("admin.host", \.adminHost), change("admin.port", \.adminPort),
             String(describing: redis) == String(describing: other.redis) ? nil : "redis.url", change("context.keys", \.signer.keyID),
-            change("issuer", \.issuer),
+            change("issuer", \.issuer), change("tls.certificate", \.certificateFiles?.certificate),
+            change("tls.key", \.certificateFiles?.key),
+            change("tls.handshakes", \.handshakeLimit), change("tls.handshakes.per.address", \.addressHandshakeLimit),
+            change("http.port", \.clearTextPort),
             change("audience", \.audience), change("event.loops", \.eventLoops),
             change("upstream.connections", \.upstreamConnectionLimit),
             change("upstream.connection.seconds", \.upstreamConnectionAge), change("revocations.age.seconds", \.revocationAge),

@@ -68,7 +68,9 @@ public struct PolicySettings: Sendable {
             ),
             Setting("cors.origins", "", "Origins that browsers may call from, exact, with commas, such as https://app.example.com."),
             Setting("base.domain", "", "Domain whose subdomains name a tenant: with example.com, acme.example.com is acme."),
-            Setting("hsts", "false", "Whether answers carry Strict-Transport-Security; true behind TLS."),
+            Setting(
+                "hsts", "true with MARTLET_TLS_CERTIFICATE",
+                "Whether answers carry Strict-Transport-Security; true where something before the gateway speaks TLS."),
             Setting("compression", "true", "Whether answers of 1 kB and more are compressed by gzip for clients that ask for it."),
             Setting("body.limit", "1048576", "Bytes of a request's body, 1024 to 1048576, which is what services take."),
             Setting(
@@ -125,7 +127,7 @@ public struct PolicySettings: Sendable {
             return text
         }
         baseDomain = try settings.optional("base.domain")?.lowercased()
-        sendsTransportSecurity = try settings.flag("hsts", default: sendsTransportSecurity)
+        sendsTransportSecurity = try settings.flag("hsts", default: settings.optional("tls.certificate") != nil)
         compresses = try settings.flag("compression", default: compresses)
         bodyLimit = try settings.integer("body.limit", default: bodyLimit, in: 1024...1 << 20)
         bodiesLimit = try settings.integer("bodies.limit", default: bodiesLimit, in: 1 << 20...1 << 34)

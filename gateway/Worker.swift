@@ -33,6 +33,8 @@ final class Worker {
     let pools: [UpstreamPool]
     let limiter: RateLimiter
     let verifier: TokenVerifier
+    let handshakes: HandshakeGate
+    let compression = AnswerCompression()
     var tokens = TokenCache()
     var metrics: RequestMetrics
     var log: AccessLog
@@ -76,6 +78,10 @@ final class Worker {
         limiter = RateLimiter(
             redis: redis, addressLimit: shared.policy.settings.addressLimit, shares: shared.localShares, logger: shared.logger)
         verifier = TokenVerifier(issuer: configuration.issuer, audience: configuration.audience)
+        handshakes = HandshakeGate(
+            limits: .init(
+                places: configuration.handshakeLimit, placesPerAddress: configuration.addressHandshakeLimit,
+                time: shared.policy.settings.headerTimeout))
         metrics = RequestMetrics(routeCount: shared.routes.routes.count)
         log = AccessLog(output: shared.logOutput)
         log.form = shared.policy.settings.accessLog
@@ -113,6 +119,12 @@ final class Worker {
         }
         for pool in pools { pool.tick(now: now) }
         log.flush()
+    }
+
+    /// Whom a TLS handshake counts for. A proxy that hands on TLS brings those of many clients.
+    func handshakeAddress(_ channel: any Channel) -> IPAddress? {
+        guard let peer = channel.remoteAddress?.ipAddress.flatMap({ IPAddress($0) }) else { return nil }
+        return policy.settings.trustedProxies.contains { $0.contains(peer) } ? nil : peer
     }
 
     /// - Returns: Whether there is room for the connection.
@@ -212,6 +224,7 @@ final class Worker {
         metrics.awaitedBodies = gathering.count
         metrics.inFlight = inFlight
         metrics.untakenBytes = untakenBytes
+        metrics.handshakes = handshakes.figures
         metrics.heldBytes = heldBytes
         metrics.slowReadersEnded += pools.reduce(0) { $0 + $1.figures.slowReadersEnded }
         metrics.loopsWithoutRedis = limiter.redisIsAway ? 1 : 0

@@ -46,12 +46,16 @@ final class HTTP1Connection: ChannelDuplexHandler, EdgeConnection {
     private var untaken = UntakenBytes()
     /// An answer that begins after this is the connection's last.
     private var usableUntil = NIODeadline.distantFuture
+    private let isEncrypted: Bool
     private var isReadHeld = false
     private var isProceeding = false
 
-    /// - Parameter address: The client's, when it is not the connection's peer.
-    init(worker: Worker, address: IPAddress? = nil) {
+    /// - Parameters:
+    ///   - address: The client's, when it is not the connection's peer.
+    ///   - isEncrypted: Whether TLS lies between this and the channel. What is written has a copy of its own then.
+    init(worker: Worker, address: IPAddress? = nil, isEncrypted: Bool = false) {
         self.worker = worker
+        self.isEncrypted = isEncrypted
         client = Client(address: address)
     }
 
@@ -321,7 +325,7 @@ extension HTTP1Connection: ExchangeTransport {
     }
 
     func write(_ part: ByteBuffer, isShared: Bool, isLast: Bool) {
-        if isShared { untaken.shared += part.readableBytes }
+        if isShared, !isEncrypted { untaken.shared += part.readableBytes }
         if dropsBody { return send(ByteBuffer(), isLast: isLast) }
         guard isChunked else { return send(part, isLast: isLast) }
         var framed = ByteBuffer()

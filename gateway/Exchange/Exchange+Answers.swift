@@ -29,7 +29,9 @@ extension Exchange {
         giveUp(held)
         status = answer.status
         let isEmpty = answer.status == 204 || head.method == .head
-        let length = answer.status == 204 ? nil : answer.body.readableBytes
+        let compressedBody = policy.settings.compresses && head.accepted.prefersGzip ? answer.compressedBody : nil
+        let body = compressedBody ?? answer.body
+        let length = answer.status == 204 ? nil : body.readableBytes
         let lines = worker.writeLines { writer in
             if let type = answer.type {
                 writer.put("Content-Type: ")
@@ -37,6 +39,8 @@ extension Exchange {
                 writer.put("\r\n")
             }
             writer.put(answer.lines)
+            if answer.compressedBody != nil { writer.put(AnswerCompression.varyLine) }
+            if compressedBody != nil { writer.put(AnswerCompression.codingLine) }
             fields(&writer)
             writer.put("Cache-Control: no-store\r\nContent-Security-Policy: ")
             writer.put(answer.policy)
@@ -48,11 +52,11 @@ extension Exchange {
         bytesSent = isEmpty ? 0 : answer.body.readableBytes
         let transport = finish()
         let answerHead = AnswerHead(status: answer.status, contentLength: length, dropsBody: head.method == .head)
-        if isShared, !isEmpty, answer.body.readableBytes > 0 {
+        if isShared, !isEmpty, body.readableBytes > 0 {
             transport?.answer(answerHead, lines: lines, body: .init(start: nil, count: 0), isLast: false)
-            transport?.write(answer.body, isShared: true, isLast: true)
+            transport?.write(body, isShared: true, isLast: true)
         } else {
-            answer.body.withUnsafeReadableBytes { transport?.answer(answerHead, lines: lines, body: $0, isLast: true) }
+            body.withUnsafeReadableBytes { transport?.answer(answerHead, lines: lines, body: $0, isLast: true) }
         }
     }
 

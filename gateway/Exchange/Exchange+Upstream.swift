@@ -53,21 +53,47 @@ extension Exchange: UpstreamRequester {
         if head.operations > 1, let token {
             for limit in [token.userLimit, token.tenantLimit] { limit?.owe(head.operations - 1, now: .now()) }
         }
+        let decision = beginCompression(of: head, length: head.contentLength ?? (isLast ? body.count : nil))
+        let coded = compressed.map { $0.compress(body, isLast: isLast) }
         let lines = worker.writeLines { writer in
             for run in head.kept { writer.put(bytes[run]) }
+            if decision.varies { writer.put(AnswerCompression.varyLine) }
+            if decision.compresses { writer.put(AnswerCompression.codingLine) }
             if !head.hasCacheControl { writer.put("Cache-Control: no-store\r\n") }
             if !head.hasContentSecurityPolicy { writer.put("Content-Security-Policy: default-src 'none'\r\n") }
             putCommonFields(&writer, withLimits: !head.hasRateLimit)
         }
-        let answerHead = AnswerHead(status: head.status, contentLength: head.contentLength, dropsBody: self.head.method == .head)
-        if !answerHead.dropsBody { bytesSent = body.count }
-        relay(isLast: isLast) { $0.answer(answerHead, lines: lines, body: body, isLast: isLast) }
+        var answerHead = AnswerHead(status: head.status, contentLength: head.contentLength, dropsBody: self.head.method == .head)
+        if decision.compresses { answerHead.contentLength = isLast ? coded?.readableBytes : nil }
+        if !answerHead.dropsBody { bytesSent = coded?.readableBytes ?? body.count }
+        relay(isLast: isLast) { transport in
+            if let coded {
+                coded.withUnsafeReadableBytes { transport.answer(answerHead, lines: lines, body: $0, isLast: isLast) }
+            } else {
+                transport.answer(answerHead, lines: lines, body: body, isLast: isLast)
+            }
+        }
+    }
+
+    /// Decides whether the answer is compressed, and begins.
+    private func beginCompression(of head: ResponseHead, length: Int?) -> AnswerCompression.Decision {
+        guard policy.settings.compresses else { return .init(compresses: false, varies: false) }
+        var decision = AnswerCompression.decide(
+            status: head.status, length: length, content: head.content, accepted: self.head.accepted, isSecret: route?.hasSecrets ?? true)
+        if decision.compresses, self.head.method != .head {
+            compressed = worker.compression.begin(length: length)
+            decision.compresses = compressed != nil
+        }
+        return decision
     }
 
     func upstreamBody(_ content: ByteBuffer, isLast: Bool) {
         guard machine.handle(.answerPart(isLast: isLast)) == .relayPart else { return }
-        if head.method != .head { bytesSent += content.readableBytes }
-        relay(isLast: isLast) { $0.write(content, isShared: false, isLast: isLast) }
+        let coded = compressed.map { compressed in content.withUnsafeReadableBytes { compressed.compress($0, isLast: isLast) } }
+        // The compressor may keep a part until the next.
+        if let coded, coded.readableBytes == 0, !isLast { return }
+        if head.method != .head { bytesSent += (coded ?? content).readableBytes }
+        relay(isLast: isLast) { $0.write(coded ?? content, isShared: false, isLast: isLast) }
     }
 
     private func relay(isLast: Bool, _ write: (any ExchangeTransport) -> Void) {

@@ -49,6 +49,8 @@ final class Exchange: Slotted {
     var waiter: UpstreamWaiter?
     var upstream: UpstreamConnection?
     var attempts = 0
+    /// The answer's content, where it is compressed on its way.
+    var compressed: CompressedContent?
     /// The status told to the client; 0 when it was told nothing.
     var status = 0
     /// Of the answer's body.
@@ -186,6 +188,7 @@ final class Exchange: Slotted {
     @discardableResult func finish() -> (any ExchangeTransport)? {
         let microseconds = Int((NIODeadline.now() - startedAt).nanoseconds / 1000)
         worker.inFlight -= 1
+        compressed = nil
         worker.gathering.remove(self)
         worker.release(body.readableBytes)
         worker.metrics.record(route: route?.index, service: route?.service, status: status, microseconds: microseconds)

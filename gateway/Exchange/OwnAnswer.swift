@@ -6,6 +6,8 @@ struct OwnAnswer: Sendable {
     var type: StaticString?
     /// The same memory for all who are sent it.
     var body = ByteBuffer()
+    /// The same in gzip, for those who prefer it.
+    var compressedBody: ByteBuffer?
     /// The value of Content-Security-Policy.
     var policy = OwnAnswer.closedPolicy
     /// More fields, as whole lines.

@@ -92,6 +92,10 @@ struct RequestFields {
         case 15 where name.isName("x-forwarded-for"):
             head.forwardedFor = Slice(value)
             return false
+        case 15 where name.isName("accept-encoding"):
+            // Codings are the gateway's: services answer in none.
+            head.accepted.note(value, bytes)
+            return false
         case 15 where name.isName("idempotency-key"):
             head.hasIdempotencyKey = true
             return true

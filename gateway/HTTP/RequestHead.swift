@@ -23,6 +23,7 @@ struct RequestHead {
     /// The value of the last X-Forwarded-For.
     var forwardedFor = Slice.empty
     var hasIdempotencyKey = false
+    var accepted = AcceptedCodings()
     /// Runs of whole lines that go to the upstream as they are.
     var kept: [Slice] = []
 

@@ -7,6 +7,7 @@ struct ResponseHead {
     var keepsAlive = true
     var hasCacheControl = false
     var hasContentSecurityPolicy = false
+    var content = AnswerContent()
     /// How many operations the request held, each of which counts against the limits.
     var operations = 1
     /// Whether it names a limit of its own that it has refused the request by.
@@ -85,7 +86,9 @@ struct ResponseHeadParser {
             bytes.isToken(line.lowerBound..<colon), bytes.isFieldValue(colon + 1..<line.upperBound)
         else { throw ResponseFault() }
         let name = UnsafeRawBufferPointer(rebasing: bytes[line.lowerBound..<colon])
-        if try !note(name, bytes.trimmed(colon + 1..<line.upperBound), bytes) {
+        let value = bytes.trimmed(colon + 1..<line.upperBound)
+        head.content.note(name, value, bytes)
+        if try !note(name, value, bytes) {
             if line.lowerBound > runStart { head.kept.append(Slice(runStart..<line.lowerBound)) }
             runStart = line.upperBound + 2
         }

@@ -28,7 +28,7 @@ struct OwnPages: Layer {
         let bound = NIOLoopBound(exchange, eventLoop: exchange.worker.eventLoop)
         exchange.worker.shared.apiDocument.fetch(on: exchange.worker.eventLoop).whenComplete { result in
             switch result {
-            case .success(let body): bound.value.resume(.answer(OwnAnswer(status: 200, type: "application/json", body: body)))
+            case .success(let answer): bound.value.resume(.answer(answer))
             case .failure:
                 bound.value.resume(.refuse(Problem(.upstreamUnavailable, "The document cannot be put together now.", retryAfter: 1)))
             }

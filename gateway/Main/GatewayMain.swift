@@ -48,6 +48,12 @@ struct Serve: AsyncParsableCommand {
         let configuration = try place.configuration()
         JSONLogHandler.bootstrap(service: "gateway", level: configuration.policy.logLevel)
         let logger = Logger(label: "gateway")
+        do {
+            try configuration.checkCertificate()
+        } catch {
+            say("\(error)")
+            throw ExitCode(1)
+        }
         let gateway = Gateway(configuration: configuration, logger: logger)
         let group = ServiceGroup(
             services: [gateway, Reloading(gateway: gateway, place: place)], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
@@ -78,9 +84,13 @@ struct Check: AsyncParsableCommand {
             for fault in faults { say("\(fault)") }
             for name in settings.unknownNames(besides: GatewayConfiguration.settings) { say("warning: no setting of the gateway: \(name)") }
             guard faults.isEmpty else { throw ExitCode(1) }
-            for warning in try GatewayConfiguration(settings: settings).warnings() { say("warning: \(warning)") }
+            let configuration = try GatewayConfiguration(settings: settings)
+            try configuration.checkCertificate()
+            for warning in configuration.warnings() { say("warning: \(warning)") }
             print("the settings are right")
-        } catch let error as SettingError {
+        } catch let error as ExitCode {
+            throw error
+        } catch {
             say("\(error)")
             throw ExitCode(1)
         }

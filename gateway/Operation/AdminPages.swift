@@ -7,6 +7,8 @@ import Operations
 struct AdminPages: Sendable {
     let workers: Workers
     let shared: SharedParts
+    /// `nil` when no TLS is served.
+    let certificates: CertificateStore?
     /// Files and sockets that may be open.
     let fileLimit: Int
     let isReady: @Sendable () -> Bool
@@ -40,8 +42,11 @@ struct AdminPages: Sendable {
         workers.metrics(on: loop).and(ProcessFigures.read(fileLimit: fileLimit, on: loop)).map { metrics, figures in
             let process = ProcessMetrics(
                 isReady: isReady(), droppedLogLines: shared.logOutput.droppedLines, sources: shared.revocations.sources, figures: figures)
-            return AdminServer.Page(
-                type: "text/plain; version=0.0.4; charset=utf-8", body: metrics.rendered(routes: shared.routes.routes, process: process))
+            var text = metrics.rendered(routes: shared.routes.routes, process: process)
+            if let certificates {
+                text += TLSMetrics.rendered(handshakes: metrics.handshakes, certificate: certificates.figures)
+            }
+            return AdminServer.Page(type: "text/plain; version=0.0.4; charset=utf-8", body: text)
         }
     }
 

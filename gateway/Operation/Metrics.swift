@@ -43,6 +43,7 @@ struct RequestMetrics: Sendable {
     var heldBytes = 0
     var slowReadersEnded = 0
     var untakenBytes = 0
+    var handshakes = HandshakeGate.Figures()
     /// By service.
     var upstreams = ServiceName.allCases.map { UpstreamFigures(service: $0) }
 
@@ -76,5 +77,6 @@ struct RequestMetrics: Sendable {
         heldBytes += other.heldBytes
         slowReadersEnded += other.slowReadersEnded
         untakenBytes += other.untakenBytes
+        handshakes.add(other.handshakes)
     }
 }

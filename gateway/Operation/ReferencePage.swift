@@ -14,8 +14,10 @@ struct ReferencePage: Sendable {
             default-src 'none'; connect-src 'self'; style-src \(Self.hash(of: "style", in: text)); \
             script-src \(Self.hash(of: "script", in: text)); img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'
             """
+        let body = ByteBuffer(string: text)
         answer = OwnAnswer(
-            status: 200, type: "text/html; charset=utf-8", body: ByteBuffer(string: text), policy: Array(policy.utf8))
+            status: 200, type: "text/html; charset=utf-8", body: body, compressedBody: AnswerCompression.compressed(body),
+            policy: Array(policy.utf8))
     }
 
     private static func hash(of element: String, in text: String) -> String {

@@ -14,6 +14,8 @@ struct TestGateway: Sendable {
     static let contextKeys = "k1:" + String(repeating: "0b", count: 32)
 
     let port: Int
+    /// Clear text beside TLS.
+    let clearTextPort: Int?
     let adminPort: Int
     let upstream: TestUpstream
     let upstreamPort: Int
@@ -74,7 +76,8 @@ struct TestGateway: Sendable {
             var iterator = started.makeAsyncIterator()
             guard let addresses = await iterator.next() else { return }
             let running = TestGateway(
-                port: addresses.port, adminPort: addresses.adminPort, upstream: upstream, upstreamPort: upstreamPort, key: key,
+                port: addresses.port, clearTextPort: addresses.clearTextPort, adminPort: addresses.adminPort, upstream: upstream,
+                upstreamPort: upstreamPort, key: key,
                 gateway: gateway,
                 stop: { await group.triggerGracefulShutdown() })
             do {
