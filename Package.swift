@@ -124,7 +124,7 @@ let package = Package(
                 ] + nio,
                 path: "Tests/TestSupport", swiftSettings: settings),
             tests("Operations", ["Operations", "ServiceRuntime", "Identity", "Tenant", "Gateway"]),
-            tests("Core", ["Core"], exclude: ["roles.golden.txt", "codes.golden.txt", "phones.tsv", "recurrences.tsv"]),
+            tests("Core", ["Core", crypto], exclude: ["roles.golden.txt", "codes.golden.txt", "phones.tsv", "recurrences.tsv"]),
             tests("Postgres", ["Postgres", "CLibPQ"]),
             tests("Redis", ["Redis"] + nio),
             tests("Gateway", ["Gateway", "Contracts", "Redis", "Core", "Operations", jwt, crypto, nioSSL] + nio),

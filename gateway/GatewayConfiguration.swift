@@ -20,7 +20,7 @@ public struct GatewayConfiguration: Sendable {
     public var adminHost = "127.0.0.1"
     public var adminPort = 8180
     public var redis = RedisConfiguration()
-    public var signer: ContextSigner
+    public var contextKeys: ContextKeys
     public var issuer = "martlet"
     public var audience = "martlet-api"
     public var eventLoops = System.coreCount
@@ -31,7 +31,7 @@ public struct GatewayConfiguration: Sendable {
     public var policy = PolicySettings()
 
     /// The defaults, with the keys that have none.
-    public init(signer: ContextSigner) { self.signer = signer }
+    public init(contextKeys: ContextKeys) { self.contextKeys = contextKeys }
 
     /// The settings that may change read as the others do.
     public subscript<Value>(dynamicMember path: WritableKeyPath<PolicySettings, Value>) -> Value {
@@ -52,9 +52,7 @@ public struct GatewayConfiguration: Sendable {
         Setting("admin.host", "127.0.0.1", "Address of /livez, /readyz, /metrics and what else operators ask."),
         Setting("admin.port", "MARTLET_PORT + 100", "Port of /livez, /readyz, /metrics and what else operators ask."),
         Setting("redis.url", "redis://127.0.0.1:6379", isSecret: true, "redis://[:password@]host[:port][/database]."),
-        Setting(
-            "context.keys", isSecret: true, isRequired: true,
-            "id:hex[,id:hex…] with 64 or more hexadecimal digits a key; the first signs. The same in all six processes."),
+        ContextKeys.setting,
         Setting("issuer", "martlet", "Claim iss that access tokens must have; the same in identity."),
         Setting("audience", "martlet-api", "Claim aud that access tokens must have; the same in identity."),
         Setting("event.loops", "the number of cores", "Threads, 1 to 64."),
@@ -75,15 +73,27 @@ public struct GatewayConfiguration: Sendable {
     public static let settings: [Setting] = PolicySettings.settings + processSettings
 
     /// A value for the setting that must be given, with which a check of all others goes on.
-    private static let standIns = ["context.keys": "check:" + String(repeating: "0", count: 64)]
+    private static let standIns = [
+        ContextKeys.setting.key: ServiceName.allCases.map {
+            "check:\(ContextPair.gateway)-\($0.rawValue):" + String(repeating: "0", count: 64)
+        }
+        .joined(separator: ",")
+    ]
+
+    /// Signs what is sent to each service, by the service's index.
+    var signers: [ContextSigner] {
+        ServiceName.allCases.map { service in
+            guard let signer = contextKeys.signer(for: service.rawValue) else {
+                preconditionFailure("the gateway is a pair with every service, and the keys of all pairs are there")
+            }
+            return signer
+        }
+    }
 
     /// - Throws: ``SettingError``.
     public init(settings: Settings) throws {
         let policy = try PolicySettings(settings: settings)
-        self.init(
-            signer: try settings.parsed(
-                "context.keys", default: nil, "id:hex[,id:hex…] with at least 64 hexadecimal digits a key", isSecret: true
-            ) { try ContextSigner(keys: $0) })
+        self.init(contextKeys: try ContextKeys(settings, of: ContextPair.gateway))
         self.policy = policy
         host = try settings.string("host", default: host)
         port = try settings.integer("port", default: port, in: 0...65535)
@@ -127,7 +137,8 @@ public struct GatewayConfiguration: Sendable {
         }
         return [
             change("host", \.host), change("port", \.port), change("admin.host", \.adminHost), change("admin.port", \.adminPort),
-            String(describing: redis) == String(describing: other.redis) ? nil : "redis.url", change("context.keys", \.signer.keyID),
+            String(describing: redis) == String(describing: other.redis) ? nil : "redis.url",
+            signers.map(\.prefix) == other.signers.map(\.prefix) ? nil : ContextKeys.setting.key,
             change("issuer", \.issuer), change("tls.certificate", \.certificateFiles?.certificate),
             change("tls.key", \.certificateFiles?.key),
             change("tls.handshakes", \.handshakeLimit), change("tls.handshakes.per.address", \.addressHandshakeLimit),

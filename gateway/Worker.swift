@@ -27,8 +27,8 @@ final class Worker {
     let shared: SharedParts
     /// The settings in force on this loop.
     private(set) var policy: GatewayPolicy
-    let signer: ContextSigner
-    let signerID: [UInt8]
+    /// By the service's index.
+    let signers: [ContextSigner]
     let revocations: RevocationState
     let pools: [UpstreamPool]
     let limiter: RateLimiter
@@ -66,8 +66,7 @@ final class Worker {
         self.shared = shared
         policy = shared.policy
         let configuration = shared.configuration
-        signer = configuration.signer
-        signerID = Array(signer.keyID.utf8)
+        signers = configuration.signers
         revocations = shared.revocations
         routes = shared.routes
         pools = ServiceName.allCases.map { service in

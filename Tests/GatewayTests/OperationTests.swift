@@ -61,7 +61,8 @@ import Testing
         try await TestGateway.with(configure: { $0.corsOrigins = ["https://app.example.com"] }) { gateway async throws in
             gateway.gateway.reload {
                 Settings(values: [
-                    "MARTLET_CONTEXT_KEYS": TestGateway.contextKeys, "MARTLET_CORS_ORIGINS": "https://new.example.com",
+                    "MARTLET_CONTEXT_KEYS": TestContextKeys.text(of: ContextPair.gateway),
+                    "MARTLET_CORS_ORIGINS": "https://new.example.com",
                     "MARTLET_IN_FLIGHT": "0",
                 ])
             }
@@ -70,8 +71,8 @@ import Testing
         }
     }
 
-    @Test func whatNeedsARestartIsNamed() throws {
-        let running = GatewayConfiguration(signer: try ContextSigner(keys: TestGateway.contextKeys))
+    @Test func whatNeedsARestartIsNamed() {
+        let running = GatewayConfiguration(contextKeys: TestContextKeys.keys(of: ContextPair.gateway))
         var new = running
         new.policy.addressLimit = 7
         #expect(running.fixedChanges(to: new) == [])
@@ -89,16 +90,18 @@ import Testing
         ])
         let keys = try GatewayConfiguration.faults(in: settings).map(\.key)
         #expect(Set(keys) == ["port", "in.flight", "trusted.proxies", "context.keys"] && keys.count == 4)
-        #expect(try GatewayConfiguration.faults(in: Settings(values: ["MARTLET_CONTEXT_KEYS": TestGateway.contextKeys])).isEmpty)
+        #expect(
+            try GatewayConfiguration.faults(in: Settings(values: ["MARTLET_CONTEXT_KEYS": TestContextKeys.text(of: ContextPair.gateway)]))
+                .isEmpty)
     }
 
-    /// Five services on one address each, two loops of 64 connections: 5 × (2 × 64 + 4) + 8 + 64 files that are not clients'.
-    @Test(arguments: [(20_000, 10_000, true), (1024, 512, false), (5732, 5000, false), (1, 1, false)])
+    /// Five services on one address each, two loops of 64 + 8 + 256 connections: 5 × (2 × 328 + 4) + 8 + 64 files that are not clients'.
+    @Test(arguments: [(20_000, 10_000, true), (1024, 512, false), (8372, 5000, false), (1, 1, false)])
     func asManyClientsAreLetInAsFilesAllow(files: Int, connections: Int, hasRoom: Bool) throws {
-        var configuration = GatewayConfiguration(signer: try ContextSigner(keys: TestGateway.contextKeys))
+        var configuration = GatewayConfiguration(contextKeys: TestContextKeys.keys(of: ContextPair.gateway))
         configuration.eventLoops = 2
         let limit = FileLimit(files: files, configuration: configuration)
-        #expect(limit.others == 732 && limit.needed == 10_732)
+        #expect(limit.others == 3372 && limit.needed == 13_372)
         #expect(limit.connections == connections)
         #expect((limit.shortfall == nil) == hasRoom)
     }
@@ -111,7 +114,7 @@ import Testing
     private let file = FileManager.default.temporaryDirectory.appendingPathComponent("martlet-gateway-\(UUID())").path
 
     private func write(_ lines: [String]) throws {
-        try (["MARTLET_CONTEXT_KEYS=\(TestGateway.contextKeys)"] + lines).joined(separator: "\n").write(
+        try (["MARTLET_CONTEXT_KEYS=\(TestContextKeys.text(of: ContextPair.gateway))"] + lines).joined(separator: "\n").write(
             toFile: file, atomically: true, encoding: .utf8)
     }
 

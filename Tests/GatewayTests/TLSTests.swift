@@ -229,7 +229,7 @@ import Testing
     @Test func aGatewayDoesNotStartWithAKeyThatIsNotTheCertificates() async throws {
         try await TestCertificate.with { certificate async throws in
             let next = try await certificate.makeNext()
-            var configuration = GatewayConfiguration(signer: try ContextSigner(keys: TestGateway.contextKeys))
+            var configuration = GatewayConfiguration(contextKeys: TestContextKeys.keys(of: ContextPair.gateway))
             configuration.port = 0
             configuration.adminPort = 0
             configuration.certificateFiles = CertificateFiles(certificate: certificate.files.certificate, key: next.key)
@@ -240,7 +240,7 @@ import Testing
 
     @Test func settingsOfTLSBelongTogether() throws {
         func configuration(_ values: [String: String]) throws -> GatewayConfiguration {
-            try GatewayConfiguration(settings: Settings(values: values.merging(["MARTLET_CONTEXT_KEYS": TestGateway.contextKeys]) { $1 }))
+            try GatewayConfiguration(settings: Settings(values: values.merging(["MARTLET_CONTEXT_KEYS": TestContextKeys.text(of: ContextPair.gateway)]) { $1 }))
         }
         let both = try configuration([
             "MARTLET_TLS_CERTIFICATE": "c.pem", "MARTLET_TLS_KEY": "k.pem", "MARTLET_HTTP_PORT": "8081",

@@ -34,18 +34,18 @@ extension Exchange {
         withRequestID { writer.put($0) }
         writer.put("\r\n")
         trace.write(into: &writer)
-        putContext(requestLine: requestLine, address: address, into: &writer)
+        if let route { putContext(for: route.service, requestLine: requestLine, address: address, into: &writer) }
         writer.put("\r\n")
     }
 
-    /// The signed context (see ``ContextSigner``), written where it is sent from. The MAC also covers the request line, which is put
-    /// behind the value for a moment.
-    private func putContext(requestLine: UnsafeRawBufferPointer, address: [UInt8], into writer: inout HeadWriter) {
+    /// The signed context (see ``ContextSigner``), written where it is sent from.
+    private func putContext(
+        for service: ServiceName, requestLine: UnsafeRawBufferPointer, address: [UInt8], into writer: inout HeadWriter
+    ) {
+        let signer = worker.signers[service.index]
         writer.put("Martlet-Context: ")
         let start = writer.position
-        writer.put("v1;")
-        writer.put(worker.signerID)
-        writer.put(";")
+        writer.put(signer.prefix)
         if let token { writer.put(token.contextClaims) } else { writer.put("-") }
         writer.put(";")
         withRequestID { writer.put($0) }
@@ -55,10 +55,12 @@ extension Exchange {
         writer.put(";")
         writer.put(address)
         writer.put(";")
-        let end = writer.position
-        writer.put(requestLine)
-        let mac = worker.signer.authenticationCode(of: writer.written(since: start))
-        writer.rewind(to: end)
+        if body.readableBytes > 0 {
+            let digest = body.withUnsafeReadableBytes { SHA256.hash(data: $0) }
+            digest.withUnsafeBytes { writer.put(base64URL: $0) }
+        }
+        writer.put(";")
+        let mac = signer.authenticationCode(of: writer.written(since: start), requestLine: requestLine)
         mac.withUnsafeBytes { writer.put(base64URL: $0) }
         writer.put("\r\n")
     }

@@ -365,7 +365,7 @@ private struct TestPool {
     @Test func anAnswerThatIsTooLargeEndsNoOtherCall() async throws {
         let large = String(repeating: "x", count: (16 << 20) + 10)
         let (upstream, address) = try await service { $0.target == "/large" ? .ok(large) : .ok() }
-        var configuration = GatewayConfiguration(signer: try ContextSigner(keys: TestGateway.contextKeys))
+        var configuration = GatewayConfiguration(contextKeys: TestContextKeys.keys(of: ContextPair.gateway))
         configuration.upstreams[.crm] = [address]
         let caller = ServiceCaller(configuration: configuration, eventLoop: MultiThreadedEventLoopGroup.singleton.next())
         let larges = (0..<4).map { _ in caller.call(.crm, target: "/large", timeout: .seconds(20)) }
