@@ -95,7 +95,7 @@ let package = Package(
         + service(
             "Identity", ["COpenSSL", "Redis", jwt, crypto, argumentParser, asyncHTTPClient] + nio, exclude: ["README.md"])
         + service("Tenant", ["Redis", crypto] + nio, resources: [.copy("Plans/plans.json")], exclude: ["README.md"])
-        + service("CRM")
+        + service("CRM", exclude: ["README.md"])
         + service("Activity", [crypto], exclude: ["README.md"])
         + service("Support")
         + [

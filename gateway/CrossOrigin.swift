@@ -13,11 +13,17 @@ struct CrossOrigin: Sendable {
         guard !origin.isEmpty, allows(origin) else { return }
         writer.put("Access-Control-Allow-Origin: ")
         writer.put(origin)
-        writer.put("\r\nAccess-Control-Allow-Credentials: true\r\n")
-        writer.put(
-            "Access-Control-Expose-Headers: ETag, Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, traceparent\r\n"
-        )
+        writer.put("\r\n")
+        writer.put(Self.exposedFields)
     }
+
+    /// What pages may read beside the few fields that they always may. Credentials are not allowed: there are no cookies, and a token is
+    /// sent by the page itself.
+    private static let exposedFields: StaticString = """
+        Access-Control-Expose-Headers: ETag, Idempotent-Replayed, Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, \
+        X-Request-Id, traceparent\r
+
+        """
 
     /// What a preflight is told beside ``write(origin:into:)``.
     static let preflightLines: StaticString = """

@@ -1,3 +1,4 @@
+import Core
 import Logging
 import NIOCore
 import NIOPosix
@@ -126,20 +127,34 @@ public final class Gateway: Service {
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 32 * 1024, high: 128 * 1024))
-            .childChannelInitializer { channel in
+            .childChannelInitializer { [configuration] channel in
                 channel.eventLoop.makeCompletedFuture {
                     let worker = workers.worker(of: channel.eventLoop)
-                    guard let certificates else {
-                        return try channel.pipeline.syncOperations.addHandler(HTTP1Connection(worker: worker))
+                    guard configuration.readsProxyProtocol else {
+                        return try Self.begin(channel, client: nil, worker: worker, certificates: certificates)
                     }
-                    try TLSAcceptor.configure(
-                        channel, certificates: certificates, gate: worker.handshakes, address: worker.handshakeAddress
-                    ) { channel, _ in
-                        try channel.pipeline.syncOperations.addHandler(HTTP1Connection(worker: worker, isEncrypted: true))
-                    }
+                    let header = ProxyProtocolHandler(
+                        proxies: worker.policy.proxies, timeout: worker.policy.settings.headerTimeout,
+                        refused: { worker.metrics.refusedConnections += 1 },
+                        begin: { try Self.begin($0, client: $1, worker: worker, certificates: certificates) })
+                    try channel.pipeline.syncOperations.addHandler(header)
                 }
             }
             .bind(host: configuration.host, port: port).get()
+    }
+
+    /// Adds the handlers of a connection to its channel.
+    ///
+    /// - Parameter client: The client that a balancer has named.
+    private static func begin(_ channel: any Channel, client: IPAddress?, worker: Worker, certificates: CertificateStore?) throws {
+        guard let certificates else {
+            return try channel.pipeline.syncOperations.addHandler(HTTP1Connection(worker: worker, address: client))
+        }
+        try TLSAcceptor.configure(
+            channel, certificates: certificates, gate: worker.handshakes, address: { worker.handshakeAddress($0, client: client) }
+        ) { channel, _ in
+            try channel.pipeline.syncOperations.addHandler(HTTP1Connection(worker: worker, address: client, isEncrypted: true))
+        }
     }
 
     /// Not ready first, so that a balancer sends no more, and answers end their connections; then no new connections; then requests

@@ -23,6 +23,8 @@ public struct GatewayConfiguration: Sendable {
     public var contextKeys: ContextKeys
     public var issuer = "martlet"
     public var audience = "martlet-api"
+    /// Whether every connection begins with a header of the PROXY protocol, which only ``PolicySettings/trustedProxies`` may send.
+    public var readsProxyProtocol = false
     public var eventLoops = System.coreCount
     public var upstreamConnectionLimit = 64
     public var upstreamConnectionAge = TimeAmount.seconds(60)
@@ -55,6 +57,10 @@ public struct GatewayConfiguration: Sendable {
         ContextKeys.setting,
         Setting("issuer", "martlet", "Claim iss that access tokens must have; the same in identity."),
         Setting("audience", "martlet-api", "Claim aud that access tokens must have; the same in identity."),
+        Setting(
+            "proxy.protocol", "false",
+            "Whether every connection begins with a header of the PROXY protocol, version 2, that names its client; then only trusted.proxies may connect."
+        ),
         Setting("event.loops", "the number of cores", "Threads, 1 to 64."),
         Setting(
             "upstream.connections", "64",
@@ -119,6 +125,10 @@ public struct GatewayConfiguration: Sendable {
         }
         issuer = try settings.string("issuer", default: issuer)
         audience = try settings.string("audience", default: audience)
+        readsProxyProtocol = try settings.flag("proxy.protocol", default: readsProxyProtocol)
+        if readsProxyProtocol, policy.trustedProxies.isEmpty {
+            throw SettingError(description: "setting MARTLET_PROXY_PROTOCOL: expected MARTLET_TRUSTED_PROXIES with it")
+        }
         eventLoops = try settings.integer("event.loops", default: eventLoops, in: 1...64)
         upstreamConnectionLimit = try settings.integer("upstream.connections", default: upstreamConnectionLimit, in: 1...4096)
         upstreamConnectionAge = try settings.seconds("upstream.connection.seconds", default: upstreamConnectionAge, in: 0...86_400)
@@ -143,7 +153,7 @@ public struct GatewayConfiguration: Sendable {
             change("tls.key", \.certificateFiles?.key),
             change("tls.handshakes", \.handshakeLimit), change("tls.handshakes.per.address", \.addressHandshakeLimit),
             change("http.port", \.clearTextPort),
-            change("audience", \.audience), change("event.loops", \.eventLoops),
+            change("audience", \.audience), change("proxy.protocol", \.readsProxyProtocol), change("event.loops", \.eventLoops),
             change("upstream.connections", \.upstreamConnectionLimit),
             change("upstream.connection.seconds", \.upstreamConnectionAge), change("revocations.age.seconds", \.revocationAge),
         ].compactMap(\.self)

@@ -4,6 +4,7 @@ final class GatewayPolicy: Sendable {
     let settings: PolicySettings
     let crossOrigin: CrossOrigin
     let tenantResolution: TenantResolution
+    let proxies: TrustedProxies
     /// For one event loop, as the next ones.
     let connectionLimit: Int
     let inFlightLimit: Int
@@ -19,6 +20,7 @@ final class GatewayPolicy: Sendable {
         self.settings = settings
         crossOrigin = CrossOrigin(origins: settings.corsOrigins)
         tenantResolution = TenantResolution(baseDomain: settings.baseDomain)
+        proxies = TrustedProxies(networks: settings.trustedProxies, hops: settings.trustedHops, field: settings.forwardedField)
         self.connectionLimit = max(1, min(settings.connectionLimit, connectionLimit) / eventLoops)
         inFlightLimit = max(1, settings.inFlightLimit / eventLoops)
         bodiesLimit = max(4 * settings.bodyLimit, settings.bodiesLimit / eventLoops)

@@ -14,6 +14,7 @@ public struct PolicySettings: Sendable {
     public var trustedProxies: [AddressRange] = []
     /// Proxies before the gateway; 0 where ``trustedProxies`` tell them from clients.
     public var trustedHops = 0
+    public var forwardedField = ForwardedField.xForwardedFor
     public var corsOrigins: [String] = []
     public var baseDomain: String?
     public var sendsTransportSecurity = false
@@ -66,6 +67,9 @@ public struct PolicySettings: Sendable {
                 "trusted.hops", "0",
                 "Proxies before the gateway, 0 to 16: the client is the address so many places from the end of what they wrote, whoever has it. 0: the last one outside trusted.proxies. With both, trusted.proxies says whose list is believed; with hops alone, everybody's."
             ),
+            Setting(
+                "forwarded.header", "x-forwarded-for",
+                "What those proxies write the address into: x-forwarded-for, or forwarded (RFC 7239). The other one is not believed."),
             Setting("cors.origins", "", "Origins that browsers may call from, exact, with commas, such as https://app.example.com."),
             Setting("base.domain", "", "Domain whose subdomains name a tenant: with example.com, acme.example.com is acme."),
             Setting(
@@ -120,6 +124,9 @@ public struct PolicySettings: Sendable {
         localShare = Double(try settings.integer("local.share.percent", default: 50, in: 1...100)) / 100
         trustedProxies = try settings.list("trusted.proxies", "CIDRs such as 10.0.0.0/8,fd00::/8") { AddressRange($0) }
         trustedHops = try settings.integer("trusted.hops", default: trustedHops, in: 0...16)
+        forwardedField = try settings.parsed("forwarded.header", default: forwardedField, "x-forwarded-for or forwarded") {
+            ForwardedField(rawValue: $0)
+        }
         corsOrigins = try settings.list("cors.origins", "exact origins such as https://app.example.com") { text in
             guard text.hasPrefix("https://") || text.hasPrefix("http://"), !text.contains("*"), text.split(separator: "/").count == 2,
                 !text.hasSuffix("/"), text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })

@@ -1,3 +1,5 @@
+import Core
+
 /// The trace that a request belongs to (W3C Trace Context) and the gateway's span in it.
 struct TraceContext {
     var traceHigh: UInt64 = 0
@@ -29,11 +31,11 @@ struct TraceContext {
     private static func hex(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> UInt64? {
         var value: UInt64 = 0
         for index in range {
-            switch bytes[index] {
-            case UInt8(ascii: "0")...UInt8(ascii: "9"): value = value << 4 | UInt64(bytes[index] - UInt8(ascii: "0"))
-            case UInt8(ascii: "a")...UInt8(ascii: "f"): value = value << 4 | UInt64(bytes[index] - UInt8(ascii: "a") + 10)
-            default: return nil
+            // Upper case is not valid here (W3C Trace Context, section 3.2.2).
+            guard let digit = Hex.value(of: bytes[index]), !(UInt8(ascii: "A")...UInt8(ascii: "F")).contains(bytes[index]) else {
+                return nil
             }
+            value = value << 4 | UInt64(digit)
         }
         return value
     }

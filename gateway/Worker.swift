@@ -121,9 +121,11 @@ final class Worker {
     }
 
     /// Whom a TLS handshake counts for. A proxy that hands on TLS brings those of many clients.
-    func handshakeAddress(_ channel: any Channel) -> IPAddress? {
-        guard let peer = channel.remoteAddress?.ipAddress.flatMap({ IPAddress($0) }) else { return nil }
-        return policy.settings.trustedProxies.contains { $0.contains(peer) } ? nil : peer
+    ///
+    /// - Parameter client: The client that a balancer has named.
+    func handshakeAddress(_ channel: any Channel, client: IPAddress?) -> IPAddress? {
+        guard let address = client ?? channel.remoteAddress?.ipAddress.flatMap({ IPAddress($0) }) else { return nil }
+        return policy.proxies.believes(address) ? nil : address
     }
 
     /// - Returns: Whether there is room for the connection.
@@ -138,7 +140,7 @@ final class Worker {
 
     /// One address cannot take all the places. A trusted proxy is no client, and brings those of many.
     private func admits(_ client: Client) -> Bool {
-        guard let address = client.address, !policy.settings.trustedProxies.contains(where: { $0.contains(address) }) else { return true }
+        guard let address = client.address, !policy.proxies.believes(address) else { return true }
         return shared.census.enter(address, limit: policy.settings.addressConnections, client: client)
     }
 

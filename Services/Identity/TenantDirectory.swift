@@ -30,11 +30,14 @@ struct TenantDirectory: Sendable {
 
     /// Makes the person a member of the tenant that invited the address.
     ///
-    /// - Throws: ``Problem`` `not_found` for a token that is not open; `plan_limit_reached`; `upstream_unavailable` when it is not
-    ///   known whether it was accepted.
-    func acceptInvitation(_ token: String, person: Person, as context: SystemContext) async throws -> Membership {
+    /// - Parameter named: the slug that the tenant must have, if any; one that the gateway has checked.
+    /// - Throws: ``Problem`` `not_found` for a token that is not open; `tenant_mismatch`, `plan_limit_reached`; `upstream_unavailable`
+    ///   when it is not known whether it was accepted.
+    func acceptInvitation(_ token: String, person: Person, named: String?, as context: SystemContext) async throws -> Membership {
+        // Not in the body: a tenant service of an older release takes no further member there.
+        let path = "/internal/invitations/accept" + (named.map { "?tenant=\($0)" } ?? "")
         let answer = try await services.call(
-            .tenant, .post, "/internal/invitations/accept", body: ["token": .string(token), "user": person.json], as: context)
+            .tenant, .post, path, body: ["token": .string(token), "user": person.json], as: context)
         guard answer.status == 200 else { throw Self.problem(of: answer) }
         return try Self.membership(answer.json)
     }

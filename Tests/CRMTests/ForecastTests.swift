@@ -178,7 +178,7 @@ import Testing
             ] {
                 let answer = try await picture(query)
                 #expect(answer.header("content-type") == "image/svg+xml; charset=utf-8" && answer.header("vary") == "Accept")
-                #expect(answer.header("content-security-policy") == "default-src 'none'; style-src 'unsafe-inline'")
+                #expect(answer.header("content-security-policy") == "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
                 let svg = try SVGReader.read(answer)
                 #expect(svg.elements.isSubset(of: ["svg", "title", "desc", "style", "rect", "text", "g", "path"]))
                 #expect(svg.texts.filter(panels.contains).count >= panels.count)

@@ -72,6 +72,12 @@ import Testing
             #expect(
                 allowed.header("access-control-allow-origin") == "https://app.example.com"
                     && allowed.header("vary") == "Accept-Encoding, Origin")
+            // There are no cookies that could be let in.
+            #expect(allowed.header("access-control-allow-credentials") == nil)
+            let exposed = try #require(allowed.header("access-control-expose-headers")).split(separator: ", ")
+            for name in ["ETag", "Idempotent-Replayed", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"] {
+                #expect(exposed.contains(name[...]), "\(name)")
+            }
             for origin in ["null", "https://app.example.com.evil.org", "http://app.example.com", "https://evilapp.example.com", "*"] {
                 let answer = try await gateway.get("/v1/plans", headers: "Origin: \(origin)\r\n")
                 #expect(answer.header("access-control-allow-origin") == nil, "\(origin)")

@@ -14,7 +14,7 @@ import Testing
             #expect(answer.header("server") == nil)
             #expect(answer.header("x-request-id") == "abc.1")
             #expect(answer.header("x-content-type-options") == "nosniff")
-            #expect(answer.header("cache-control") == "no-store")
+            #expect(answer.header("cache-control") == "private, no-cache")
             #expect(answer.header("ratelimit-policy") == "\"tenant\";q=1000000;w=1")
 
             let request = try #require(gateway.upstream.requests.first)

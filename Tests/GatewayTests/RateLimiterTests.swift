@@ -1,4 +1,5 @@
 import Contracts
+import Core
 import NIOCore
 import Redis
 import TestSupport

@@ -240,7 +240,8 @@ import Testing
 
     @Test func settingsOfTLSBelongTogether() throws {
         func configuration(_ values: [String: String]) throws -> GatewayConfiguration {
-            try GatewayConfiguration(settings: Settings(values: values.merging(["MARTLET_CONTEXT_KEYS": TestContextKeys.text(of: ContextPair.gateway)]) { $1 }))
+            try GatewayConfiguration(
+                settings: Settings(values: values.merging(["MARTLET_CONTEXT_KEYS": TestContextKeys.text(of: ContextPair.gateway)]) { $1 }))
         }
         let both = try configuration([
             "MARTLET_TLS_CERTIFICATE": "c.pem", "MARTLET_TLS_KEY": "k.pem", "MARTLET_HTTP_PORT": "8081",

@@ -13,7 +13,7 @@ struct PlatformTrait: SuiteTrait, TestScoping {
 
     func provideScope(for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void) async throws {
         let redis = try #require(ProcessInfo.processInfo.environment["MARTLET_TEST_REDIS"], "run the tests with Tests/run")
-        let platform = try await Platform(server: .shared(), redisURL: redis)
+        let platform = try await Platform(server: .shared(), redisURL: redis, gateway: ["MARTLET_BASE_DOMAIN": World.domain])
         do {
             let world = try await World(platform: platform)
             try await World.$current.withValue(world) { try await function() }

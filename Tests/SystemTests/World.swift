@@ -19,6 +19,8 @@ struct World: Sendable {
     let people: [String: APIClient]
 
     static let password = "a long enough password"
+    /// Its subdomains name tenants.
+    static let domain = "crm.test"
 
     init(platform: Platform) async throws {
         self.platform = platform

@@ -1,3 +1,4 @@
+import Core
 import Synchronization
 
 /// How many connections each address has, on all event loops together. Touched when one begins and ends, never by a request.

@@ -1,3 +1,4 @@
+import Core
 import NIOCore
 
 /// What carries an exchange, whatever the protocol: all that an exchange sees of its connection. Every call comes on the connection's

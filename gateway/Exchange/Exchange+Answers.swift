@@ -19,6 +19,7 @@ extension Exchange {
                 writer.put(
                     head.method == .other ? "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" : "Allow: GET, HEAD, OPTIONS\r\n")
             }
+            if problem.code == .unsupportedMediaType { writer.put(BodyCoding.refusalLine) }
         }
     }
 
@@ -42,8 +43,9 @@ extension Exchange {
             if answer.compressedBody != nil { writer.put(AnswerCompression.varyLine) }
             if compressedBody != nil { writer.put(AnswerCompression.codingLine) }
             fields(&writer)
-            writer.put("Cache-Control: no-store\r\nContent-Security-Policy: ")
-            writer.put(answer.policy)
+            writer.put(AnswerFields.cacheControl(hasEntityTag: false))
+            writer.put("Content-Security-Policy: ")
+            if let policy = answer.policy { writer.put(policy) } else { writer.put(AnswerFields.closedPolicy) }
             writer.put("\r\nDate: ")
             writer.put(worker.date.line(at: wallClock))
             writer.put("\r\n")
@@ -74,7 +76,7 @@ extension Exchange {
         withRequestID { writer.put($0) }
         writer.put("\r\n")
         trace.write(into: &writer)
-        writer.put("X-Content-Type-Options: nosniff\r\n")
+        writer.put(AnswerFields.always)
         if policy.settings.sendsTransportSecurity { writer.put("Strict-Transport-Security: max-age=31536000; includeSubDomains\r\n") }
         if withLimits { putLimits(&writer) }
         if policy.crossOrigin.isEnabled { withHeadBytes { policy.crossOrigin.write(origin: $0[head.origin], into: &writer) } }

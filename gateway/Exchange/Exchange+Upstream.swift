@@ -59,8 +59,12 @@ extension Exchange: UpstreamRequester {
             for run in head.kept { writer.put(bytes[run]) }
             if decision.varies { writer.put(AnswerCompression.varyLine) }
             if decision.compresses { writer.put(AnswerCompression.codingLine) }
-            if !head.hasCacheControl { writer.put("Cache-Control: no-store\r\n") }
-            if !head.hasContentSecurityPolicy { writer.put("Content-Security-Policy: default-src 'none'\r\n") }
+            if !head.hasCacheControl { writer.put(AnswerFields.cacheControl(hasEntityTag: head.hasEntityTag)) }
+            if !head.hasContentSecurityPolicy {
+                writer.put("Content-Security-Policy: ")
+                writer.put(AnswerFields.closedPolicy)
+                writer.put("\r\n")
+            }
             putCommonFields(&writer, withLimits: !head.hasRateLimit)
         }
         var answerHead = AnswerHead(status: head.status, contentLength: head.contentLength, dropsBody: self.head.method == .head)

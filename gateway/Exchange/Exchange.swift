@@ -231,11 +231,15 @@ extension Exchange {
     /// Whether a request whose token was refused goes on as one without: to sign in, but not to what only members do.
     var admitsRefusedToken: Bool { isOpen && !isForMembers }
 
+    /// Which tenant it names beside its token.
+    var namedTenant: TenantResolution.Name {
+        withHeadBytes { policy.tenantResolution.named(tenant: $0[head.tenant], host: $0[head.host]) }
+    }
+
     private var isForMembers: Bool { withHeadBytes { RouteTable.isForMembers($0[head.path]) } }
 
     fileprivate func findAddress() -> IPAddress? {
-        guard let peer = client.address, !head.forwardedFor.isEmpty else { return client.address }
-        let forwarded = withHeadBytes { $0[head.forwardedFor].text }
-        return ClientAddress.resolve(peer: peer, forwardedFor: forwarded, trusted: policy.settings.trustedProxies)
+        guard let peer = client.address else { return nil }
+        return withHeadBytes { policy.proxies.client(of: head, $0, peer: peer) }
     }
 }

@@ -8,10 +8,8 @@ struct OwnAnswer: Sendable {
     var body = ByteBuffer()
     /// The same in gzip, for those who prefer it.
     var compressedBody: ByteBuffer?
-    /// The value of Content-Security-Policy.
-    var policy = OwnAnswer.closedPolicy
+    /// The value of Content-Security-Policy, where it is not ``AnswerFields/closedPolicy``.
+    var policy: [UInt8]?
     /// More fields, as whole lines.
     var lines: StaticString = ""
-
-    static let closedPolicy = Array("default-src 'none'".utf8)
 }

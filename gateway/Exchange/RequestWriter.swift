@@ -34,6 +34,7 @@ extension Exchange {
         withRequestID { writer.put($0) }
         writer.put("\r\n")
         trace.write(into: &writer)
+        if let route, route.isOpen { TenantResolution.write(namedTenant, into: &writer) }
         if let route { putContext(for: route.service, requestLine: requestLine, address: address, into: &writer) }
         writer.put("\r\n")
     }

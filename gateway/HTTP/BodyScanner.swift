@@ -1,3 +1,5 @@
+import Core
+
 /// Follows a message body through its framing without I/O: how many of the bytes at hand belong to it, and when it ends.
 ///
 /// Chunked framing is checked byte by byte and then passed on as it is: sizes of one to eight hexadecimal digits, no extensions,
@@ -47,9 +49,9 @@ struct BodyScanner {
             case .chunkSize(let value, let digits):
                 let byte = bytes[position]
                 position += 1
-                if let digit = Self.hexDigit(byte) {
+                if let digit = Hex.value(of: byte) {
                     guard digits < 8 else { throw Fault() }
-                    state = .chunkSize(value: value << 4 | digit, digits: digits + 1)
+                    state = .chunkSize(value: value << 4 | Int(digit), digits: digits + 1)
                 } else {
                     guard byte == 0x0D, digits > 0 else { throw Fault() }
                     state = .chunkSizeLineFeed(value: value)
@@ -83,14 +85,5 @@ struct BodyScanner {
             }
         }
         return position
-    }
-
-    private static func hexDigit(_ byte: UInt8) -> Int? {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): Int(byte - UInt8(ascii: "0"))
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): Int(byte - UInt8(ascii: "a")) + 10
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): Int(byte - UInt8(ascii: "A")) + 10
-        default: nil
-        }
     }
 }

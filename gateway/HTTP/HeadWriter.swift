@@ -1,3 +1,4 @@
+import Core
 import NIOCore
 
 /// Writes a head into memory reserved for it, without looking at the buffer's indexes for each piece.
@@ -52,28 +53,12 @@ struct HeadWriter {
     /// Sixteen lower-case hexadecimal digits.
     mutating func put(hex value: UInt64) {
         let memory = reserve(16)
-        for index in 0..<16 {
-            let digit = UInt8(truncatingIfNeeded: value >> UInt64(60 - 4 * index)) & 15
-            memory[index] = digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10
-        }
+        for index in 0..<16 { memory[index] = Hex.digit(UInt8(truncatingIfNeeded: value >> UInt64(60 - 4 * index)) & 15) }
     }
-
-    private static let base64Alphabet: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
     /// base64url without padding.
     mutating func put(base64URL bytes: UnsafeRawBufferPointer) {
-        let memory = reserve((bytes.count * 4 + 2) / 3)
-        let alphabet = Self.base64Alphabet.utf8Start
-        var written = 0
-        var read = 0
-        while read < bytes.count {
-            let left = bytes.count - read
-            let group =
-                UInt32(bytes[read]) << 16 | (left > 1 ? UInt32(bytes[read + 1]) << 8 : 0) | (left > 2 ? UInt32(bytes[read + 2]) : 0)
-            for digit in 0..<min(4, left + 1) { memory[written + digit] = alphabet[Int(group >> UInt32(18 - 6 * digit)) & 63] }
-            written += min(4, left + 1)
-            read += 3
-        }
+        Base64URL.write(bytes, to: reserve(Base64URL.length(of: bytes.count)))
     }
 
     /// What was written since `start`.

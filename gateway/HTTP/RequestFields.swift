@@ -72,7 +72,10 @@ struct RequestFields {
             guard head.tenant.isEmpty, !value.isEmpty else { throw .malformed("X-Tenant must occur once and not be empty.") }
             head.tenant = Slice(value)
             return false
-        case 9 where name.isName("forwarded") || name.isName("x-real-ip"): return false
+        case 9 where name.isName("forwarded"):
+            head.forwarded.append(Slice(value))
+            return false
+        case 9 where name.isName("x-real-ip"): return false
         case 11 where name.isName("traceparent"):
             // A second one makes both void: the value is no longer of the right length.
             head.traceparent = head.traceparent.isEmpty ? Slice(value) : Slice(start: 0, count: 1)
@@ -90,7 +93,7 @@ struct RequestFields {
             head.contentLength = length
             return false
         case 15 where name.isName("x-forwarded-for"):
-            head.forwardedFor = Slice(value)
+            head.forwardedFor.append(Slice(value))
             return false
         case 15 where name.isName("accept-encoding"):
             // Codings are the gateway's: services answer in none.
@@ -99,6 +102,9 @@ struct RequestFields {
         case 15 where name.isName("idempotency-key"):
             head.hasIdempotencyKey = true
             return true
+        case 16 where name.isName("content-encoding"):
+            if !BodyCoding.isRead(bytes[Slice(value)]) { head.isBodyCoded = true }
+            return false
         case 29 where name.isName("access-control-request-method"):
             head.requestedMethod = Slice(value)
             return false

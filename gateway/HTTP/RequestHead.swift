@@ -20,8 +20,12 @@ struct RequestHead {
     var traceparent = Slice.empty
     var origin = Slice.empty
     var requestedMethod = Slice.empty
-    /// The value of the last X-Forwarded-For.
-    var forwardedFor = Slice.empty
+    /// The values of X-Forwarded-For, in the order of its lines: a proxy may add a line of its own.
+    var forwardedFor: [Slice] = []
+    /// Those of Forwarded.
+    var forwarded: [Slice] = []
+    /// Whether the body is said to be in a coding that is not read.
+    var isBodyCoded = false
     var hasIdempotencyKey = false
     var accepted = AcceptedCodings()
     /// Runs of whole lines that go to the upstream as they are.

@@ -6,6 +6,7 @@ struct ResponseHead {
     /// Whether the upstream lets the connection stay open.
     var keepsAlive = true
     var hasCacheControl = false
+    var hasEntityTag = false
     var hasContentSecurityPolicy = false
     var content = AnswerContent()
     /// How many operations the request held, each of which counts against the limits.
@@ -100,6 +101,9 @@ struct ResponseHeadParser {
     {
         switch name.count {
         case 2 where name.isName("te"): return false
+        case 4 where name.isName("etag"):
+            head.hasEntityTag = true
+            return true
         case 6 where name.isName("server"): return false
         case 7 where name.isName("upgrade") || name.isName("trailer"): return false
         case 10 where name.isName("keep-alive"): return false
@@ -117,6 +121,7 @@ struct ResponseHeadParser {
             guard head.contentLength == nil, let length = bytes.decimal(value) else { throw ResponseFault() }
             head.contentLength = length
             return false
+        case 15 where name.isName("referrer-policy"): return false
         case 17 where name.isName("transfer-encoding"):
             guard !head.isChunked, UnsafeRawBufferPointer(rebasing: bytes[value]).isName("chunked") else { throw ResponseFault() }
             head.isChunked = true

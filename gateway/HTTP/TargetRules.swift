@@ -20,7 +20,7 @@ enum TargetRules {
                 if index > 0 { isKey = UnsafeRawBufferPointer(rebasing: path[segmentStart..<index]).equals(keyed) }
                 segmentStart = index + 1
             case UInt8(ascii: "%"):
-                guard index + 2 < path.count, let high = hexDigit(path[index + 1]), let low = hexDigit(path[index + 2]) else {
+                guard index + 2 < path.count, let high = Hex.value(of: path[index + 1]), let low = Hex.value(of: path[index + 2]) else {
                     return false
                 }
                 switch high << 4 | low {
@@ -51,8 +51,6 @@ enum TargetRules {
         default: true
         }
     }
-
-    private static func hexDigit(_ byte: UInt8) -> UInt8? { Hex.value(of: byte) }
 
     /// Visible ASCII without `#`; what it means is the service's to check.
     static func isQuery(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> Bool {

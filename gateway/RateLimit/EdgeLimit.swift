@@ -1,3 +1,4 @@
+import Core
 import NIOCore
 
 /// How often an address may be answered before any limit was asked: preflights, and heads that cannot be read. In memory, on one event

@@ -1,4 +1,5 @@
 import Contracts
+import Core
 import Logging
 import NIOCore
 import Redis

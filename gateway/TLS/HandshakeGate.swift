@@ -1,3 +1,4 @@
+import Core
 import NIOCore
 
 /// Which connections may be in a TLS handshake. A handshake costs a thousand times what a request does, and one that is never finished

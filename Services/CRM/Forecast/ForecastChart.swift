@@ -6,8 +6,8 @@ import Core
 /// It stands on a ground of its own in colours that are attributes, so that it is legible where no style is known; the style is for dark places only.
 struct ForecastChart {
     static let mediaType = "image/svg+xml"
-    /// Nothing but its own style: no script, nothing from elsewhere.
-    private static let policy = "default-src 'none'; style-src 'unsafe-inline'"
+    /// Nothing but its own style: no script, nothing from elsewhere, no frame around it.
+    private static let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
     private let query: ForecastQuery
     private let panels: [Panel]

@@ -30,8 +30,8 @@ struct Registration: Sendable {
                 description: """
                     Send either organization, for a tenant of your own on the plan free whose tenant_admin you become, or \
                     invitation_token, to join the tenant that invited this address. A password has 10 to 256 characters, is none of the \
-                    common ones and not the address. It takes no Idempotency-Key, as its answer holds secrets; one that broke off may be \
-                    sent again as it was.
+                    common ones and not the address. \(SignIn.namedTenant) It takes no Idempotency-Key, as its answer holds secrets; \
+                    one that broke off may be sent again as it was.
                     """,
                 tag: "auth",
                 body: Self.bodySchema,
@@ -40,7 +40,7 @@ struct Registration: Sendable {
                     "organization": ["name": "Kestrel Freight", "slug": "kestrel"],
                 ],
                 responses: [.init(201, "Registered and signed in.", schema: TokenAnswer.schema)],
-                errors: [.alreadyExists, .planLimitReached]),
+                errors: [.alreadyExists, .planLimitReached, .tenantMismatch]),
             bodyLimit: 16 << 10
         ) { call, _ in
             try call.query.allowOnly([String]())
@@ -69,6 +69,7 @@ struct Registration: Sendable {
     }
 
     private func register(_ request: Request, call: Call) async throws -> TokenAnswer {
+        if let organization = request.organization { try SignIn.require(organization.slug, asNamedBy: call) }
         // No step outlives this: the job that takes up what was left waits longer.
         let deadline = min(call.caller.edge.deadline, Timestamp.now.advanced(by: .seconds(30)))
         var context = call.systemContext
@@ -76,7 +77,7 @@ struct Registration: Sendable {
         let pending = try await begin(request, as: context)
         let membership: Membership
         do {
-            membership = try await join(pending, request: request, as: context)
+            membership = try await join(pending, request: request, named: call.namedTenant, as: context)
         } catch let problem as Problem where problem.code.status < 500 {
             // Refused for good. Anything else leaves open what happened, and is left to the job.
             try await store.abandon(pending.user.id, as: context)
@@ -110,12 +111,16 @@ struct Registration: Sendable {
         throw Problem(.alreadyExists, detail, faults: [.init(pointer: "/email", code: .alreadyExists, detail: detail)])
     }
 
-    private func join(_ pending: PendingRegistration, request: Request, as context: SystemContext) async throws -> Membership {
+    /// - Parameter named: the tenant that the request names; an invitation of another one is not accepted.
+    private func join(
+        _ pending: PendingRegistration, request: Request, named: String?, as context: SystemContext
+    ) async throws -> Membership {
         if let organization = pending.organization {
             return try await signIn.tenants.create(organization, owner: pending.user.person, as: context)
         }
         do {
-            return try await signIn.tenants.acceptInvitation(request.invitationToken ?? "", person: pending.user.person, as: context)
+            return try await signIn.tenants.acceptInvitation(
+                request.invitationToken ?? "", person: pending.user.person, named: named, as: context)
         } catch let problem as Problem where problem.code == .notFound || problem.code == .forbidden {
             throw Problem.invalid([
                 .init(

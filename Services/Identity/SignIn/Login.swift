@@ -18,7 +18,8 @@ struct Login: Sendable {
                 description: """
                     The access token lasts ten minutes; get the next with the refresh token. After 5 failed attempts in 15 minutes for \
                     an account, or 50 from an address, more are refused with rate_limited. Whether an address has an account is not \
-                    told. It takes no Idempotency-Key, as its answer holds secrets.
+                    told. The tenant is the one in the body, or else the one that the host's subdomain or X-Tenant names, or else the \
+                    one used last. \(SignIn.namedTenant) It takes no Idempotency-Key, as its answer holds secrets.
                     """,
                 tag: "auth",
                 body: [
@@ -26,13 +27,14 @@ struct Login: Sendable {
                     "properties": [
                         "email": BodySchema.email, "password": ["type": "string"],
                         "tenant": [
-                            "type": "string", "minLength": 1, "maxLength": 40, "description": "Slug; default the tenant used last.",
+                            "type": "string", "minLength": 1, "maxLength": 40,
+                            "description": "Slug; default the tenant that the request names, or else the one used last.",
                         ],
                     ],
                 ],
                 bodyExample: ["email": "n.okafor@kestrel.example", "password": "rather-long-and-secret"],
                 responses: [.init(200, "Signed in.", schema: TokenAnswer.schema)],
-                errors: [.unauthenticated, .forbidden, .tenantSuspended]),
+                errors: [.unauthenticated, .forbidden, .tenantMismatch, .tenantSuspended]),
             bodyLimit: 16 << 10
         ) { call, _ in
             try call.query.allowOnly([String]())
@@ -40,10 +42,10 @@ struct Login: Sendable {
             let body = BodyReader(try call.json(), members: ["email", "password", "tenant"])
             let email = body.email("email")
             let password = body.string("password")
-            let tenant = body.text("tenant", maximum: 40, isRequired: false)
-            return try await login(
-                email: try body.require(email), password: try body.require(password), tenant: tenant, call: call
-            ).reply()
+            let tenant = body.text("tenant", maximum: 40, isRequired: false)?.lowercased()
+            let (address, secret) = (try body.require(email), try body.require(password))
+            if let tenant { try SignIn.require(tenant, asNamedBy: call) }
+            return try await login(email: address, password: secret, tenant: tenant ?? call.namedTenant, call: call).reply()
         }
     }
 

@@ -20,8 +20,8 @@ struct Refresh: Sendable {
                 id: "refresh", summary: "Exchange a refresh token for new tokens",
                 description: """
                     A refresh token is good once. One that comes a second time ends the session everywhere, as somebody else must have \
-                    it: refresh one at a time, and store the new token before you use it. It takes no Idempotency-Key, as its answer \
-                    holds secrets.
+                    it: refresh one at a time, and store the new token before you use it. \(SignIn.namedTenant) That spends no token. \
+                    It takes no Idempotency-Key, as its answer holds secrets.
                     """,
                 tag: "auth",
                 body: [
@@ -30,7 +30,7 @@ struct Refresh: Sendable {
                 ],
                 bodyExample: ["refresh_token": "mr_the-token-of-the-last-answer"],
                 responses: [.init(200, "The new tokens; the old refresh token is dead.", schema: TokenAnswer.schema)],
-                errors: [.unauthenticated, .forbidden, .tenantSuspended]),
+                errors: [.unauthenticated, .forbidden, .tenantMismatch, .tenantSuspended]),
             bodyLimit: 16 << 10
         ) { call, _ in
             try call.query.allowOnly([String]())
@@ -48,6 +48,7 @@ struct Refresh: Sendable {
         guard let user = try await users.find(session.user, as: context), user.status == .active else { throw Self.refusal }
         // Asked before the token is spent: a refusal or an outage here leaves it good for another try.
         let membership = try await signIn.membership(of: user.id, in: session.tenant, as: context)
+        try SignIn.require(membership.tenant.slug, asNamedBy: call)
         let access = try await signIn.tokens.token(user: user.id, session: session.id, membership: membership)
         let next = OpaqueToken(prefix: OpaqueToken.refreshPrefix)
         guard try await signIn.sessions.rotate(token, to: next, as: context) else {

@@ -55,12 +55,25 @@ struct SignIn: Sendable {
         return try Self.active(membership)
     }
 
+    /// Refuses tokens for a tenant other than the one that the request names: with them it would be refused from then on.
+    ///
+    /// - Throws: ``Problem`` `tenant_mismatch`.
+    static func require(_ slug: String, asNamedBy call: Call) throws(Problem) {
+        guard let named = call.namedTenant, named != slug else { return }
+        throw Problem(.tenantMismatch, "The request names the tenant '\(named)', and this is for '\(slug)'.")
+    }
+
     private static func active(_ membership: Membership) throws(Problem) -> Membership {
         guard membership.tenant.isActive else {
             throw Problem(.tenantSuspended, "The tenant '\(membership.tenant.slug)' is suspended.")
         }
         return membership
     }
+}
+
+extension SignIn {
+    /// What the descriptions of ways to sign in say of the tenant.
+    static let namedTenant = "A host or an X-Tenant that names another tenant is refused with tenant_mismatch."
 }
 
 extension Call {

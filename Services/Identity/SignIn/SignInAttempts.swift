@@ -3,12 +3,6 @@ import Core
 import Crypto
 import Postgres
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
-
 /// Holds guessing to limits: failed sign-ins per account and per address.
 ///
 /// An attempt is counted before the password is looked at, and given back when it was right and is for signing in: however many
@@ -36,7 +30,7 @@ struct SignInAttempts: Sendable {
             [
                 """
                 select wait, is_account from take_sign_in_attempt(
-                    \(id), \(Hex.encode(SHA256.hash(data: Array(account.key.utf8)))), \(Self.network(of: address)), \(accountLimit),
+                    \(id), \(Hex.encode(SHA256.hash(data: Array(account.key.utf8)))), \(IPAddress(address)?.limitKey ?? address), \(accountLimit),
                     \(addressLimit), make_interval(secs => \(Self.seconds)))
                 """
             ])
@@ -62,19 +56,6 @@ struct SignInAttempts: Sendable {
 
     private func release(_ id: Identifier<Never>, as context: SystemContext) async throws {
         _ = try await postgres.batch(as: context, ["delete from sign_in_attempt where id = \(id)"])
-    }
-
-    /// What counts as one address: an IPv4 address, or the /64 network of an IPv6 one, which is what one customer gets.
-    static func network(of address: String) -> String {
-        var bytes = in6_addr()
-        guard inet_pton(AF_INET6, address, &bytes) == 1 else { return address }
-        return withUnsafeBytes(of: &bytes) { raw in
-            // ::ffff:a.b.c.d is an IPv4 address in other clothes.
-            if raw[..<10].allSatisfy({ $0 == 0 }), raw[10] == 0xFF, raw[11] == 0xFF {
-                return raw[12...].map(String.init).joined(separator: ".")
-            }
-            return Hex.encode(raw[..<8]) + "/64"
-        }
     }
 
     /// Forgets attempts that no longer count.

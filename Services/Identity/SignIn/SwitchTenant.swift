@@ -13,8 +13,8 @@ struct SwitchTenant: Sendable {
             Operation(
                 id: "switchTenant", summary: "Get tokens for another of your tenants",
                 description: """
-                    The tokens are those of a new session; the present one goes on. It takes no Idempotency-Key, as its answer holds \
-                    secrets.
+                    The tokens are those of a new session; the present one goes on. Ask by a host of the present tenant, or one that \
+                    names none, as with every access token. It takes no Idempotency-Key, as its answer holds secrets.
                     """,
                 tag: "auth",
                 body: [
@@ -28,7 +28,7 @@ struct SwitchTenant: Sendable {
             try call.query.allowOnly([String]())
             try call.refuseIdempotencyKey()
             let body = BodyReader(try call.json(), members: ["tenant"])
-            let tenant = body.text("tenant", maximum: 40)
+            let tenant = body.text("tenant", maximum: 40)?.lowercased()
             let slug = try body.require(tenant)
             let context = call.systemContext
             // An ended session must not beget another, however little of its access token's time is left.

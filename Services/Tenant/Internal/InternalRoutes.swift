@@ -43,7 +43,8 @@ struct InternalRoutes: Sendable {
             let token = body.string("token")
             let user = body.person("user")
             let person = try body.require(user)
-            let member = try await acceptance.accept(body.require(token), person: person, edge: context.edge)
+            let member = try await acceptance.accept(
+                body.require(token), person: person, named: call.query["tenant"], edge: context.edge)
             return .json(try await memberships.require(person.id, in: member.tenant, as: context).json)
         }
     }

@@ -14,20 +14,22 @@ struct InvitationAcceptance: Sendable {
     /// An invitation is worth what its inviter may do now: once he is no longer an active member, or may no longer grant its role,
     /// it opens nothing.
     ///
+    /// - Parameter named: the slug that the tenant must have, if any.
     /// - Throws: ``Problem`` `not_found` for a token that is unknown, withdrawn, expired, used by another or beyond its inviter's
-    ///   rights; `forbidden` when it is for another address; `tenant_suspended`, `already_exists` for a member, `plan_limit_reached`.
-    func accept(_ text: String, person: Person, edge: EdgeContext) async throws -> Member {
+    ///   rights; `forbidden` when it is for another address; `tenant_mismatch`, `tenant_suspended`, `already_exists` for a member,
+    ///   `plan_limit_reached`.
+    func accept(_ text: String, person: Person, named: String? = nil, edge: EdgeContext) async throws -> Member {
         guard let token = InvitationToken(text) else { throw Problem.notFound }
-        return try await accept(token, person, key: nil, as: Self.context(of: person, in: token.tenant, edge))
+        return try await accept(token, person, named: named, key: nil, as: Self.context(of: person, in: token.tenant, edge))
     }
 
-    /// As ``accept(_:person:edge:)``, for a request with or without an `Idempotency-Key`. The key belongs to the tenant of the token:
+    /// As ``accept(_:person:named:edge:)``, for a request with or without an `Idempotency-Key`. The key belongs to the tenant of the token:
     /// its row is written where the membership is.
     func reply(to text: String, person: Person, key: IdempotencyKey?, edge: EdgeContext) async throws -> Reply {
         guard let token = InvitationToken(text) else { throw Problem.notFound }
         let context = Self.context(of: person, in: token.tenant, edge)
         return try await IdempotencyKey.guarding(key, as: context, on: postgres) {
-            .json(try await accept(token, person, key: key, as: context).json)
+            .json(try await accept(token, person, named: nil, key: key, as: context).json)
         }
     }
 
@@ -37,12 +39,12 @@ struct InvitationAcceptance: Sendable {
     }
 
     private func accept(
-        _ token: InvitationToken, _ person: Person, key: IdempotencyKey?, as context: RequestContext
+        _ token: InvitationToken, _ person: Person, named: String?, key: IdempotencyKey?, as context: RequestContext
     ) async throws -> Member {
         guard let email = EmailAddress(person.email) else { throw Problem.notFound }
         do {
             let (member, isNew) = try await postgres.transaction(as: context) { transaction in
-                let accepted = try await accept(token, person, email, in: transaction, as: context)
+                let accepted = try await accept(token, person, email, named: named, in: transaction, as: context)
                 if let key {
                     try await transaction.query(key.insertion(as: context, status: 200, body: accepted.member.json.bytes))
                 }
@@ -57,7 +59,8 @@ struct InvitationAcceptance: Sendable {
     }
 
     private func accept(
-        _ token: InvitationToken, _ person: Person, _ email: EmailAddress, in transaction: PostgresTransaction, as context: RequestContext
+        _ token: InvitationToken, _ person: Person, _ email: EmailAddress, named: String?, in transaction: PostgresTransaction,
+        as context: RequestContext
     ) async throws -> (member: Member, isNew: Bool) {
         let found = try await transaction.batch([
             """
@@ -97,6 +100,9 @@ struct InvitationAcceptance: Sendable {
             let role = roles[invitation.role], invitation.isWithinRights(inviter, granting: role.rights)
         else { throw Problem.notFound }
         guard invitation.emailKey == email.key else { throw Problem(.forbidden, "The invitation is for another e-mail address.") }
+        if let named, named != tenant.slug {
+            throw Problem(.tenantMismatch, "The request names the tenant '\(named)', and the invitation is to another one.")
+        }
         guard tenant.isActive else { throw Problem(.tenantSuspended, "The tenant '\(tenant.slug)' is suspended.") }
         if let seats = try plans.plan(of: tenant).limits(with: tenant.overrides)["users"] {
             // The person's own context carries the limits of another tenant, or none.

@@ -59,22 +59,33 @@ enum PercentEncoding {
 
 /// base64url without padding (RFC 4648, section 5).
 public enum Base64URL {
-    private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
+    private static let alphabet: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+    /// How long the text of so many bytes is.
+    public static func length(of count: Int) -> Int { (count * 4 + 2) / 3 }
 
     public static func encode(_ bytes: some Sequence<UInt8>) -> String {
-        var text: [UInt8] = []
-        var accumulator: UInt32 = 0
-        var bits = 0
-        for byte in bytes {
-            accumulator = accumulator << 8 | UInt32(byte)
-            bits += 8
-            while bits >= 6 {
-                bits -= 6
-                text.append(alphabet[Int(accumulator >> UInt32(bits)) & 63])
-            }
+        let bytes = Array(bytes)
+        return String(unsafeUninitializedCapacity: length(of: bytes.count)) { memory in
+            guard let start = memory.baseAddress else { return 0 }
+            bytes.withUnsafeBytes { write($0, to: start) }
+            return length(of: bytes.count)
         }
-        if bits > 0 { text.append(alphabet[Int(accumulator << UInt32(6 - bits)) & 63]) }
-        return String(decoding: text, as: UTF8.self)
+    }
+
+    /// Writes the text of the bytes to memory that has ``length(of:)`` bytes of room.
+    public static func write(_ bytes: UnsafeRawBufferPointer, to memory: UnsafeMutablePointer<UInt8>) {
+        let alphabet = alphabet.utf8Start
+        var written = 0
+        var read = 0
+        while read < bytes.count {
+            let left = bytes.count - read
+            let group =
+                UInt32(bytes[read]) << 16 | (left > 1 ? UInt32(bytes[read + 1]) << 8 : 0) | (left > 2 ? UInt32(bytes[read + 2]) : 0)
+            for digit in 0..<min(4, left + 1) { memory[written + digit] = alphabet[Int(group >> UInt32(18 - 6 * digit)) & 63] }
+            written += min(4, left + 1)
+            read += 3
+        }
     }
 
     /// `nil` for a character outside the alphabet, padding, an impossible length, or unused bits that are not zero: one
@@ -110,7 +121,7 @@ public enum Base64URL {
         var difference: UInt8 = 0
         var (accumulator, bits): (UInt32, UInt32) = (0, 0)
         // A digit that is missing differs from any.
-        func compare(_ digit: UInt32) { difference |= (text.next() ?? 0) ^ alphabet[Int(digit) & 63] }
+        func compare(_ digit: UInt32) { difference |= (text.next() ?? 0) ^ alphabet.utf8Start[Int(digit) & 63] }
         for byte in bytes {
             accumulator = accumulator << 8 | UInt32(byte)
             bits += 8

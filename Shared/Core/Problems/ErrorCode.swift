@@ -75,7 +75,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
         case .tokenStale: "The access token is no longer current"
         case .mfaRequired: "A second factor is required"
         case .forbidden: "Not allowed"
-        case .tenantMismatch: "The token belongs to another tenant"
+        case .tenantMismatch: "The request names another tenant"
         case .tenantSuspended: "The tenant is suspended"
         case .planLimitReached: "The plan's limit is reached"
         case .entitlementRequired: "The plan does not include this"

@@ -221,7 +221,7 @@ private struct ReadFields {
             case .contentLength: contentLength = field.value
             case .traceparent: trace = field.value
             case .transferEncoding: hasTransferEncoding = true
-            case .contentType, .accept, .ifMatch, .ifNoneMatch, .idempotencyKey, .userAgent:
+            case .contentType, .accept, .ifMatch, .ifNoneMatch, .idempotencyKey, .userAgent, .namedTenant:
                 let name = field.name.canonicalName
                 if handlers.contains(where: { $0.name == name }) { twice = twice ?? field.name }
                 handlers.append((name, field.value))
@@ -254,6 +254,7 @@ private struct MethodNotAllowed: Error {
 extension HTTPField.Name {
     // Safe: these are valid tokens.
     static let martletContext = HTTPField.Name(ContextSigner.headerName)!
+    static let namedTenant = HTTPField.Name(Call.namedTenantHeader)!
     static let requestID = HTTPField.Name("X-Request-Id")!
     static let traceparent = HTTPField.Name("traceparent")!
     static let idempotencyKey = HTTPField.Name("Idempotency-Key")!
