@@ -134,8 +134,11 @@ public final class Gateway: Service {
                     }
                     try TLSAcceptor.configure(
                         channel, certificates: certificates, gate: worker.handshakes, address: worker.handshakeAddress
-                    ) { channel, _ in
-                        try channel.pipeline.syncOperations.addHandler(HTTP1Connection(worker: worker, isEncrypted: true))
+                    ) { channel, spoken in
+                        switch spoken {
+                        case .http2: try channel.pipeline.syncOperations.addHandler(HTTP2Connection(worker: worker))
+                        case .http11: try channel.pipeline.syncOperations.addHandler(HTTP1Connection(worker: worker, isEncrypted: true))
+                        }
                     }
                 }
             }
