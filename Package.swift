@@ -76,6 +76,7 @@ let package = Package(
         cLibrary("CLibPQ", pkgConfig: "libpq", apt: "libpq-dev"),
         // Its pkg-config file has a flag that SwiftPM refuses; header and library are where the compiler looks anyway.
         cLibrary("CHiredis", apt: "libhiredis-dev"),
+        cLibrary("CNGHTTP2", pkgConfig: "libnghttp2", apt: "libnghttp2-dev"),
         cLibrary("COpenSSL", pkgConfig: "libcrypto", apt: "libssl-dev"),
         cLibrary("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
 
@@ -101,7 +102,9 @@ let package = Package(
         + [
             .target(
                 name: "Gateway",
-                dependencies: ["CZlib", "Core", "Contracts", "Operations", "Redis", jwt, crypto, logging, lifecycle, nioSSL, nioTLS] + nio,
+                dependencies: [
+                    "CNGHTTP2", "CZlib", "Core", "Contracts", "Operations", "Redis", jwt, crypto, logging, lifecycle, nioSSL, nioTLS,
+                ] + nio,
                 path: "gateway", exclude: ["Main", "README.md"], resources: [.copy("Operation/docs.html")], swiftSettings: settings),
             .executableTarget(
                 name: "martlet-gateway", dependencies: ["Gateway", "Operations", argumentParser, lifecycle, unixSignals, logging],
@@ -127,7 +130,7 @@ let package = Package(
             tests("Core", ["Core", crypto], exclude: ["roles.golden.txt", "codes.golden.txt", "phones.tsv", "recurrences.tsv"]),
             tests("Postgres", ["Postgres", "CLibPQ"]),
             tests("Redis", ["Redis"] + nio),
-            tests("Gateway", ["Gateway", "Contracts", "Redis", "Core", "Operations", jwt, crypto, nioSSL] + nio),
+            tests("Gateway", ["Gateway", "CNGHTTP2", "Contracts", "Redis", "Core", "Operations", jwt, crypto, nioSSL] + nio),
             tests(
                 "Resources", ["Resources", "ServiceRuntime", "Postgres", "Core", "Contracts", "CRM", "Support"],
                 exclude: ["Subscription/0001_create_subscription.sql"]),

@@ -51,6 +51,7 @@ has_package() {
     redis-server | pkg-config | curl | openssl | python3 | nginx | wrk | shellcheck | haproxy) PATH=$PATH:/usr/sbin command -v "$1" >/dev/null ;;
     libpq-dev) pkg-config --exists libpq 2>/dev/null ;;
     libhiredis-dev) pkg-config --exists hiredis 2>/dev/null ;;
+    libnghttp2-dev) pkg-config --exists libnghttp2 2>/dev/null ;;
     libssl-dev) pkg-config --exists libcrypto 2>/dev/null ;;
     zlib1g-dev) pkg-config --exists zlib 2>/dev/null ;;
     *) dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'install ok installed' ;;
@@ -58,7 +59,7 @@ has_package() {
 }
 
 # The packages that building and running Martlet takes.
-run_packages=(postgresql redis-server libpq-dev libhiredis-dev libssl-dev zlib1g-dev pkg-config curl python3)
+run_packages=(postgresql redis-server libpq-dev libhiredis-dev libnghttp2-dev libssl-dev zlib1g-dev pkg-config curl python3)
 
 # install_missing PACKAGE…: installs what is not there, and says so.
 install_missing() {

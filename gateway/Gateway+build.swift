@@ -6,7 +6,7 @@ import Redis
 
 /// The parts of a gateway, put together. What a request passes, from bytes to its service:
 ///
-/// 1. `HTTP1Connection`: strict HTTP/1.1, limits of the head, one exchange after another
+/// 1. `HTTP1Connection`: strict HTTP/1.1, limits of the head, one exchange after another; or `HTTP2Connection`: many side by side
 /// 2. `Exchange`: a request from its head to the last byte of its answer
 /// 3. `LayerStack`: id and trace, shedding, who asks, which tenant, limits, body; in the order written there
 /// 4. `UpstreamPool`: health, retries, deadlines; the signed context
@@ -24,7 +24,9 @@ struct GatewayParts: Sendable {
     /// - Throws: ``CertificateFault``.
     init(configuration: GatewayConfiguration, policy: GatewayPolicy, eventLoop: any EventLoop, logger: Logger) throws {
         self.configuration = configuration
-        certificates = try configuration.certificateFiles.map { try CertificateStore(files: $0, protocols: [.http11], logger: logger) }
+        certificates = try configuration.certificateFiles.map {
+            try CertificateStore(files: $0, protocols: [.http2, .http11], logger: logger)
+        }
         let revocations = RevocationState(maximumAge: configuration.revocationAge)
         let keyRefresh = KeyRefresh()
         caller = ServiceCaller(configuration: configuration, eventLoop: eventLoop)

@@ -152,8 +152,12 @@ public final class Gateway: Service {
         }
         try TLSAcceptor.configure(
             channel, certificates: certificates, gate: worker.handshakes, address: { worker.handshakeAddress($0, client: client) }
-        ) { channel, _ in
-            try channel.pipeline.syncOperations.addHandler(HTTP1Connection(worker: worker, address: client, isEncrypted: true))
+        ) { channel, spoken in
+            let pipeline = channel.pipeline.syncOperations
+            switch spoken {
+            case .http2: try pipeline.addHandler(HTTP2Connection(worker: worker, client: client.map { Client(address: $0) }))
+            case .http11: try pipeline.addHandler(HTTP1Connection(worker: worker, address: client, isEncrypted: true))
+            }
         }
     }
 

@@ -178,6 +178,24 @@ import Testing
         }
     }
 
+    /// Whoever keeps an expired token must not guess passwords past the limit of his address.
+    @Test func signingInWithAnExpiredTokenCountsForTheAddress() async throws {
+        try await TestGateway.with(configure: {
+            $0.addressLimit = 3
+            $0.trustedProxies = [AddressRange("127.0.0.0/8")].compactMap(\.self)
+        }) { gateway async throws in
+            var member = TestMember()
+            member.lifetime = -1
+            let token = gateway.key.token(for: member)
+            let address = "X-Forwarded-For: 203.0.113.\(Int.random(in: 1...254))\r\n"
+            try await TestClient.connect(port: gateway.port) { client async throws in
+                var statuses: [Int] = []
+                for _ in 0..<5 { statuses.append(try await client.get("/v1/auth/login", token: token, headers: address).status) }
+                #expect(statuses == [200, 200, 200, 429, 429])
+            }
+        }
+    }
+
     @Test func anEndedSessionARaisedEpochAndASuspendedTenantActAtOnceByMessage() async throws {
         try await TestGateway.with { gateway async throws in
             let redis = RedisClient(configuration: TestGateway.redis, eventLoop: MultiThreadedEventLoopGroup.singleton.next())

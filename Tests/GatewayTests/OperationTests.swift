@@ -172,7 +172,7 @@ import Testing
             #expect(routes.contains { $0["route"] == "/v1/plans" && $0["open"] == true })
             let upstreams = try JSONParser.parse(Array(try await gateway.admin("/upstreams").body.utf8))
             let crm = upstreams["addresses"]?.array?.first { $0["service"] == "crm" }
-            #expect(crm?["address"] == .string("127.0.0.1:\(gateway.upstreamPort)") && crm?["healthy"] == true && crm?["in_flight"] == 0)
+            #expect(crm?["address"] == .string("127.0.0.1:\(gateway.upstreamPort)") && crm?["state"] == "healthy" && crm?["in_flight"] == 0)
             #expect(upstreams["services"]?.array?.count == ServiceName.allCases.count)
             let limits = try JSONParser.parse(Array(try await gateway.admin("/limits").body.utf8))
             #expect(limits["redis"] == "answers" && limits["refused"]?["tenant"] == 0)

@@ -2,7 +2,7 @@ import Core
 import NIOCore
 
 /// One client's connection that speaks HTTP/1: it turns bytes into exchanges, one after another, and their answers into bytes.
-final class HTTP1Connection: ChannelDuplexHandler, EdgeConnection {
+final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, EdgeConnection {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -48,6 +48,8 @@ final class HTTP1Connection: ChannelDuplexHandler, EdgeConnection {
     private var usableUntil = NIODeadline.distantFuture
     private let isEncrypted: Bool
     private var isReadHeld = false
+    /// Whether no head has come yet.
+    private var isNew = true
     private var isProceeding = false
 
     /// - Parameters:
@@ -140,7 +142,7 @@ final class HTTP1Connection: ChannelDuplexHandler, EdgeConnection {
                         return
                     }
                 } catch {
-                    return refuse(error)
+                    return speaksHTTP2() ? becomeHTTP2() : refuse(error)
                 }
                 startExchange()
             case .exchange(let exchange):
@@ -158,7 +160,23 @@ final class HTTP1Connection: ChannelDuplexHandler, EdgeConnection {
         context.read()
     }
 
+    /// A client that knows that HTTP/2 is spoken here begins with its preface, which is no head (RFC 9113, 3.3). In TLS it says so before.
+    private func speaksHTTP2() -> Bool { isNew && !isEncrypted && inbound.withUnsafeReadableBytes { HTTP2FrameScanner.isPreface($0) } }
+
+    private func becomeHTTP2() {
+        parser = RequestHeadParser()
+        guard let context, inbound.readableBytes >= HTTP2FrameScanner.preface.utf8CodeUnitCount else { return }
+        phase = .closing
+        worker.remove(self)
+        let connection = HTTP2Connection(worker: worker, client: client, received: inbound)
+        inbound = ByteBuffer()
+        let pipeline = context.pipeline.syncOperations
+        do { try pipeline.addHandler(connection, position: .after(self)) } catch { return context.close(promise: nil) }
+        pipeline.removeHandler(self, promise: nil)
+    }
+
     private func startExchange() {
+        isNew = false
         framing = parser.framing
         body = parser.body
         let head = parser.head

@@ -29,8 +29,8 @@ struct Authenticate: Layer {
         case .member(let token): exchange.token = token
         case .noToken where exchange.isOpen: break
         case .noToken: exchange.refusal = Problem(.unauthenticated, "Send an access token: Authorization: Bearer <token>.")
-        // Who comes to sign in may still hold an old token.
-        case .refused where exchange.admitsRefusedToken: break
+        // Who comes to sign in may still hold an old token. The attempt counts for the address, or a token would be a way around its limit.
+        case .refused where exchange.admitsRefusedToken: exchange.refusedToken = nil
         case .refused(let problem): exchange.refusal = problem
         case .unavailable: return .refuse(Problem(.upstreamUnavailable, "The gateway is starting. Try again shortly.", retryAfter: 1))
         case .waitingForKeys: return .wait

@@ -48,7 +48,7 @@ extension RequestMetrics {
         text.single("log_dropped_total", "counter", "Log lines dropped because the output was too slow.", process.droppedLogLines)
         render(process.sources, now: now, into: &text)
         renderUpstreams(into: &text)
-        return text.text + process.figures.rendered
+        return text.text + http2.rendered + process.figures.rendered
     }
 
     private func render(

@@ -46,6 +46,7 @@ struct RequestMetrics: Sendable {
     var handshakes = HandshakeGate.Figures()
     /// By service.
     var upstreams = ServiceName.allCases.map { UpstreamFigures(service: $0) }
+    var http2 = HTTP2Figures()
 
     init(routeCount: Int) {
         self.routeCount = routeCount
@@ -78,5 +79,6 @@ struct RequestMetrics: Sendable {
         slowReadersEnded += other.slowReadersEnded
         untakenBytes += other.untakenBytes
         handshakes.add(other.handshakes)
+        http2.add(other.http2)
     }
 }
