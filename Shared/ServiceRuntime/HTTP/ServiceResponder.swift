@@ -195,7 +195,7 @@ private struct ReadFields {
     var contentLength: String?
     var hasTransferEncoding = false
     private var handlers: [(name: String, value: String)] = []
-    private var twice: HTTPField.Name?
+    private var fault: (name: String, detail: String)?
 
     init(_ fields: HTTPFields) {
         for field in fields {
@@ -207,23 +207,29 @@ private struct ReadFields {
             case .transferEncoding: hasTransferEncoding = true
             case .contentType, .accept, .ifMatch, .ifNoneMatch, .idempotencyKey, .userAgent:
                 let name = field.name.canonicalName
-                if handlers.contains(where: { $0.name == name }) { twice = twice ?? field.name }
-                handlers.append((name, field.value))
+                if handlers.contains(where: { $0.name == name }) { fault = fault ?? (field.name.rawName, "occurs twice") }
+                add(field)
             // A list, which may be sent in parts (RFC 7240, section 2).
-            case .prefer: handlers.append((field.name.canonicalName, field.value))
+            case .prefer: add(field)
             default: break
             }
         }
     }
 
-    /// The fields that handlers read. One that occurs twice is refused: which of the two counts would be a guess.
-    func passedOn() throws(Problem) -> [(name: String, value: String)] {
-        if let twice {
-            throw Problem(
-                .invalidParameter, "The header \(twice.rawName) occurs twice.",
-                faults: [.init(pointer: twice.rawName, code: .invalidParameter, detail: "It occurs twice.")])
+    private mutating func add(_ field: HTTPField) {
+        if field.name != .userAgent, !field.value.utf8.allSatisfy({ $0 < 0x80 }) {
+            fault = fault ?? (field.name.rawName, "has other characters than ASCII")
         }
-        return handlers
+        handlers.append((field.name.canonicalName, field.value))
+    }
+
+    /// The fields that handlers read. One that occurs twice is refused: which of the two counts would be a guess. So is one with letters that its
+    /// grammar does not have: it is read character by character, which takes long where a character has many marks.
+    func passedOn() throws(Problem) -> [(name: String, value: String)] {
+        guard let fault else { return handlers }
+        throw Problem(
+            .invalidParameter, "The header \(fault.name) \(fault.detail).",
+            faults: [.init(pointer: fault.name, code: .invalidParameter, detail: "It \(fault.detail).")])
     }
 }
 
