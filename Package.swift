@@ -18,6 +18,7 @@ let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummi
 let jwt = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let nio: [Target.Dependency] = ["NIOCore", "NIOPosix", "NIOConcurrencyHelpers"].map {
@@ -67,6 +68,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
@@ -81,7 +83,7 @@ let package = Package(
 
         shared("Core", [crypto], exclude: ["Text/LICENSE.libphonenumber"]),
         shared("Postgres", ["Core", "CLibPQ", logging, lifecycle]),
-        shared("Redis", ["CHiredis", logging] + nio),
+        shared("Redis", ["CHiredis", "Operations", logging, nioSSL] + nio),
         shared("Resources", ["Core", "Postgres", crypto]),
         shared("Contracts", ["Core", "Operations"]),
         shared("Operations", ["Core", configuration, logging, systemPackage]),
@@ -125,7 +127,7 @@ let package = Package(
             tests("Operations", ["Operations", "ServiceRuntime", "Identity", "Tenant", "Gateway"]),
             tests("Core", ["Core"], exclude: ["roles.golden.txt", "codes.golden.txt", "phones.tsv", "recurrences.tsv"]),
             tests("Postgres", ["Postgres", "CLibPQ"]),
-            tests("Redis", ["Redis"] + nio),
+            tests("Redis", ["Redis", "Operations", logging] + nio),
             tests("Gateway", ["Gateway", "Contracts", "Redis", "Core", "Operations", jwt, crypto] + nio),
             tests(
                 "Resources", ["Resources", "ServiceRuntime", "Postgres", "Core", "Contracts", "CRM", "Support"],

@@ -23,6 +23,8 @@ struct GatewayParts: Sendable {
 
     /// - Parameter eventLoop: Runs the gateway's own calls.
     init(configuration: GatewayConfiguration, eventLoop: any EventLoop, accessLog: AccessLogOutput?, logger: Logger) {
+        var configuration = configuration
+        configuration.redis.logger = logger
         self.configuration = configuration
         let directory = Directory()
         let keyRefresh = KeyRefresh()

@@ -62,8 +62,7 @@ public struct GatewayConfiguration: Sendable {
             Setting(
                 "\($0.rawValue).url", "http://127.0.0.1:\($0.defaultPort)",
                 "Addresses of the \($0.rawValue) service: http://host:port, several with commas.")
-        } + [
-            Setting("redis.url", "redis://127.0.0.1:6379", isSecret: true, "redis://[:password@]host[:port][/database]."),
+        } + RedisConfiguration.settings + [
             Setting(
                 "context.keys", isSecret: true, isRequired: true,
                 "id:hex[,id:hex…] with 64 or more hexadecimal digits a key; the first signs. The same in all six processes."),
@@ -118,9 +117,7 @@ public struct GatewayConfiguration: Sendable {
             let addresses = try settings.list("\(service.rawValue).url", "http://host:port[,…]") { UpstreamAddress(url: $0) }
             if !addresses.isEmpty { upstreams[service] = addresses }
         }
-        redis = try settings.parsed("redis.url", default: redis, "redis://[:password@]host[:port][/database]", isSecret: true) {
-            RedisConfiguration(url: $0)
-        }
+        redis = try RedisConfiguration(settings: settings)
         issuer = try settings.string("issuer", default: issuer)
         audience = try settings.string("audience", default: audience)
         addressLimit = try settings.integer("address.limit", default: addressLimit, in: 1...1_000_000_000)

@@ -37,13 +37,15 @@ public struct ServiceHost: Sendable {
         self.mode = mode
         self.logger = logger
         configuration = try RuntimeConfiguration(service: definition.name, settings: settings)
+        var redis = configuration.redis
+        redis.logger = logger
         httpClient = HTTPClient(eventLoopGroupProvider: .singleton, configuration: .init(timeout: .init(connect: .seconds(2))))
         dependencies = ServiceDependencies(
             settings: settings,
             postgres: PostgresClient(configuration: try configuration.postgres(as: .runtime), logger: logger),
             systemPostgres: PostgresClient(
                 configuration: try configuration.postgres(as: .system, copies: definition.copies.count), logger: logger),
-            redis: RedisClient(configuration: configuration.redis, eventLoop: MultiThreadedEventLoopGroup.singleton.next()),
+            redis: RedisClient(configuration: redis, eventLoop: MultiThreadedEventLoopGroup.singleton.next()),
             signer: configuration.signer,
             services: ServiceClient(urls: configuration.urls, signer: configuration.signer, client: httpClient),
             logger: logger)

@@ -62,10 +62,10 @@ public struct RuntimeConfiguration: Sendable {
                 "libpq's sslmode: disable, allow, prefer, require, verify-ca or verify-full; with the first three a connection may go in the clear."
             ),
             Setting("postgres.tls.root.certificates", "libpq's own", "File of the certificates to trust, for verify-ca and verify-full."),
-            Setting("redis.url", "redis://127.0.0.1:6379", isSecret: true, "redis://[:password@]host[:port][/database]."),
+        ] + RedisConfiguration.settings + [
             Setting(
                 "context.keys", isSecret: true, isRequired: true,
-                "id:hex[,id:hex…] with 64 or more hexadecimal digits a key; the first signs, all verify. The same in all six processes."),
+                "id:hex[,id:hex…] with 64 or more hexadecimal digits a key; the first signs, all verify. The same in all six processes.")
         ]
         + ServiceName.allCases.map {
             Setting("\($0.rawValue).url", "http://127.0.0.1:\($0.defaultPort)", "URL of the \($0.rawValue) service.")
@@ -96,11 +96,7 @@ public struct RuntimeConfiguration: Sendable {
             Self.tlsModes.contains($0) ? $0 : nil
         }
         postgresTLSRootCertificates = try settings.optional("postgres.tls.root.certificates")
-        redis = try settings.parsed(
-            "redis.url", default: RedisConfiguration(), "redis://[:password@]host[:port][/database]", isSecret: true
-        ) {
-            RedisConfiguration(url: $0)
-        }
+        redis = try RedisConfiguration(settings: settings)
         signer = try settings.parsed(
             "context.keys", default: nil, "id:hex[,id:hex…] with at least 64 hexadecimal digits a key", isSecret: true
         ) { try ContextSigner(keys: $0) }
