@@ -1,6 +1,14 @@
 import Crypto
 import Synchronization
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
 /// Verifies the header `Martlet-Context` of requests to one process: see ``ContextSigner``.
 public struct ContextVerifier: Sendable {
     /// Of the pairs in which the process is called.
@@ -120,6 +128,13 @@ public struct ContextVerifier: Sendable {
         private struct Entry {
             let claims: [UInt8]
             let member: RequestContext
+
+            func isOf(_ other: UnsafeRawBufferPointer) -> Bool {
+                claims.withUnsafeBytes { claims in
+                    guard claims.count == other.count, let first = claims.baseAddress, let second = other.baseAddress else { return false }
+                    return memcmp(first, second, claims.count) == 0
+                }
+            }
         }
 
         /// Only for claims whose signature was verified.
@@ -128,7 +143,7 @@ public struct ContextVerifier: Sendable {
             var hasher = Hasher()
             hasher.combine(bytes: claims)
             let place = hasher.finalize()
-            if let known = members.withLock({ $0[place] }), known.claims.elementsEqual(claims) {
+            if let known = members.withLock({ $0[place] }), known.isOf(claims) {
                 var member = known.member
                 member.edge = edge
                 return member
