@@ -125,7 +125,7 @@ let package = Package(
                 ] + nio,
                 path: "Tests/TestSupport", swiftSettings: settings),
             tests("Operations", ["Operations", "ServiceRuntime", "Identity", "Tenant", "Gateway"]),
-            tests("Core", ["Core"], exclude: ["roles.golden.txt", "codes.golden.txt", "phones.tsv", "recurrences.tsv"]),
+            tests("Core", ["Core", crypto], exclude: ["roles.golden.txt", "codes.golden.txt", "phones.tsv", "recurrences.tsv"]),
             tests("Postgres", ["Postgres", "CLibPQ"]),
             tests("Redis", ["Redis", "Operations", logging] + nio),
             tests("Gateway", ["Gateway", "Contracts", "Redis", "Core", "Operations", jwt, crypto] + nio),

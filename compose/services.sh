@@ -56,7 +56,7 @@ make_database() {
 settings_of() {
   local name=$1 other
   environment=(MARTLET_HOST=127.0.0.1 "MARTLET_PORT=${port[$name]}" "MARTLET_ADMIN_PORT=$((port[$name] + 100))"
-    "MARTLET_REDIS_URL=redis://:${secret[redis]}@127.0.0.1:${port[redis]}" "MARTLET_CONTEXT_KEYS=k1:${secret[context_key]}")
+    "MARTLET_REDIS_URL=redis://:${secret[redis]}@127.0.0.1:${port[redis]}")
   for other in "${services[@]}"; do environment+=("MARTLET_${other^^}_URL=http://127.0.0.1:${port[$other]}"); done
   if [[ $name == gateway ]]; then
     environment+=("MARTLET_ADDRESS_LIMIT=${address_limit:-100}" ${access_log:+"MARTLET_ACCESS_LOG=$access_log"})
@@ -67,12 +67,19 @@ settings_of() {
   [[ $name != identity ]] || environment+=("MARTLET_KEY_ENCRYPTION_KEY=${secret[encryption_key]}" MARTLET_DEMO=true)
 }
 
+# keys_of PROCESS: the keys by which it and the others know each other, into `environment`, for all that serves or asks.
+keys_of() {
+  local keys
+  keys=$("$project/compose/context-keys" "$1" <<<"k1:${secret[context_key]}")
+  environment+=("MARTLET_CONTEXT_KEYS=$keys")
+}
+
 # run_once SERVICE LOG ARGUMENT…: a command of a service that ends by itself, with the service's settings; input is passed on.
 run_once() {
   local name=$1 log=$2
   shift 2
   settings_of "$name"
-  [[ $1 != migrate ]] || environment+=("MARTLET_POSTGRES_OWNER_PASSWORD=${secret[${name}_owner]}")
+  if [[ $1 == migrate ]]; then environment+=("MARTLET_POSTGRES_OWNER_PASSWORD=${secret[${name}_owner]}"); else keys_of "$name"; fi
   (export "${environment[@]}" && exec "$programs/martlet-$name" "$@") >>"$log" 2>&1
 }
 
@@ -87,6 +94,7 @@ migrate() {
 # launch_service PROCESS: starts it without waiting.
 launch_service() {
   settings_of "$1"
+  keys_of "$1"
   start_process "$1" "$data/logs/$1.log" "$programs/martlet-$1" serve
 }
 

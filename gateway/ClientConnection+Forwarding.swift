@@ -83,8 +83,9 @@ extension ClientConnection: UpstreamClient {
         inbound.withUnsafeReadableBytes { bytes in
             let capacity = headLength + bodyLength + HeadWriter.slack + (exchange.token?.contextClaims.count ?? 0) + Int(head.target.count)
             outbound.writeHead(capacity: capacity) { writer in
-                writeRequestHead(bytes, address: address, into: &writer)
-                writer.put(UnsafeRawBufferPointer(rebasing: bytes[headLength..<headLength + bodyLength]))
+                let body = UnsafeRawBufferPointer(rebasing: bytes[headLength..<headLength + bodyLength])
+                writeRequestHead(bytes, body: body, address: address, into: &writer)
+                eachPiece(of: body) { writer.put($0) }
             }
         }
         inbound.moveReaderIndex(forwardBy: headLength + bodyLength)
@@ -92,7 +93,15 @@ extension ClientConnection: UpstreamClient {
         if inbound.readableBytes == 0 { inbound = ByteBuffer() }
     }
 
-    private func writeRequestHead(_ bytes: UnsafeRawBufferPointer, address: [UInt8], into writer: inout HeadWriter) {
+    /// The content of a whole body, without its framing, which was found to be right.
+    private func eachPiece(of body: UnsafeRawBufferPointer, _ take: (UnsafeRawBufferPointer) -> Void) {
+        var scanner = head.isChunked ? BodyScanner.chunked : .length(body.count)
+        _ = try? scanner.scan(body) { take(UnsafeRawBufferPointer(rebasing: body[$0])) }
+    }
+
+    private func writeRequestHead(
+        _ bytes: UnsafeRawBufferPointer, body: UnsafeRawBufferPointer, address: [UInt8], into writer: inout HeadWriter
+    ) {
         // HEAD is asked as GET, so that a service has one route for both; the answer's body stays here.
         let method = writer.position
         if exchange.dropsBody { writer.put("GET") } else { writer.put(bytes[head.methodName]) }
@@ -105,9 +114,7 @@ extension ClientConnection: UpstreamClient {
         } else {
             putUnnominated(bytes, into: &writer)
         }
-        if head.isChunked {
-            writer.put("Transfer-Encoding: chunked\r\n")
-        } else if let length = head.contentLength {
+        if let length = head.isChunked ? exchange.body.contentBytes : head.contentLength {
             writer.put("Content-Length: ")
             writer.put(decimal: length)
             writer.put("\r\n")
@@ -116,18 +123,19 @@ extension ClientConnection: UpstreamClient {
         writer.put(exchange.requestID)
         writer.put("\r\n")
         exchange.trace?.write(into: &writer)
-        putContext(requestLine: requestLine, address: address, into: &writer)
+        if let route { putContext(for: route.service, requestLine: requestLine, body: body, address: address, into: &writer) }
         writer.put("\r\n")
     }
 
-    /// The signed context (see ``ContextSigner``), written where it is sent from. The MAC also covers the request line, which is put
-    /// behind the value for a moment.
-    private func putContext(requestLine: UnsafeRawBufferPointer, address: [UInt8], into writer: inout HeadWriter) {
+    /// The signed context (see ``ContextSigner``), written where it is sent from.
+    private func putContext(
+        for service: ServiceName, requestLine: UnsafeRawBufferPointer, body: UnsafeRawBufferPointer, address: [UInt8],
+        into writer: inout HeadWriter
+    ) {
+        let signer = worker.signers[service.index]
         writer.put("Martlet-Context: ")
         let start = writer.position
-        writer.put("v1;")
-        writer.put(worker.signerID)
-        writer.put(";")
+        writer.put(signer.prefix)
         if let token = exchange.token { writer.put(token.contextClaims) } else { writer.put("-") }
         writer.put(";")
         writer.put(exchange.requestID)
@@ -137,10 +145,13 @@ extension ClientConnection: UpstreamClient {
         writer.put(";")
         writer.put(address)
         writer.put(";")
-        let end = writer.position
-        writer.put(requestLine)
-        let mac = worker.signer.authenticationCode(of: writer.written(since: start))
-        writer.rewind(to: end)
+        if exchange.body.contentBytes > 0 {
+            var hash = SHA256()
+            eachPiece(of: body) { hash.update(bufferPointer: $0) }
+            hash.finalize().withUnsafeBytes { writer.put(base64URL: $0) }
+        }
+        writer.put(";")
+        let mac = signer.authenticationCode(of: writer.written(since: start), requestLine: requestLine)
         mac.withUnsafeBytes { writer.put(base64URL: $0) }
         writer.put("\r\n")
     }

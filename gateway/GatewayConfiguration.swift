@@ -13,7 +13,7 @@ public struct GatewayConfiguration: Sendable {
     /// The addresses of each service.
     public var upstreams: [ServiceName: [UpstreamAddress]] = [:]
     public var redis = RedisConfiguration()
-    public var signer: ContextSigner
+    public var contextKeys: ContextKeys
     public var issuer = "martlet"
     public var audience = "martlet-api"
     /// Requests in 15 minutes per address without a valid token.
@@ -43,8 +43,8 @@ public struct GatewayConfiguration: Sendable {
     public var writesAccessLog = true
 
     /// The defaults, with the keys that have none.
-    public init(signer: ContextSigner) {
-        self.signer = signer
+    public init(contextKeys: ContextKeys) {
+        self.contextKeys = contextKeys
         for (offset, service) in ServiceName.allCases.enumerated() {
             upstreams[service] = [UpstreamAddress(host: "127.0.0.1", port: 8101 + offset)]
         }
@@ -63,9 +63,7 @@ public struct GatewayConfiguration: Sendable {
                 "\($0.rawValue).url", "http://127.0.0.1:\($0.defaultPort)",
                 "Addresses of the \($0.rawValue) service: http://host:port, several with commas.")
         } + RedisConfiguration.settings + [
-            Setting(
-                "context.keys", isSecret: true, isRequired: true,
-                "id:hex[,id:hex…] with 64 or more hexadecimal digits a key; the first signs. The same in all six processes."),
+            ContextKeys.setting,
             Setting("issuer", "martlet", "Claim iss that access tokens must have; the same in identity."),
             Setting("audience", "martlet-api", "Claim aud that access tokens must have; the same in identity."),
             Setting("address.limit", "100", "Requests in 15 minutes per address without a valid token."),
@@ -103,12 +101,19 @@ public struct GatewayConfiguration: Sendable {
             Setting("access.log", "true", "Whether a line is written for each request."),
         ]
 
+    /// Signs what is sent to each service, by the service's index.
+    var signers: [ContextSigner] {
+        ServiceName.allCases.map { service in
+            guard let signer = contextKeys.signer(for: service.rawValue) else {
+                preconditionFailure("the gateway is a pair with every service, and the keys of all pairs are there")
+            }
+            return signer
+        }
+    }
+
     /// - Throws: ``SettingError``.
     public init(settings: Settings) throws {
-        self.init(
-            signer: try settings.parsed(
-                "context.keys", default: nil, "id:hex[,id:hex…] with at least 64 hexadecimal digits a key", isSecret: true
-            ) { try ContextSigner(keys: $0) })
+        self.init(contextKeys: try ContextKeys(settings, of: ContextPair.gateway))
         host = try settings.string("host", default: host)
         port = try settings.integer("port", default: port, in: 0...65535)
         adminHost = try settings.string("admin.host", default: adminHost)

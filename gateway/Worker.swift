@@ -22,8 +22,8 @@ final class Worker {
     let eventLoop: any EventLoop
     let shared: SharedParts
     let configuration: GatewayConfiguration
-    let signer: ContextSigner
-    let signerID: [UInt8]
+    /// By the service's index.
+    let signers: [ContextSigner]
     let directory: Directory
     let pools: [UpstreamPool]
     let limiter: RateLimiter
@@ -55,8 +55,7 @@ final class Worker {
         eventLoop = redis.eventLoop
         self.shared = shared
         configuration = shared.configuration
-        signer = configuration.signer
-        signerID = Array(signer.keyID.utf8)
+        signers = configuration.signers
         directory = shared.directory
         routes = shared.routes
         let loops = configuration.eventLoops

@@ -12,7 +12,7 @@ public enum Activity {
     ) { dependencies in
         ServiceParts(
             routes: EventRoutes(store: EventStore(postgres: dependencies.systemPostgres)).routes
-                + AuditRoutes(store: AuditStore(postgres: dependencies.postgres), cursors: CursorSigner(signer: dependencies.signer)).routes,
+                + AuditRoutes(store: AuditStore(postgres: dependencies.postgres), cursors: dependencies.cursors).routes,
             schemas: AuditRoutes.schemas)
     }
 }

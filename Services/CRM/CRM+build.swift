@@ -16,7 +16,7 @@ public enum CRM {
             Lead.definition, Account.definition, Contact.definition, Note.definition, Product.definition, ExchangeRate.definition,
             Pipeline.definition, Deal.definition, MemberTask.definition, copies: [TicketCopy.copy])
         let (leads, accounts, contacts, deals, tasks) = (resources[0], resources[1], resources[2], resources[7], resources[8])
-        let (postgres, cursors) = (dependencies.postgres, CursorSigner(signer: dependencies.signer))
+        let (postgres, cursors) = (dependencies.postgres, dependencies.cursors)
         let conversion = LeadConversion(
             leads: leads, accounts: accounts, contacts: contacts, deals: deals, postgres: postgres)
         let stages = DealStages(deals: deals, postgres: postgres, cursors: cursors)

@@ -49,7 +49,7 @@ public enum Identity {
         ]
         return ServiceParts(
             routes: routes + Me(users: users, tenants: tenants).routes
-                + SessionRoutes(sessions: sessions, revoker: revoker, cursors: CursorSigner(signer: dependencies.signer)).routes,
+                + SessionRoutes(sessions: sessions, revoker: revoker, cursors: dependencies.cursors).routes,
             schemas: [
                 ("User", User.schema), ("TenantSummary", Membership.tenantSchema), ("Me", Me.schema), ("Session", Session.schema),
             ],

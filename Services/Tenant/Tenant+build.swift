@@ -23,7 +23,7 @@ public enum TenantService {
         let roles = RoleStore(postgres: postgres, system: system)
         let memberships = MembershipStore(system: system, plans: plans)
         let announcer = EpochAnnouncer(redis: dependencies.redis, logger: dependencies.logger)
-        let cursors = CursorSigner(signer: dependencies.signer)
+        let cursors = dependencies.cursors
         let acceptance = InvitationAcceptance(postgres: postgres, plans: plans, announcer: announcer)
         let routes = [
             TenantRoutes(tenants: tenants, announcer: announcer).routes,

@@ -39,7 +39,7 @@ public struct ServiceDependencies: Sendable {
     /// As the role that works for no tenant.
     public var systemPostgres: PostgresClient
     public var redis: RedisClient
-    public var signer: ContextSigner
+    public var cursors: CursorSigner
     public var services: ServiceClient
     public var logger: Logger
 }

@@ -13,7 +13,6 @@ extension ServiceDependencies {
         let references = ReferenceResolvers(
             members: { context, users in try await members.members(among: users, of: context) },
             copies: { context, resource, ids in try await records.copy(ids, of: resource, as: context) })
-        let cursors = CursorSigner(signer: signer)
         return definitions.map { Resource($0, among: catalogue, postgres: postgres, references: references, cursors: cursors) }
     }
 }

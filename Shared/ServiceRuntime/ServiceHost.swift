@@ -27,6 +27,7 @@ public struct ServiceHost: Sendable {
     private let mode: Mode
     private let dependencies: ServiceDependencies
     private let httpClient: HTTPClient
+    private let contextKeys: ContextKeys
     private let logger: Logger
 
     /// Reads the settings and builds the service; nothing is connected yet.
@@ -39,6 +40,7 @@ public struct ServiceHost: Sendable {
         configuration = try RuntimeConfiguration(service: definition.name, settings: settings)
         var redis = configuration.redis
         redis.logger = logger
+        contextKeys = try configuration.contextKeys()
         httpClient = HTTPClient(eventLoopGroupProvider: .singleton, configuration: .init(timeout: .init(connect: .seconds(2))))
         dependencies = ServiceDependencies(
             settings: settings,
@@ -46,8 +48,8 @@ public struct ServiceHost: Sendable {
             systemPostgres: PostgresClient(
                 configuration: try configuration.postgres(as: .system, copies: definition.copies.count), logger: logger),
             redis: RedisClient(configuration: redis, eventLoop: MultiThreadedEventLoopGroup.singleton.next()),
-            signer: configuration.signer,
-            services: ServiceClient(urls: configuration.urls, signer: configuration.signer, client: httpClient),
+            cursors: CursorSigner(keys: contextKeys),
+            services: ServiceClient(urls: configuration.urls, keys: contextKeys, client: httpClient),
             logger: logger)
         do {
             parts = try await definition.build(dependencies)
@@ -99,6 +101,7 @@ public struct ServiceHost: Sendable {
         let runsWorkers = mode == .worker || configuration.runsWorkers
         let readiness = Readiness()
         let routeMetrics = RouteMetrics(routes: parts.routes)
+        let refusals = ContextRefusals()
         let relayMetrics = RelayMetrics()
         let runner = runner(of: jobs)
         let followers = definition.copies.map { (copy: $0, metrics: FollowerMetrics(of: $0.aggregate)) }
@@ -116,7 +119,7 @@ public struct ServiceHost: Sendable {
             application(
                 AdminResponder(
                     readiness: readiness, postgres: dependencies.postgres, systemPostgres: dependencies.systemPostgres,
-                    routeMetrics: routeMetrics, relayMetrics: relayMetrics, followerMetrics: followers.map(\.metrics),
+                    routeMetrics: routeMetrics, refusals: refusals, relayMetrics: relayMetrics, followerMetrics: followers.map(\.metrics),
                     jobMetrics: runsWorkers ? runner.metrics : nil, redis: dependencies.redis),
                 host: configuration.adminHost, port: configuration.adminPort, opened: { ports.opened(admin: $0) }))
         let gate = StartGate(
@@ -137,7 +140,8 @@ public struct ServiceHost: Sendable {
         }
         if mode == .serve {
             let responder = ServiceResponder(
-                parts: parts, signer: configuration.signer, metrics: routeMetrics, readiness: readiness, logger: logger)
+                parts: parts, verifier: contextKeys.verifier, metrics: routeMetrics, refusals: refusals, readiness: readiness,
+                logger: logger)
             services.append(
                 AfterStart(
                     gate: gate,

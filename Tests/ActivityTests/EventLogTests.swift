@@ -29,10 +29,10 @@ import Testing
         _ events: [Event], to service: RunningService, as caller: String = "crm", fence: Int64? = nil, expecting status: Int = 204
     ) async throws -> APIAnswer {
         let target = "/internal/events" + (fence.map { "?fence=\($0)" } ?? "")
-        let context = RunningService.signer.sign(
-            .service(SystemContext(service: caller, edge: .test())), method: "POST", target: target)
+        let bytes = Event.encode(events)
+        let context = service.signed(.service(SystemContext(service: caller, edge: .test())), "POST", target, bytes: bytes)
         return try await APIClient(url: service.url).send(
-            "POST", target, bytes: Event.encode(events), headers: [(ContextSigner.headerName, context)], expecting: status)
+            "POST", target, bytes: bytes, headers: [(ContextSigner.headerName, context)], expecting: status)
     }
 
     /// An export's lines.

@@ -17,10 +17,10 @@ import Testing
     }
 
     private func deliver(_ events: [Event], to service: RunningService) async throws {
-        let context = RunningService.signer.sign(
-            .service(SystemContext(service: "tenant", edge: .test())), method: "POST", target: "/internal/events")
+        let bytes = Event.encode(events)
+        let context = service.signed(.service(SystemContext(service: "tenant", edge: .test())), "POST", "/internal/events", bytes: bytes)
         try await APIClient(url: service.url).send(
-            "POST", "/internal/events", bytes: Event.encode(events), headers: [(ContextSigner.headerName, context)], expecting: 204)
+            "POST", "/internal/events", bytes: bytes, headers: [(ContextSigner.headerName, context)], expecting: 204)
     }
 
     private func read(_ service: RunningService, after position: Int64, _ aggregates: String, limit: Int = 500) async throws -> LogPage {

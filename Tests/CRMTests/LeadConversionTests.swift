@@ -434,7 +434,7 @@ import Testing
             }
             // The client of the tests would follow it.
             let target = "/v1/leads/\(gone)/conversion"
-            let context = RunningService.signer.sign(office.admin, method: "GET", target: target)
+            let context = office.service.signed(office.admin, "GET", target)
             let moved = try await RawExchange.send(
                 "GET \(target) HTTP/1.1\r\nhost: crm\r\n\(ContextSigner.headerName): \(context)\r\nconnection: close\r\n\r\n",
                 port: office.service.port)

@@ -17,10 +17,11 @@ import Testing
                 claims[5] += "ff"
                 claims[6] += "3"
                 claims += ["newer", ""]
-                let header = RunningService.signer.sign(
-                    claims: claims.joined(separator: ","), edge: edge, method: "POST", target: "/v1/leads")
+                let body: JSON = ["last_name": "A"]
+                let header = TestContextKeys.signer(to: "crm").sign(
+                    claims: claims.joined(separator: ","), edge: edge, method: "POST", target: "/v1/leads", body: .whole(body.bytes))
                 try await APIClient(url: service.url).send(
-                    .post, "/v1/leads", ["last_name": "A"], headers: [(ContextSigner.headerName, header)], expecting: 201)
+                    .post, "/v1/leads", body, headers: [(ContextSigner.headerName, header)], expecting: 201)
             }
         }
     }

@@ -2,6 +2,7 @@ import Contracts
 import Core
 import Foundation
 import NIOPosix
+import Operations
 import Redis
 import Synchronization
 import TestSupport
@@ -38,9 +39,8 @@ import Testing
                 let answer = try await gateway.get(path)
                 #expect(answer.status == 200, "\(path)")
             }
-            let signer = try ContextSigner(keys: TestGateway.contextKeys)
             let request = try #require(gateway.upstream.requests.first)
-            let caller = try signer.verify(request.header("martlet-context"), method: "GET", target: request.target)
+            let caller = try request.caller(to: .identity)
             guard case .anonymous = caller else {
                 Issue.record("not anonymous: \(caller)")
                 return
@@ -134,11 +134,7 @@ import Testing
             }
             #expect(try await gateway.get("/v1/leads", token: token).status == 200)
             let request = try #require(gateway.upstream.requests.first)
-            let signer = try ContextSigner(keys: TestGateway.contextKeys)
-            guard
-                case .member(let context) = try signer.verify(
-                    request.header("martlet-context"), method: "GET", target: request.target)
-            else {
+            guard case .member(let context) = try request.caller() else {
                 Issue.record("no member")
                 return
             }
@@ -202,7 +198,6 @@ import Testing
     /// to refresh a token for it.
     @Test func servicesAreToldWhereTheTenantIsByNow() async throws {
         try await TestGateway.with { gateway async throws in
-            let signer = try ContextSigner(keys: TestGateway.contextKeys)
             let member = TestMember()
             let token = gateway.key.token(for: member) {
                 ($0["country"], $0["currency"], $0["zoneinfo"], $0["fiscal"]) = ("AT", "EUR", "Europe/Vienna", 10)
@@ -210,10 +205,7 @@ import Testing
             func location(_ other: String? = nil) async throws -> [String?] {
                 #expect(try await gateway.get("/v1/leads", token: other ?? token).status == 200)
                 let request = try #require(gateway.upstream.state.withLock { $0.requests.last { $0.target == "/v1/leads" } })
-                guard
-                    case .member(let context) = try signer.verify(
-                        request.header("martlet-context"), method: "GET", target: request.target)
-                else { return [] }
+                guard case .member(let context) = try request.caller() else { return [] }
                 return [context.country, context.currency, context.timeZone, String(context.fiscalYearStarts)]
             }
             #expect(try await location() == ["AT", "EUR", "Europe/Vienna", "10"])

@@ -21,8 +21,7 @@ import Testing
             #expect(request.target == "/v1/leads?limit=5")
             #expect(request.header("accept") == "application/json")
             #expect(request.header("authorization") == nil)
-            let signer = try ContextSigner(keys: TestGateway.contextKeys)
-            let caller = try signer.verify(request.header("martlet-context"), method: "GET", target: "/v1/leads?limit=5")
+            let caller = try request.caller()
             guard case .member(let context) = caller else {
                 Issue.record("not a member: \(caller)")
                 return

@@ -1,5 +1,6 @@
 import Core
 import NIOCore
+import Operations
 import Redis
 import TestSupport
 import Testing
@@ -212,8 +213,7 @@ import Testing
         try await TestGateway.with(configure: { $0.addressLimit = 1_000_000 }) { gateway async throws in
             _ = try await gateway.get("/v1/auth/login", headers: "X-Forwarded-For: 9.9.9.9\r\n")
             let request = try #require(gateway.upstream.requests.first)
-            let signer = try ContextSigner(keys: TestGateway.contextKeys)
-            let caller = try signer.verify(request.header("martlet-context"), method: "GET", target: request.target)
+            let caller = try request.caller(to: .identity)
             #expect(caller.edge.address == "127.0.0.1")
             #expect(request.header("x-forwarded-for") == nil)
         }

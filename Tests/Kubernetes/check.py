@@ -200,8 +200,8 @@ def check_references(documents, secrets, faults):
     print(f"  {named} references to ConfigMaps and Secrets")
 
 
-def check_owner_passwords(documents, faults):
-    """The password that may change the schema is for the Jobs, the superuser's for the one that makes the roles."""
+def check_who_knows_what(documents, faults):
+    """The password that may change the schema is for the Jobs, the superuser's for the one that makes the roles, context keys for the process whose they are."""
     for document in documents:
         if not pod_template(document):
             continue
@@ -217,6 +217,10 @@ def check_owner_passwords(documents, faults):
             for secret, _ in keys:
                 if secret.endswith("-postgres") and secret != f"martlet-{service}-postgres":
                     faults.append(f"{name} knows {secret}")
+        process = name.removeprefix("martlet-") if document["kind"] != "Job" else None
+        for secret, _ in keys:
+            if secret.startswith("martlet-context-") and secret != f"martlet-context-{process}":
+                faults.append(f"{name} knows {secret}")
         if ("martlet-postgres-ca", "ca.key") in keys:
             faults.append(f"{name} knows the key of the certificate authority")
 
@@ -272,7 +276,7 @@ def main():
             faults.append(f"{document['kind']} {document['metadata']['name']} is in the namespace {found}")
     check_schemas(documents, options.versions, faults)
     check_references(documents, secrets, faults)
-    check_owner_passwords(documents, faults)
+    check_who_knows_what(documents, faults)
     check_sums(documents, faults)
     open_ways, wanted = reachable(documents, home), expected(options.overlay)
     faults += [f"open and must not be: {source} to {target}, port {port}" for source, target, port in sorted(open_ways - wanted)]

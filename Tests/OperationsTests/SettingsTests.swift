@@ -6,13 +6,12 @@ import Operations
 import Postgres
 import ServiceRuntime
 import Tenant
+import TestSupport
 import Testing
 
 @Suite struct SettingsTests {
-    private let keys = "k1:" + String(repeating: "5a", count: 32)
-
     @Test func defaultsAreTheDocumentedOnes() throws {
-        let configuration = try RuntimeConfiguration(service: .crm, settings: Settings(values: ["MARTLET_CONTEXT_KEYS": keys]))
+        let configuration = try RuntimeConfiguration(service: .crm, settings: Settings(values: [:]))
         #expect(configuration.port == 8103)
         #expect(configuration.adminPort == 8203)
         #expect(configuration.urls[.activity] == "http://127.0.0.1:8104")
@@ -21,8 +20,7 @@ import Testing
 
     @Test func encryptionOfPostgresConnectionsCanBeDemandedForEveryRole() throws {
         var values = [
-            "MARTLET_CONTEXT_KEYS": keys, "MARTLET_POSTGRES_PASSWORD": "a", "MARTLET_POSTGRES_SYSTEM_PASSWORD": "b",
-            "MARTLET_POSTGRES_OWNER_PASSWORD": "c",
+            "MARTLET_POSTGRES_PASSWORD": "a", "MARTLET_POSTGRES_SYSTEM_PASSWORD": "b", "MARTLET_POSTGRES_OWNER_PASSWORD": "c",
         ]
         let standard = try RuntimeConfiguration(service: .crm, settings: Settings(values: values)).postgres(as: .runtime)
         #expect(standard.tlsMode == "prefer" && standard.tlsRootCertificates == nil)
@@ -39,9 +37,7 @@ import Testing
     /// The relay and each follower keep a connection for themselves: so many are left for all other work, whatever is followed.
     @Test(arguments: [(0, 3), (1, 2), (2, 2), (3, 2)])
     func eachFollowerHasAConnectionOfItsOwn(copies: Int, left: Int) throws {
-        let values = [
-            "MARTLET_CONTEXT_KEYS": keys, "MARTLET_POSTGRES_PASSWORD": "a", "MARTLET_POSTGRES_SYSTEM_PASSWORD": "b",
-        ]
+        let values = ["MARTLET_POSTGRES_PASSWORD": "a", "MARTLET_POSTGRES_SYSTEM_PASSWORD": "b"]
         let configuration = try RuntimeConfiguration(service: .crm, settings: Settings(values: values))
         #expect(try configuration.postgres(as: .system, copies: copies).bulkConnections == left + 1 + copies)
         #expect(try configuration.postgres(as: .runtime).bulkConnections == 4)
@@ -50,14 +46,15 @@ import Testing
     /// A wrong or missing setting stops the start with its name and what was expected.
     @Test(arguments: [
         ("MARTLET_PORT", "http"), ("MARTLET_PORT", "65536"), ("MARTLET_CONTEXT_KEYS", "short"), ("MARTLET_CONTEXT_KEYS", ""),
+        ("MARTLET_CONTEXT_KEYS", TestContextKeys.text(of: "support")),
         ("MARTLET_LOG_LEVEL", "loud"), ("MARTLET_WORKERS", "yes"), ("MARTLET_REDIS_URL", "127.0.0.1"), ("MARTLET_CRM_URL", "crm:8103"),
         ("MARTLET_CRM_URL", "http://a:1,http://b:2"), ("MARTLET_CRM_URL", "http://a:1/v1"),
         ("MARTLET_GRACE_SECONDS", "0"), ("MARTLET_POSTGRES_TLS_MODE", "required"), ("MARTLET_POSTGRES_LOCK_MILLISECONDS", "0"),
     ])
     func aWrongSettingIsNamed(_ name: String, _ value: String) {
         let error = #expect(throws: SettingError.self) {
-            try RuntimeConfiguration(
-                service: .crm, settings: Settings(values: ["MARTLET_CONTEXT_KEYS": keys].merging([name: value]) { $1 }))
+            let values = ["MARTLET_CONTEXT_KEYS": TestContextKeys.text(of: "crm")].merging([name: value]) { $1 }
+            _ = try RuntimeConfiguration(service: .crm, settings: Settings(values: values)).contextKeys()
         }
         #expect(error?.description.contains(name) == true)
         #expect(error?.description.contains("expected") == true)
@@ -68,15 +65,17 @@ import Testing
 /// What operators are told about settings is what the code reads.
 @Suite struct SettingListTests {
     private static let secrets = [
-        "MARTLET_CONTEXT_KEYS": "k1:" + String(repeating: "5a", count: 32),
+        // As the gateway has them.
+        "MARTLET_CONTEXT_KEYS": TestContextKeys.text(of: ContextPair.gateway),
         "MARTLET_KEY_ENCRYPTION_KEY": String(repeating: "5a", count: 32), "MARTLET_POSTGRES_PASSWORD": "a",
         "MARTLET_POSTGRES_SYSTEM_PASSWORD": "b", "MARTLET_POSTGRES_OWNER_PASSWORD": "c",
     ]
 
     @Test func theListsNameExactlyWhatIsRead() throws {
-        let runtime = Settings(values: Self.secrets)
+        let runtime = Settings(values: Self.secrets.merging(["MARTLET_CONTEXT_KEYS": TestContextKeys.text(of: "crm")]) { $1 })
         let configuration = try RuntimeConfiguration(service: .crm, settings: runtime)
         for role in [RuntimeConfiguration.Role.runtime, .system, .owner] { _ = try configuration.postgres(as: role) }
+        _ = try configuration.contextKeys()
         let identity = Settings(values: Self.secrets)
         _ = try IdentityConfiguration(settings: identity)
         let tenant = Settings(values: Self.secrets)
@@ -170,7 +169,8 @@ import Testing
     /// What the other documents and manifests set, some process reads.
     @Test func everySettingThatADocumentNamesIsRead() throws {
         var files = [
-            "README.md", "compose/README.md", "compose/compose.yaml", "compose/services.sh", "compose/local", "Tests/bench",
+            "README.md", "compose/README.md", "compose/compose.yaml", "compose/services.sh", "compose/local", "compose/context-keys",
+            "Tests/bench",
             "k8s/README.md",
             "k8s/make-secrets", "gateway/README.md", "Services/README.md",
         ]
@@ -194,8 +194,8 @@ import Testing
         values["MARTLET_CONTEXT_KEYS_FILE"] = path
         let missing = #expect(throws: SettingError.self) { try GatewayConfiguration(settings: Settings(values: values)) }
         #expect(missing?.description.contains("MARTLET_CONTEXT_KEYS_FILE") == true)
-        _ = FileManager.default.createFile(atPath: path, contents: Data("k7:\(String(repeating: "0c", count: 32))\n".utf8))
-        #expect(try GatewayConfiguration(settings: Settings(values: values)).signer.keyID == "k7")
+        _ = FileManager.default.createFile(atPath: path, contents: Data("\(TestContextKeys.text(of: ContextPair.gateway))\n".utf8))
+        #expect(try GatewayConfiguration(settings: Settings(values: values)).contextKeys.signer(for: "crm") != nil)
         values["MARTLET_CONTEXT_KEYS"] = Self.secrets["MARTLET_CONTEXT_KEYS"]
         let both = #expect(throws: SettingError.self) { try GatewayConfiguration(settings: Settings(values: values)) }
         #expect(both?.description.contains("expected only one") == true)

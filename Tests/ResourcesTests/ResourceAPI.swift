@@ -100,7 +100,7 @@ struct ResourceAPI: Sendable {
         let copies = [TicketCopy.tickets].filter { copied in !definitions.contains { $0.singular == copied.singular } }
         let catalogue = try ResourceCatalogue(definitions, copies: copies)
         let references = ReferenceResolvers(members: { _, users in users.filter(isMember) }, copies: { _, _, _ in false })
-        let cursors = CursorSigner(signer: try ContextSigner(keys: "k1:" + String(repeating: "07", count: 32)))
+        let cursors = CursorSigner(keys: TestContextKeys.keys(of: "crm"))
         return definitions.map { definition in
             Resource(definition, among: catalogue, postgres: postgres, references: references, cursors: cursors)
         }

@@ -19,7 +19,7 @@ import Testing
         }
         try await TestDatabase.run([definition]) { [definition] database in
             try await RunningService.run(definition, on: database) { service in
-                let caller = Caller.service(SystemContext(service: "test", timeout: .seconds(60)))
+                let caller = Caller.service(SystemContext(service: ContextPair.gateway, timeout: .seconds(60)))
                 let request = Task { try await service.send(.get, "/internal/sleep", as: caller) }
                 func sleeping() async throws -> Int {
                     let query: SQL = """

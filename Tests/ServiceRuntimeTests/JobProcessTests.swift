@@ -51,7 +51,7 @@ import Testing
             let processes = ports.map { port in
                 ChildProcess(
                     "\(Platform.executables)/martlet-test-worker", ["worker"],
-                    environment: RunningService.settings(on: database).merging([
+                    environment: RunningService.settings(of: .crm, on: database).merging([
                         "MARTLET_ADMIN_PORT": String(port), "MARTLET_GRACE_SECONDS": "20",
                     ]) { $1 },
                     logFile: "\(folder)/\(port).log")

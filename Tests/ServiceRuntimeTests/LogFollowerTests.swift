@@ -24,10 +24,10 @@ import Testing
             let event = Event(
                 id: EventID(), tenant: tenant, source: source, aggregate: "member", aggregateID: user.description, kind: kind,
                 actor: "system", requestID: "", occurredAt: .now, payload: payload)
-            let context = RunningService.signer.sign(
-                .service(SystemContext(service: source, edge: .test())), method: "POST", target: "/internal/events")
+            let bytes = Event.encode([event])
+            let context = activity.signed(.service(SystemContext(service: source, edge: .test())), "POST", "/internal/events", bytes: bytes)
             try await APIClient(url: activity.url).send(
-                "POST", "/internal/events", bytes: Event.encode([event]), headers: [(ContextSigner.headerName, context)], expecting: 204)
+                "POST", "/internal/events", bytes: bytes, headers: [(ContextSigner.headerName, context)], expecting: 204)
         }
 
         func created(_ tenant: TenantID, _ user: UserID, name: String = "Ada", teams: [TeamID] = []) async throws {

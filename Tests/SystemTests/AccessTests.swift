@@ -248,10 +248,7 @@ extension SystemTests {
         /// What services tell each other is in no document, so it is read from the source.
         @Test func internalRoutesTakeNoMembersContext() async throws {
             let world = try World.get()
-            let signer = try ContextSigner(keys: world.platform.contextKeys)
-            let forger = try ContextSigner(keys: "k1:" + String(repeating: "00", count: 32))
-            let service = Caller.service(SystemContext(service: "crm"))
-            let late = service.with(deadline: Timestamp.now.advanced(by: .seconds(-1)))
+            let service = Caller.service(SystemContext(service: ContextPair.gateway))
             let member = Caller.member(
                 RequestContext(
                     tenant: TenantID(), user: UserID(), role: "super_admin", permissions: BuiltInRole.superAdmin.permissions,
@@ -261,9 +258,11 @@ extension SystemTests {
             for (name, method, path) in routes {
                 let target = path.replacing(/\{[a-z]+\}/) { _ in RecordID().description }
                 let direct = APIClient(url: try #require(world.platform.serviceURLs[name]))
+                let late = service.with(deadline: Timestamp.now.advanced(by: .seconds(-1)))
+                let (signer, forger) = (TestContextKeys.signer(to: name), TestContextKeys.signer(to: name, id: "forged"))
                 for (context, statuses) in [
                     (nil, [401]), (forger.sign(service, method: method, target: target), [401]),
-                    (signer.sign(late, method: method, target: target), [401]),
+                    (signer.sign(late, method: method, target: target), [504]),
                     (signer.sign(member, method: method, target: target), [404]),
                 ] {
                     let answer = try await direct.send(

@@ -131,20 +131,20 @@ extension SystemTests {
             }
         }
 
-        /// Class A6: every route of every service, called past the gateway without a context, with a forged one, and with one of
-        /// another request.
+        /// Class A6: every route of every service, called past the gateway without a context, with a forged one, with one for another service or
+        /// from one that may not speak for members, and with one of another request.
         @Test func aServiceCalledPastTheGatewayRefuses() async throws {
             let world = try World.get()
-            let forger = try ContextSigner(keys: "k1:" + String(repeating: "00", count: 32))
-            let signer = try ContextSigner(keys: world.platform.contextKeys)
             let member = Caller.member(
                 RequestContext(
                     tenant: TenantID(), user: UserID(), role: "tenant_admin", permissions: BuiltInRole.tenantAdmin.permissions,
                     scopes: BuiltInRole.tenantAdmin.scopes, plan: "enterprise",
                     edge: EdgeContext(requestID: "r", deadline: Timestamp.now.advanced(by: .seconds(30)))))
-            // Allowed everything, but a second ago.
-            let late = member.with(deadline: Timestamp.now.advanced(by: .seconds(-1)))
             for (service, url) in world.platform.serviceURLs where service != "gateway" {
+                let signer = TestContextKeys.signer(to: service)
+                let forger = TestContextKeys.signer(to: service, id: "forged")
+                let other = TestContextKeys.signer(to: service == "crm" ? "support" : "crm")
+                let own = TestContextKeys.signer(from: service, to: "activity")
                 let direct = APIClient(url: url)
                 let paths = try #require(try await direct.send(.get, "/openapi.json", expecting: 200).json["paths"]?.object)
                 for path in paths.members {
@@ -152,15 +152,22 @@ extension SystemTests {
                     for operation in path.value.object?.members ?? [] {
                         let method = operation.name.uppercased()
                         for context in [
-                            nil, "v1;x", forger.sign(member, method: method, target: target),
+                            nil, "v2;x", forger.sign(member, method: method, target: target),
+                            other.sign(member, method: method, target: target), own.sign(member, method: method, target: target),
                             signer.sign(member, method: "TRACE", target: target),
                             signer.sign(member, method: method, target: target + "x"),
-                            signer.sign(late, method: method, target: target),
+                            signer.sign(member, method: method, target: target, body: .streamed),
                         ] {
                             let answer = try await direct.send(
                                 method, target, bytes: nil, headers: context.map { [(ContextSigner.headerName, $0)] } ?? [])
                             #expect(answer.status == 401, "\(service) \(method) \(target) took \(context ?? "no context")")
                         }
+                        // Allowed everything, but a second ago.
+                        let late = member.with(deadline: Timestamp.now.advanced(by: .seconds(-1)))
+                        let answer = try await direct.send(
+                            method, target, bytes: nil,
+                            headers: [(ContextSigner.headerName, signer.sign(late, method: method, target: target))])
+                        #expect(answer.status == 504, "\(service) \(method) \(target)")
                     }
                 }
             }

@@ -109,8 +109,7 @@ extension SystemTests {
             let context = RequestContext(
                 tenant: tenant, user: UserID(), role: BuiltInRole.tenantAdmin.rawValue, permissions: BuiltInRole.tenantAdmin.permissions,
                 scopes: BuiltInRole.tenantAdmin.scopes, plan: "pro", edge: .test())
-            let signed = try ContextSigner(keys: world.platform.contextKeys).sign(
-                .member(context), method: "GET", target: "/v1/audit/export")
+            let signed = TestContextKeys.signer(to: "activity").sign(.member(context), method: "GET", target: "/v1/audit/export")
             let activity = APIClient(url: try #require(world.platform.serviceURLs["activity"]))
             let export = try await activity.send(.get, "/v1/audit/export", headers: [(ContextSigner.headerName, signed)], expecting: 200)
             let file = "\(world.platform.folder)/gap.ndjson"

@@ -11,7 +11,6 @@ public final class Platform: Sendable {
     public let serviceURLs: [String: String]
     /// By name: the five services and `gateway`.
     public let processes: [String: ChildProcess]
-    public let contextKeys: String
     public let folder: String
     private let settings: [String: String]
     private let psql: [String]
@@ -83,7 +82,6 @@ public final class Platform: Sendable {
                 ])
         }
         self.psql = psql + ["-A", "-t", "-d", database]
-        contextKeys = "k1:" + String(repeating: "5a", count: 32)
         let names = Self.services + ["gateway"]
         let copies = doubled.map { (name: "\($0)-2", of: $0) }
         var ports = try FreePorts.take(2 * (names.count + copies.count)).makeIterator()
@@ -91,7 +89,7 @@ public final class Platform: Sendable {
             "MARTLET_POSTGRES_HOST": server.host, "MARTLET_POSTGRES_PORT": String(server.port), "MARTLET_POSTGRES_DATABASE": database,
             "MARTLET_POSTGRES_PASSWORD": "runtime", "MARTLET_POSTGRES_SYSTEM_PASSWORD": "system",
             "MARTLET_POSTGRES_OWNER_PASSWORD": "owner",
-            "MARTLET_REDIS_URL": redisURL, "MARTLET_CONTEXT_KEYS": contextKeys,
+            "MARTLET_REDIS_URL": redisURL,
             "MARTLET_KEY_ENCRYPTION_KEY": String(repeating: "7e", count: 32), "MARTLET_DEMO": "true",
         ].merging(all) { $1 }
         var own: [String: [String: String]] = [:]
@@ -101,7 +99,10 @@ public final class Platform: Sendable {
             // Two were taken for each.
             let port = ports.next()!
             let adminPort = ports.next()!
-            own[name] = ["MARTLET_PORT": String(port), "MARTLET_ADMIN_PORT": String(adminPort)]
+            own[name] = [
+                "MARTLET_PORT": String(port), "MARTLET_ADMIN_PORT": String(adminPort),
+                "MARTLET_CONTEXT_KEYS": TestContextKeys.text(of: copies.first { $0.name == name }?.of ?? name),
+            ]
             adminURLs[name] = "http://127.0.0.1:\(adminPort)"
             serviceURLs[name] = "http://127.0.0.1:\(port)"
             if Self.services.contains(name) { settings["MARTLET_\(name.uppercased())_URL"] = "http://127.0.0.1:\(port)" }
@@ -124,6 +125,7 @@ public final class Platform: Sendable {
                 logFile: "\(folder)/\(name).log")
         }
         self.processes = processes
+        // Without context keys: the schema's owner has no say in who calls.
         for service in Self.services {
             try await ChildProcess.run("\(Self.executables)/martlet-\(service)", ["migrate"], environment: settings)
         }
@@ -153,7 +155,9 @@ public final class Platform: Sendable {
     /// Runs a subcommand of a service with the platform's settings.
     @discardableResult
     public func run(_ service: String, _ arguments: [String], input: String? = nil) async throws -> String {
-        try await ChildProcess.run("\(Self.executables)/martlet-\(service)", arguments, environment: settings, input: input)
+        try await ChildProcess.run(
+            "\(Self.executables)/martlet-\(service)", arguments,
+            environment: settings.merging(["MARTLET_CONTEXT_KEYS": TestContextKeys.text(of: service)]) { $1 }, input: input)
     }
 
     /// Runs SQL as a superuser in the platform's database, each text in a transaction of its own, all in one session.

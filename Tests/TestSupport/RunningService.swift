@@ -16,11 +16,6 @@ public struct RunningService: Sendable {
     public let port: Int
     private let host: ServiceHost
 
-    /// The context keys of every service that a test runs.
-    public static let contextKeys = "t:" + String(repeating: "5a", count: 32)
-    // Safe: the text is of the form that the signer reads.
-    public static let signer = try! ContextSigner(keys: contextKeys)
-
     private static var logger: Logger { Logger(label: "service", factory: { _ in FaultLog() }) }
 
     public var url: String { "http://127.0.0.1:\(port)" }
@@ -33,7 +28,7 @@ public struct RunningService: Sendable {
         _ body: @escaping @Sendable (RunningService) async throws -> T
     ) async throws -> T {
         let host = try await ServiceHost(
-            definition, settings: Settings(values: self.settings(on: database).merging(settings) { $1 }),
+            definition, settings: Settings(values: self.settings(of: definition.name, on: database).merging(settings) { $1 }),
             logger: logger)
         let (ports, continuation) = AsyncStream.makeStream(of: Int.self)
         return try await withThrowingTaskGroup(of: Void.self) { group in
@@ -60,15 +55,23 @@ public struct RunningService: Sendable {
     public func runJob(_ kind: String) async throws { try await host.runNow(kind) }
 
     /// What a service needs to be told to run on the database, on free ports and without work in the background.
-    public static func settings(on database: TestDatabase) -> [String: String] {
+    public static func settings(of service: ServiceName, on database: TestDatabase) -> [String: String] {
         [
             "MARTLET_PORT": "0", "MARTLET_ADMIN_PORT": "0", "MARTLET_WORKERS": "false",
             "MARTLET_POSTGRES_HOST": database.superuser.host, "MARTLET_POSTGRES_PORT": String(database.superuser.port),
             "MARTLET_POSTGRES_DATABASE": database.name, "MARTLET_POSTGRES_PASSWORD": TestDatabase.password,
             "MARTLET_POSTGRES_SYSTEM_PASSWORD": TestDatabase.password, "MARTLET_POSTGRES_OWNER_PASSWORD": TestDatabase.password,
-            "MARTLET_POSTGRES_CONNECTIONS": "2", "MARTLET_CONTEXT_KEYS": contextKeys, "MARTLET_GRACE_SECONDS": "1",
+            "MARTLET_POSTGRES_CONNECTIONS": "2", "MARTLET_CONTEXT_KEYS": TestContextKeys.text(of: service.rawValue),
+            "MARTLET_GRACE_SECONDS": "1",
             "MARTLET_REDIS_URL": ProcessInfo.processInfo.environment["MARTLET_TEST_REDIS"] ?? "redis://127.0.0.1:6379",
         ]
+    }
+
+    /// The signed context of a request: as the service signs it that calls, as the gateway does for anybody else.
+    public func signed(_ caller: Caller, _ method: String, _ target: String, bytes: [UInt8] = []) -> String {
+        var sender = ContextPair.gateway
+        if case .service(let context) = caller { sender = context.service }
+        return TestContextKeys.signer(from: sender, to: name.rawValue).sign(caller, method: method, target: target, body: .whole(bytes))
     }
 
     /// Sends a request in the name of a caller.
@@ -79,7 +82,7 @@ public struct RunningService: Sendable {
         _ method: Core.Method, _ target: String, _ body: JSON? = nil, as caller: Caller, headers: [(String, String)] = [],
         expecting: Int? = nil, sourceLocation: SourceLocation = #_sourceLocation
     ) async throws -> APIAnswer {
-        let context = Self.signer.sign(caller, method: method.rawValue, target: target)
+        let context = signed(caller, method.rawValue, target, bytes: body?.bytes ?? [])
         return try await APIClient(url: url).send(
             method, target, body, headers: [(ContextSigner.headerName, context)] + headers, expecting: expecting,
             sourceLocation: sourceLocation)
@@ -90,8 +93,8 @@ extension Caller {
     /// Somebody who is not signed in, at an address.
     public static func anybody(at address: String = "192.0.2.1") -> Caller { .anonymous(.test(at: address)) }
 
-    /// Another service.
-    public static var anotherService: Caller { .service(SystemContext(service: "test", edge: .test())) }
+    /// Another process: the gateway, which calls every service.
+    public static var anotherService: Caller { .service(SystemContext(service: ContextPair.gateway, edge: .test())) }
 }
 
 extension EdgeContext {

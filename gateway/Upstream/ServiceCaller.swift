@@ -12,11 +12,11 @@ struct ServiceCaller: Sendable {
 
     let eventLoop: any EventLoop
     private let pools: NIOLoopBoundBox<[UpstreamPool]>
-    private let signer: ContextSigner
+    private let signers: [ContextSigner]
 
     init(configuration: GatewayConfiguration, eventLoop: any EventLoop) {
         self.eventLoop = eventLoop
-        signer = configuration.signer
+        signers = configuration.signers
         let pools = ServiceName.allCases.map { service in
             UpstreamPool(
                 service: service, addresses: configuration.upstreams[service] ?? [], connectionLimit: 4,
@@ -32,7 +32,7 @@ struct ServiceCaller: Sendable {
         -> EventLoopFuture<Answer>
     {
         let context = SystemContext(service: "gateway", timeout: .nanoseconds(timeout.nanoseconds))
-        let signature = signer.sign(.service(context), method: method, target: target)
+        let signature = signers[service.index].sign(.service(context), method: method, target: target, body: .whole(body))
         var request = ByteBuffer(
             string: "\(method) \(target) HTTP/1.1\r\nHost: martlet\r\nX-Request-Id: \(context.requestID)\r\n"
                 + "\(ContextSigner.headerName): \(signature)\r\n")

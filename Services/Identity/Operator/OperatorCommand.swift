@@ -31,7 +31,7 @@ public struct OperatorCommand: AsyncParsableCommand {
         func run() async throws {
             let settings = try await Settings.fromEnvironment()
             let configuration = try RuntimeConfiguration(service: .identity, settings: settings)
-            let client = ServiceClient(urls: configuration.urls, signer: configuration.signer, client: .shared)
+            let client = ServiceClient(urls: configuration.urls, keys: try configuration.contextKeys(), client: .shared)
             let password = try Self.readPassword()
             let answer: ServiceAnswer
             do {

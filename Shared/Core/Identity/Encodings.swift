@@ -104,4 +104,23 @@ public enum Base64URL {
         guard bits < 6, accumulator & ((1 << UInt32(bits)) - 1) == 0 else { return nil }
         return bytes
     }
+
+    /// Whether the text is the encoding of exactly these bytes. Compares all of it, so that the time does not tell where they differ.
+    static func isEncoding(_ text: some Sequence<UInt8>, of bytes: some Sequence<UInt8>) -> Bool {
+        var text = text.makeIterator()
+        var difference: UInt8 = 0
+        var (accumulator, bits): (UInt32, UInt32) = (0, 0)
+        // A digit that is missing differs from any.
+        func compare(_ digit: UInt32) { difference |= (text.next() ?? 0) ^ alphabet[Int(digit) & 63] }
+        for byte in bytes {
+            accumulator = accumulator << 8 | UInt32(byte)
+            bits += 8
+            while bits >= 6 {
+                bits -= 6
+                compare(accumulator >> bits)
+            }
+        }
+        if bits > 0 { compare(accumulator << (6 - bits)) }
+        return difference == 0 && text.next() == nil
+    }
 }

@@ -35,6 +35,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     case `internal`
     case upstreamUnavailable = "upstream_unavailable"
     case overloaded
+    case clockSkew = "clock_skew"
     case deadlineExceeded = "deadline_exceeded"
 
     /// The HTTP status that goes with the code.
@@ -55,7 +56,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
         case .rateLimited: 429
         case .headersTooLarge: 431
         case .internal: 500
-        case .upstreamUnavailable, .overloaded: 503
+        case .upstreamUnavailable, .overloaded, .clockSkew: 503
         case .deadlineExceeded: 504
         }
     }
@@ -98,6 +99,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
         case .internal: "Something went wrong"
         case .upstreamUnavailable: "The service is not available"
         case .overloaded: "Too much work at the moment"
+        case .clockSkew: "The clocks of the platform differ"
         case .deadlineExceeded: "The request took too long"
         }
     }

@@ -6,8 +6,8 @@ public struct CursorSigner: Sendable {
     /// The first seals, all open.
     private let keys: [SymmetricKey]
 
-    /// Uses keys derived from the context keys, so that every process of a service reads what another wrote.
-    public init(signer: ContextSigner) { keys = signer.derivedKeys(for: "cursor") }
+    /// Uses keys derived from those that the service has with the gateway, so that every process of it reads what another wrote.
+    public init(keys: ContextKeys) { self.keys = keys.derivedKeys(for: "cursor") }
 
     /// The cursor for a position in a list.
     ///

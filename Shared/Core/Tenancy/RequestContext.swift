@@ -17,7 +17,7 @@ public struct EdgeContext: Sendable, Hashable {
 }
 
 /// A member of a tenant who makes a request. Every access to tenant data takes one; it comes from a verified signature only
-/// (``ContextSigner``), or from ``init(tenant:user:session:edge:)`` where a service has its own reason to let a user act.
+/// (``ContextVerifier``), or from ``init(tenant:user:session:edge:)`` where a service has its own reason to let a user act.
 public struct RequestContext: Sendable, Hashable {
     public var tenant: TenantID
     public var user: UserID
@@ -119,7 +119,7 @@ public enum Caller: Sendable, Hashable {
     case service(SystemContext)
 
     /// The same caller in another request.
-    func with(_ edge: EdgeContext) -> Caller {
+    public func with(_ edge: EdgeContext) -> Caller {
         switch self {
         case .anonymous: return .anonymous(edge)
         case .member(var context):

@@ -22,7 +22,6 @@ public struct RuntimeConfiguration: Sendable {
     public var postgresTLSMode: String
     public var postgresTLSRootCertificates: String?
     public var redis: RedisConfiguration
-    public var signer: ContextSigner
     public var urls: [ServiceName: String]
     public var logLevel: Logger.Level
     public var grace: Duration
@@ -63,9 +62,7 @@ public struct RuntimeConfiguration: Sendable {
             ),
             Setting("postgres.tls.root.certificates", "libpq's own", "File of the certificates to trust, for verify-ca and verify-full."),
         ] + RedisConfiguration.settings + [
-            Setting(
-                "context.keys", isSecret: true, isRequired: true,
-                "id:hex[,id:hex…] with 64 or more hexadecimal digits a key; the first signs, all verify. The same in all six processes.")
+            ContextKeys.setting
         ]
         + ServiceName.allCases.map {
             Setting("\($0.rawValue).url", "http://127.0.0.1:\($0.defaultPort)", "URL of the \($0.rawValue) service.")
@@ -97,9 +94,6 @@ public struct RuntimeConfiguration: Sendable {
         }
         postgresTLSRootCertificates = try settings.optional("postgres.tls.root.certificates")
         redis = try RedisConfiguration(settings: settings)
-        signer = try settings.parsed(
-            "context.keys", default: nil, "id:hex[,id:hex…] with at least 64 hexadecimal digits a key", isSecret: true
-        ) { try ContextSigner(keys: $0) }
         urls = try Dictionary(
             uniqueKeysWithValues: ServiceName.allCases.map { name in
                 (
@@ -124,6 +118,11 @@ public struct RuntimeConfiguration: Sendable {
         return ["http", "https"].contains(scheme) && !host.isEmpty && !host.contains(",") && url.path.isEmpty && url.query == nil
             && url.user == nil
     }
+
+    /// The keys of the service. Whoever serves or asks others needs them; `migrate` and `health` do not.
+    ///
+    /// - Throws: ``Operations/SettingError``.
+    public func contextKeys() throws -> ContextKeys { try ContextKeys(settings, of: service.rawValue) }
 
     private static let tlsModes = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 

@@ -36,6 +36,7 @@ struct AdminResponder: HTTPResponder {
     let postgres: PostgresClient
     let systemPostgres: PostgresClient
     let routeMetrics: RouteMetrics
+    let refusals: ContextRefusals
     let relayMetrics: RelayMetrics
     /// Of each copy that the service follows the log of events for.
     let followerMetrics: [FollowerMetrics]
@@ -68,6 +69,7 @@ struct AdminResponder: HTTPResponder {
     private func metrics() -> String {
         var text = ""
         routeMetrics.write(to: &text)
+        refusals.write(to: &text)
         for (lane, client) in [("runtime", postgres), ("system", systemPostgres)] {
             let statistics = client.statistics
             let values = [

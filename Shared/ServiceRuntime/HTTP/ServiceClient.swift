@@ -19,12 +19,14 @@ public struct ServiceAnswer: Sendable {
 /// Calls other services of Martlet, with a context signed for the one request.
 public struct ServiceClient: Sendable {
     private let urls: [ServiceName: String]
-    private let signer: ContextSigner
+    private let signers: [ServiceName: ContextSigner]
     private let client: HTTPClient
 
-    public init(urls: [ServiceName: String], signer: ContextSigner, client: HTTPClient) {
+    /// - Parameter keys: of the process that calls: it reaches those services that it has a key with (``Core/ContextPair``).
+    public init(urls: [ServiceName: String], keys: ContextKeys, client: HTTPClient) {
         self.urls = urls
-        self.signer = signer
+        signers = Dictionary(
+            uniqueKeysWithValues: ServiceName.allCases.compactMap { name in keys.signer(for: name.rawValue).map { (name, $0) } })
         self.client = client
     }
 
@@ -38,17 +40,25 @@ public struct ServiceClient: Sendable {
     }
 
     /// Sends a body that is JSON already.
+    ///
+    /// - Parameter caller: who asks; a service is told as the one that this process is, whatever the context says.
     public func call(
         _ service: ServiceName, _ method: Method, _ path: String, bytes: [UInt8]?, caller: Caller
     ) async throws -> ServiceAnswer {
+        guard let signer = signers[service] else { throw Problem.internal("no key to call \(service.rawValue) with") }
+        // A job may have longer than any one request of it.
+        var edge = caller.edge
+        edge.deadline = min(edge.deadline, Timestamp.now.advanced(by: ContextSigner.longestLife))
         var request = HTTPClientRequest(url: (urls[service] ?? "") + path)
         request.method = HTTPMethod(rawValue: method.rawValue)
-        request.headers.add(name: ContextSigner.headerName, value: signer.sign(caller, method: method.rawValue, target: path))
+        request.headers.add(
+            name: ContextSigner.headerName,
+            value: signer.sign(caller.with(edge), method: method.rawValue, target: path, body: .whole(bytes ?? [])))
         if let bytes {
             request.headers.add(name: "content-type", value: Reply.jsonType)
             request.body = .bytes(ByteBuffer(bytes: bytes))
         }
-        let left = caller.edge.deadline.timeLeft
+        let left = edge.deadline.timeLeft
         guard left > .zero else { throw Problem(.deadlineExceeded, "The request took too long.") }
         do {
             let response = try await client.execute(request, timeout: .init(left))

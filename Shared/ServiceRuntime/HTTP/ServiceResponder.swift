@@ -22,17 +22,22 @@ struct ServiceRequestContext: Hummingbird.RequestContext {
 struct ServiceResponder: HTTPResponder {
     let routes: [Route]
     let table: RouteTable
-    let signer: ContextSigner
+    let verifier: ContextVerifier
     let metrics: RouteMetrics
+    let refusals: ContextRefusals
     let readiness: Readiness
     let openAPI: [UInt8]
     let logger: Logger
 
-    init(parts: ServiceParts, signer: ContextSigner, metrics: RouteMetrics, readiness: Readiness, logger: Logger) {
+    init(
+        parts: ServiceParts, verifier: ContextVerifier, metrics: RouteMetrics, refusals: ContextRefusals, readiness: Readiness,
+        logger: Logger
+    ) {
         routes = parts.routes
         table = RouteTable(parts.routes)
-        self.signer = signer
+        self.verifier = verifier
         self.metrics = metrics
+        self.refusals = refusals
         self.readiness = readiness
         openAPI = OpenAPI.document(routes: parts.routes, schemas: parts.schemas).bytes
         self.logger = logger
@@ -52,8 +57,8 @@ struct ServiceResponder: HTTPResponder {
                 try cut.map { try Query(target[target.index(after: $0)...]) }?.allowOnly([String]())
                 return Self.response(.json(openAPI))
             }
-            let verified = try signer.verify(fields.context, method: request.method.rawValue, target: target)
-            caller = verified
+            let verified = try verify(fields.context, method: request.method.rawValue, target: target)
+            caller = verified.caller
             let method = Method(rawValue: request.method.rawValue)
             switch table.find(method, path) {
             case .none:
@@ -66,9 +71,9 @@ struct ServiceResponder: HTTPResponder {
                 let call = Call(
                     method: route.method, route: route.path, path: path, parameters: parameters,
                     query: try cut.map { try Query(target[target.index(after: $0)...]) } ?? Query(),
-                    headers: try fields.passedOn(), body: try await Self.body(of: request, fields, limit: route.bodyLimit),
+                    headers: try fields.passedOn(), body: try await body(of: request, fields, limit: route.bodyLimit, as: verified),
                     caller: route.method == .get
-                        ? verified.watched(by: Presence { [channel = context.channel] in !channel.isActive }) : verified)
+                        ? verified.caller.watched(by: Presence { [channel = context.channel] in !channel.isActive }) : verified.caller)
                 reply = try await route.handler(call)
             }
         } catch {
@@ -83,6 +88,17 @@ struct ServiceResponder: HTTPResponder {
         // The gateway sends its next request elsewhere, and none on a connection that is about to close (RFC 9112, section 9.6).
         if readiness.state == .draining { response.headers[.connection] = "close" }
         return response
+    }
+
+    private func verify(_ value: String?, method: String, target: String) throws(Problem) -> VerifiedContext {
+        try refusals.counting { () throws(Problem) in try verifier.verify(value, method: method, target: target) }
+    }
+
+    /// The body, which must be the one that was signed. No route takes one as a stream.
+    private func body(of request: Request, _ fields: ReadFields, limit: Int, as verified: VerifiedContext) async throws -> [UInt8] {
+        let bytes = try await Self.body(of: request, fields, limit: limit)
+        try refusals.counting { () throws(Problem) in try verified.check(bytes) }
+        return bytes
     }
 
     private static func body(of request: Request, _ fields: ReadFields, limit: Int) async throws -> [UInt8] {

@@ -10,8 +10,6 @@ import TestSupport
 
 /// A gateway on free ports, with one scripted upstream for all services and a real Redis.
 struct TestGateway: Sendable {
-    static let contextKeys = "k1:" + String(repeating: "0b", count: 32)
-
     let port: Int
     let adminPort: Int
     let upstream: TestUpstream
@@ -51,7 +49,7 @@ struct TestGateway: Sendable {
         key: TestKey, upstream: TestUpstream, upstreamPort: Int, waitsForReady: Bool = true,
         configure: (inout GatewayConfiguration) -> Void = { _ in }, _ body: (TestGateway) async throws -> Void
     ) async throws {
-        var configuration = GatewayConfiguration(signer: try ContextSigner(keys: contextKeys))
+        var configuration = GatewayConfiguration(contextKeys: TestContextKeys.keys(of: ContextPair.gateway))
         configuration.port = 0
         configuration.adminPort = 0
         configuration.redis = redis

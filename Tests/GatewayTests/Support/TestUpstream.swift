@@ -2,7 +2,9 @@ import Contracts
 import Core
 import NIOCore
 import NIOPosix
+import Operations
 import Synchronization
+import TestSupport
 
 /// A service that does what a test tells it, on a real socket.
 final class TestUpstream: Sendable {
@@ -22,6 +24,14 @@ final class TestUpstream: Sendable {
                 }
             }
             return nil
+        }
+
+        /// The caller, once the context holds that the gateway has signed: for the service, for this request and this body.
+        func caller(to service: ServiceName = .crm) throws -> Caller {
+            let keys = TestContextKeys.keys(of: service.rawValue)
+            let context = try keys.verifier.verify(header("martlet-context"), method: method, target: target)
+            try context.check(body)
+            return context.caller
         }
     }
 
