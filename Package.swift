@@ -114,8 +114,11 @@ let package = Package(
 
             // Jobs that tests have done by processes, which they stop and kill.
             .executableTarget(
-                name: "martlet-test-worker", dependencies: ["Core", "Postgres", "Operations", "ServiceRuntime", "CRM"],
+                name: "martlet-test-worker", dependencies: ["Core", "Postgres", "Operations", "ServiceRuntime", "CRM", "TestProbes"],
                 path: "Tests/TestWorker",
+                swiftSettings: settings),
+            .target(
+                name: "TestProbes", dependencies: ["Core", "Contracts", "Operations", crypto], path: "Tests/TestProbes",
                 swiftSettings: settings),
             .target(
                 name: "TestSupport",
@@ -134,7 +137,11 @@ let package = Package(
                 exclude: ["Subscription/0001_create_subscription.sql"]),
             tests(
                 "ServiceRuntime",
-                ["ServiceRuntime", "CRM", "Activity", "Tenant", "Support", "Contracts", "Operations", "Postgres", "Resources"]),
+                [
+                    "ServiceRuntime", "CRM", "Activity", "Tenant", "Support", "Contracts", "Operations", "Postgres", "Resources",
+                    "TestProbes",
+                    crypto,
+                ] + nio),
             tests("Identity", ["Identity", "Tenant", "Operations"]),
             tests("Tenant", ["Tenant"]),
             tests("CRM", ["CRM", "Operations", "Postgres"]),

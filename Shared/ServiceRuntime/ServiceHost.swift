@@ -141,7 +141,7 @@ public struct ServiceHost: Sendable {
         if mode == .serve {
             let responder = ServiceResponder(
                 parts: parts, verifier: contextKeys.verifier, metrics: routeMetrics, refusals: refusals, readiness: readiness,
-                logger: logger)
+                silenceLimit: configuration.uploadSilence, logger: logger)
             services.append(
                 AfterStart(
                     gate: gate,
