@@ -48,16 +48,17 @@ postgres_programs() { find /usr/lib/postgresql -mindepth 2 -maxdepth 2 -name bin
 has_package() {
   case $1 in
     postgresql) [[ -x $(postgres_programs)/initdb ]] ;;
-    redis-server | pkg-config | curl | python3 | nginx | wrk | shellcheck | haproxy) PATH=$PATH:/usr/sbin command -v "$1" >/dev/null ;;
+    redis-server | pkg-config | curl | openssl | python3 | nginx | wrk | shellcheck | haproxy) PATH=$PATH:/usr/sbin command -v "$1" >/dev/null ;;
     libpq-dev) pkg-config --exists libpq 2>/dev/null ;;
     libhiredis-dev) pkg-config --exists hiredis 2>/dev/null ;;
     libssl-dev) pkg-config --exists libcrypto 2>/dev/null ;;
+    zlib1g-dev) pkg-config --exists zlib 2>/dev/null ;;
     *) dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'install ok installed' ;;
   esac
 }
 
 # The packages that building and running Martlet takes.
-run_packages=(postgresql redis-server libpq-dev libhiredis-dev libssl-dev pkg-config curl python3)
+run_packages=(postgresql redis-server libpq-dev libhiredis-dev libssl-dev zlib1g-dev pkg-config curl python3)
 
 # install_missing PACKAGE…: installs what is not there, and says so.
 install_missing() {
@@ -252,12 +253,13 @@ make_cluster() {
   as_database_user mv "$folder/new" "$folder/cluster"
 }
 
-# start_redis FOLDER PORT LOG [PASSWORD]: memory only, on loopback; refuses writes when full, because nothing in it may vanish.
+# start_redis FOLDER PORT LOG [PASSWORD]: memory only, on loopback. Full, it forgets the limits that were not used lately; all it holds
+# expires anyway, and gateways tell it again what they admitted.
 start_redis() {
   local folder=$1 port=$2 log=$3 password=${4-}
   {
     printf '%s\n' "port $port" "bind 127.0.0.1" "dir \"$folder\"" 'save ""' "appendonly no" "maxmemory 256mb" \
-      "maxmemory-policy noeviction" "daemonize no"
+      "maxmemory-policy volatile-lru" "daemonize no"
     [[ -z $password ]] || printf 'requirepass %s\n' "$password"
   } >"$folder/redis.conf"
   chmod 600 "$folder/redis.conf"

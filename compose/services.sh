@@ -59,7 +59,8 @@ settings_of() {
     "MARTLET_REDIS_URL=redis://:${secret[redis]}@127.0.0.1:${port[redis]}")
   for other in "${services[@]}"; do environment+=("MARTLET_${other^^}_URL=http://127.0.0.1:${port[$other]}"); done
   if [[ $name == gateway ]]; then
-    environment+=("MARTLET_ADDRESS_LIMIT=${address_limit:-100}" ${access_log:+"MARTLET_ACCESS_LOG=$access_log"})
+    environment+=("MARTLET_ADDRESS_LIMIT=${address_limit:-100}" ${access_log:+"MARTLET_ACCESS_LOG=$access_log"}
+      ${tls_folder:+"MARTLET_TLS_CERTIFICATE=$tls_folder/cert.pem" "MARTLET_TLS_KEY=$tls_folder/key.pem"})
   else
     environment+=(MARTLET_POSTGRES_HOST=127.0.0.1 "MARTLET_POSTGRES_PORT=${port[postgres]}" MARTLET_POSTGRES_DATABASE=martlet
       "MARTLET_POSTGRES_PASSWORD=${secret[$name]}" "MARTLET_POSTGRES_SYSTEM_PASSWORD=${secret[${name}_system]}")

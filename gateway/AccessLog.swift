@@ -1,75 +1,17 @@
 import Core
-import NIOPosix
-import Synchronization
+import Operations
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
-
-/// Where finished lines go: standard output, written by a thread of its own. When that cannot keep up, lines are dropped and
-/// counted; a request never waits for a log.
-final class AccessLogOutput: Sendable {
-    private struct State {
-        var queuedBytes = 0
-        var droppedLines = 0
-    }
-
-    private static let queueLimit = 4 << 20
-
-    private let pool = NIOThreadPool(numberOfThreads: 1)
-    private let state = Mutex(State())
-    private let descriptor: CInt
-
-    init(descriptor: CInt = STDOUT_FILENO) {
-        self.descriptor = descriptor
-        pool.start()
-    }
-
-    var droppedLines: Int { state.withLock { $0.droppedLines } }
-
-    func write(_ bytes: [UInt8], lines: Int) {
-        let isAccepted = state.withLock { state in
-            guard state.queuedBytes + bytes.count <= Self.queueLimit else {
-                state.droppedLines += lines
-                return false
-            }
-            state.queuedBytes += bytes.count
-            return true
-        }
-        guard isAccepted else { return }
-        pool.submit { _ in
-            self.writeAll(bytes)
-            self.state.withLock { $0.queuedBytes -= bytes.count }
-        }
-    }
-
-    private func writeAll(_ bytes: [UInt8]) {
-        #if canImport(Glibc)
-            let write = Glibc.write
-        #elseif canImport(Musl)
-            let write = Musl.write
-        #else
-            let write = Darwin.write
-        #endif
-        bytes.withUnsafeBytes { bytes in
-            var position = 0
-            while position < bytes.count {
-                let count = write(descriptor, bytes.baseAddress.map { $0 + position }, bytes.count - position)
-                if count > 0 { position += count } else if errno != EINTR { return }
-            }
-        }
-    }
-
-    /// Ends the thread after what is queued has been written.
-    func close() async { try? await pool.shutdownGracefully() }
+/// What the line of a request looks like.
+public enum AccessLogForm: String, Sendable {
+    /// One JSON object, as the log has.
+    case json
+    /// The combined format of other servers, which programs that count read.
+    case combined
+    case off
 }
 
-/// The access log of one event loop: one JSON line a request, gathered and handed on a few times a second. It never holds a query,
-/// a token, an address or anything else that a client wrote, but for a request id of safe characters.
+/// The access log of one event loop: a line a request, gathered and handed on a few times a second. It never holds a query, a token or
+/// anything else that a client wrote, but for a request id of safe characters; in the place of a path it has the route.
 struct AccessLog {
     struct Entry {
         var method: RequestHead.Method
@@ -77,33 +19,54 @@ struct AccessLog {
         var status: Int
         var microseconds: Int
         var trace: TraceContext
+        /// Of the answer's body.
+        var bytesSent = 0
+        /// As in a request line.
+        var version: StaticString = "HTTP/1.1"
+        /// These two are personal data, given only when ``PolicySettings/logsClients`` says so.
+        var client: IPAddress?
+        var user: [UInt8]?
     }
 
-    private let output: AccessLogOutput?
+    var form = AccessLogForm.json
+    private let output: LogOutput
     private var bytes: [UInt8] = []
     private var lines = 0
-    private var second: Timestamp?
-    private var secondText: [UInt8] = []
+    private var lastTime: Timestamp?
+    private var timeText: [UInt8] = []
     private static let flushSize = 32 * 1024
 
-    /// - Parameter output: `nil` turns the log off.
-    init(output: AccessLogOutput?) { self.output = output }
+    init(output: LogOutput) { self.output = output }
 
-    mutating func write(_ entry: Entry, requestID: [UInt8], tenant: [UInt8]?, now: Timestamp) {
-        guard output != nil else { return }
+    mutating func write(_ entry: Entry, requestID: UnsafeRawBufferPointer, tenant: [UInt8]?, now: Timestamp) {
+        if form == .off { return }
         if bytes.capacity == 0 { bytes.reserveCapacity(Self.flushSize + 1024) }
-        if second != now {
-            second = now
-            secondText = Array(now.description.utf8)
+        switch form {
+        case .json: writeJSON(entry, requestID: requestID, tenant: tenant, now: now)
+        case .combined: writeCombined(entry, now: now)
+        case .off: break
+        }
+        lines += 1
+        if bytes.count >= Self.flushSize { flush() }
+    }
+
+    private mutating func writeJSON(_ entry: Entry, requestID: UnsafeRawBufferPointer, tenant: [UInt8]?, now: Timestamp) {
+        if lastTime != now {
+            lastTime = now
+            timeText = Array(now.description.utf8)
         }
         put("{\"time\":\"")
-        bytes.append(contentsOf: secondText)
+        bytes.append(contentsOf: timeText)
         put("\",\"level\":\"info\",\"message\":\"request\",\"method\":\"")
         put(Self.name(entry.method))
         put("\",\"route\":\"")
-        if let route = entry.route { bytes.append(contentsOf: route.bytes) } else { put("none") }
+        put(route: entry.route)
+        put("\",\"protocol\":\"")
+        put(entry.version)
         put("\",\"status\":")
         put(decimal: entry.status)
+        put(",\"bytes_sent\":")
+        put(decimal: entry.bytesSent)
         put(",\"duration_us\":")
         put(decimal: entry.microseconds)
         put(",\"request.id\":\"")
@@ -112,16 +75,55 @@ struct AccessLog {
             put("\",\"tenant.id\":\"")
             bytes.append(contentsOf: tenant)
         }
+        if let user = entry.user {
+            put("\",\"user.id\":\"")
+            bytes.append(contentsOf: user)
+        }
+        if let client = entry.client {
+            put("\",\"client.address\":\"")
+            bytes.append(contentsOf: client.text.utf8)
+        }
         put("\",\"trace.id\":\"")
         put(hex: entry.trace.traceHigh)
         put(hex: entry.trace.traceLow)
         put("\"}\n")
-        lines += 1
-        if bytes.count >= Self.flushSize { flush() }
+    }
+
+    /// `client - user [time] "METHOD route version" status bytes "-" "-"`: where others write what the client calls itself, nothing stands.
+    private mutating func writeCombined(_ entry: Entry, now: Timestamp) {
+        let second = Timestamp(milliseconds: now.milliseconds - now.milliseconds % 1000)
+        if lastTime != second {
+            lastTime = second
+            timeText = Array(Self.combinedTime(second).utf8)
+        }
+        if let client = entry.client { bytes.append(contentsOf: client.text.utf8) } else { put("-") }
+        put(" - ")
+        if let user = entry.user { bytes.append(contentsOf: user) } else { put("-") }
+        put(" [")
+        bytes.append(contentsOf: timeText)
+        put("] \"")
+        put(Self.name(entry.method))
+        put(" ")
+        put(route: entry.route)
+        put(" ")
+        put(entry.version)
+        put("\" ")
+        put(decimal: entry.status)
+        put(" ")
+        put(decimal: entry.bytesSent)
+        put(" \"-\" \"-\"\n")
+    }
+
+    /// `28/Nov/2026:09:05:07 +0000`, from `2026-11-28T09:05:07.000Z`.
+    private static func combinedTime(_ time: Timestamp) -> String {
+        let parts = time.description.split { $0 == "-" || $0 == "T" || $0 == "." }
+        let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+        let month = Int(parts[1]).map { months[$0 - 1] } ?? ""
+        return "\(parts[2])/\(month)/\(parts[0]):\(parts[3]) +0000"
     }
 
     mutating func flush() {
-        guard lines > 0, let output else { return }
+        guard lines > 0 else { return }
         output.write(bytes, lines: lines)
         bytes = []
         lines = 0
@@ -138,6 +140,10 @@ struct AccessLog {
         case .options: "OPTIONS"
         case .other: "other"
         }
+    }
+
+    private mutating func put(route: RouteTable.Route?) {
+        if let route { bytes.append(contentsOf: route.bytes) } else { put("none") }
     }
 
     private mutating func put(_ text: StaticString) {

@@ -2,7 +2,7 @@ import NIOCore
 
 /// Takes the place of a client that has gone while its request was with a service, until the answer's head tells how many operations it held: they
 /// were done all the same, and whoever hangs up would else be charged one for all of them.
-final class DepartedClient: UpstreamClient {
+final class DepartedClient: UpstreamRequester {
     private let limits: [LeasedBucket]
     private weak var upstream: UpstreamConnection?
     private var timeout: Scheduled<Void>?
@@ -20,7 +20,6 @@ final class DepartedClient: UpstreamClient {
         }
     }
 
-    var wantsContent: Bool { false }
     var mayBeRepeated: Bool { false }
 
     func upstreamReady(_ connection: UpstreamConnection) {}
@@ -32,7 +31,7 @@ final class DepartedClient: UpstreamClient {
         if !isLast { upstream?.abandon(for: self) }
     }
 
-    func upstreamBody(_ body: ByteBuffer, isLast: Bool) {}
+    func upstreamBody(_ content: ByteBuffer, isLast: Bool) {}
 
     func upstreamFailed(_ failure: UpstreamFailure) { timeout?.cancel() }
 }

@@ -1,39 +1,42 @@
 import Logging
 import NIOCore
 import NIOPosix
+import Operations
 import Redis
 
-/// The parts of a gateway, put together. What a request passes, top-down, is in `ClientConnection+Layers.swift`:
+/// The parts of a gateway, put together. What a request passes, from bytes to its service:
 ///
-/// 1. `RequestHeadParser`: strict HTTP/1.1, limits of the head
-/// 2. `TraceContext`: request id and trace
-/// 3. `AccessLog`, `RequestMetrics`: by route
-/// 4. limits of the body, load shedding
-/// 5. `RouteTable`: which service, open or not
-/// 6. `TokenVerifier`, `TokenCache`, `Directory`: who asks, and whether that still holds; the limit per address for all others
-/// 7. `TenantResolution`: header, subdomain and token agree
-/// 8. `RateLimiter`: the user's and the tenant's limit
-/// 9. `UpstreamPool`: health, retries, deadlines; the signed context
+/// 1. `HTTP1Connection`: strict HTTP/1.1, limits of the head, one exchange after another
+/// 2. `Exchange`: a request from its head to the last byte of its answer
+/// 3. `LayerStack`: id and trace, shedding, who asks, which tenant, limits, body; in the order written there
+/// 4. `UpstreamPool`: health, retries, deadlines; the signed context
+/// 5. `AccessLog`, `RequestMetrics`: by route, at the exchange's end
 struct GatewayParts: Sendable {
     let shared: SharedParts
     let caller: ServiceCaller
-    let feed: StateFeed
+    let feed: RevocationFeed
+    /// `nil` when no TLS is served.
+    let certificates: CertificateStore?
     private(set) var redisClients: [RedisClient] = []
     private let configuration: GatewayConfiguration
 
     /// - Parameter eventLoop: Runs the gateway's own calls.
-    init(configuration: GatewayConfiguration, eventLoop: any EventLoop, accessLog: AccessLogOutput?, logger: Logger) {
+    /// - Throws: ``CertificateFault``.
+    init(configuration: GatewayConfiguration, policy: GatewayPolicy, eventLoop: any EventLoop, logger: Logger) throws {
         var configuration = configuration
         configuration.redis.logger = logger
         self.configuration = configuration
-        let directory = Directory()
+        certificates = try configuration.certificateFiles.map { try CertificateStore(files: $0, protocols: [.http11], logger: logger) }
+        let revocations = RevocationState(maximumAge: configuration.revocationAge)
         let keyRefresh = KeyRefresh()
         caller = ServiceCaller(configuration: configuration, eventLoop: eventLoop)
         shared = SharedParts(
-            configuration: configuration, routes: RouteTable(), directory: directory,
+            configuration: configuration, policy: policy, routes: RouteTable(), revocations: revocations,
             keyRefresh: keyRefresh, securityEvents: SecurityEvents(caller: caller, logger: logger),
-            apiDocument: APIDocument(caller: caller), referencePage: ReferencePage(), accessLog: accessLog, logger: logger)
-        feed = StateFeed(caller: caller, directory: directory, keyRefresh: keyRefresh, redis: configuration.redis, logger: logger)
+            apiDocument: APIDocument(caller: caller), referencePage: ReferencePage(),
+            logOutput: .standard, localShares: LocalShares(share: policy.settings.localShare), census: ConnectionCensus(),
+            logger: logger)
+        feed = RevocationFeed(caller: caller, revocations: revocations, keyRefresh: keyRefresh, redis: configuration.redis, logger: logger)
     }
 
     /// A worker for each event loop, with a connection to Redis of its own.
@@ -67,6 +70,11 @@ struct Workers: Sendable {
     func worker(of loop: any EventLoop) -> Worker {
         guard let worker = byLoop[ObjectIdentifier(loop)] else { preconditionFailure("channels run on the group that has the workers") }
         return worker.value
+    }
+
+    /// Puts other settings in force on all loops; they hold for requests that begin after this has returned.
+    func apply(_ policy: GatewayPolicy) async {
+        for worker in all { try? await worker.eventLoop.submit { worker.value.apply(policy) }.get() }
     }
 
     func leave() async {

@@ -1,105 +1,85 @@
 import Core
-import Logging
 import NIOCore
 import Operations
 import Redis
 
-/// The settings of the gateway; ``settings`` lists them.
+/// What a gateway is for as long as its process runs, and with what it begins of what may change (``PolicySettings``); ``settings``
+/// lists both.
+@dynamicMemberLookup
 public struct GatewayConfiguration: Sendable {
     public var host = "127.0.0.1"
     public var port = 8080
+    /// Without them ``port`` speaks clear text.
+    public var certificateFiles: CertificateFiles?
+    /// Clear text beside TLS, where it is asked for.
+    public var clearTextPort: Int?
+    /// TLS handshakes at once, in each thread.
+    public var handshakeLimit = 512
+    /// Those of one address among them.
+    public var addressHandshakeLimit = 32
     public var adminHost = "127.0.0.1"
     public var adminPort = 8180
-    /// The addresses of each service.
-    public var upstreams: [ServiceName: [UpstreamAddress]] = [:]
     public var redis = RedisConfiguration()
     public var contextKeys: ContextKeys
     public var issuer = "martlet"
     public var audience = "martlet-api"
-    /// Requests in 15 minutes per address without a valid token.
-    public var addressLimit = 100
-    /// Part of each limit that one gateway admits while Redis is away, 0…1.
-    public var localShare = 0.5
-    public var trustedProxies: [AddressRange] = []
-    public var corsOrigins: [String] = []
-    public var baseDomain: String?
-    public var sendsTransportSecurity = false
-    /// Bytes.
-    public var bodyLimit = 1 << 20
-    /// Bytes of all bodies under way, in all threads together; four of the largest a thread are always let in.
-    public var bodiesLimit = 64 << 20
-    public var requestTimeout = TimeAmount.seconds(30)
-    public var headerTimeout = TimeAmount.seconds(10)
-    public var bodyTimeout = TimeAmount.seconds(60)
-    public var keepAlive = TimeAmount.seconds(75)
-    public var grace = TimeAmount.seconds(20)
-    public var drain = TimeAmount.seconds(0)
     public var eventLoops = System.coreCount
-    public var connectionLimit = 10_000
-    public var inFlightLimit = 4096
     public var upstreamConnectionLimit = 64
     public var upstreamConnectionAge = TimeAmount.seconds(60)
-    public var logLevel = Logger.Level.info
-    public var writesAccessLog = true
+    /// How old what is known of revocations may be.
+    public var revocationAge = TimeAmount.seconds(600)
+    public var policy = PolicySettings()
 
     /// The defaults, with the keys that have none.
-    public init(contextKeys: ContextKeys) {
-        self.contextKeys = contextKeys
-        for (offset, service) in ServiceName.allCases.enumerated() {
-            upstreams[service] = [UpstreamAddress(host: "127.0.0.1", port: 8101 + offset)]
-        }
+    public init(contextKeys: ContextKeys) { self.contextKeys = contextKeys }
+
+    /// The settings that may change read as the others do.
+    public subscript<Value>(dynamicMember path: WritableKeyPath<PolicySettings, Value>) -> Value {
+        get { policy[keyPath: path] }
+        set { policy[keyPath: path] = newValue }
     }
 
-    /// In the order in which an operator reads them.
-    public static let settings: [Setting] =
+    private static let processSettings: [Setting] =
         [
             Setting("host", "127.0.0.1", "Address to listen on; 0.0.0.0 in a container."),
-            Setting("port", "8080", "Port of the API; 0 takes a free one."),
-            Setting("admin.host", "127.0.0.1", "Address of /livez, /readyz and /metrics."),
-            Setting("admin.port", "MARTLET_PORT + 100", "Port of /livez, /readyz and /metrics."),
-        ]
-        + ServiceName.allCases.map {
+            Setting("port", "8080", "Port of the API; 0 takes a free one. It speaks TLS with MARTLET_TLS_CERTIFICATE, else clear text."),
             Setting(
-                "\($0.rawValue).url", "http://127.0.0.1:\($0.defaultPort)",
-                "Addresses of the \($0.rawValue) service: http://host:port, several with commas.")
-        } + RedisConfiguration.settings + [
+                "tls.certificate", "",
+                "File with the certificate and those that lead to its authority, in PEM; a changed one is taken within a second."),
+            Setting("tls.key", "", "File with its private key in PEM, without a pass phrase."),
+            Setting("tls.handshakes", "512", "TLS handshakes at once in each thread, 1 to 100000; beyond it the oldest gives way."),
+            Setting("tls.handshakes.per.address", "32", "Those of one address, or one /64 of IPv6, among them, 1 to 100000."),
+            Setting("http.port", "", "A second port, for clear text, beside TLS; without it none listens."),
+            Setting("admin.host", "127.0.0.1", "Address of /livez, /readyz, /metrics and what else operators ask."),
+            Setting("admin.port", "MARTLET_PORT + 100", "Port of /livez, /readyz, /metrics and what else operators ask."),
+        ] + RedisConfiguration.settings + [
             ContextKeys.setting,
             Setting("issuer", "martlet", "Claim iss that access tokens must have; the same in identity."),
             Setting("audience", "martlet-api", "Claim aud that access tokens must have; the same in identity."),
-            Setting("address.limit", "100", "Requests in 15 minutes per address without a valid token."),
-            Setting(
-                "local.share.percent", "50",
-                "Part of each limit that this gateway admits alone while Redis is away, 1 to 100; 100 over the number of gateways keeps the limit."
-            ),
-            Setting("trusted.proxies", "", "Networks whose X-Forwarded-For counts, as CIDRs with commas, such as 10.0.0.0/8,fd00::/8."),
-            Setting("cors.origins", "", "Origins that browsers may call from, exact, with commas, such as https://app.example.com."),
-            Setting("base.domain", "", "Domain whose subdomains name a tenant: with example.com, acme.example.com is acme."),
-            Setting("hsts", "false", "Whether answers carry Strict-Transport-Security; true behind TLS."),
-            Setting("body.limit", "1048576", "Bytes of a request's body, 1024 to 1048576, which is what services take."),
-            Setting(
-                "bodies.limit", "67108864",
-                "Bytes of all bodies under way, 1048576 to 17179869184. Beyond it the largest that is not whole is refused."),
-            Setting("request.timeout.seconds", "30", "Until the head of the answer, 1 to 600."),
-            Setting("header.timeout.seconds", "10", "From the first byte of a request to the end of its head, 1 to 600."),
-            Setting(
-                "body.timeout.seconds", "60",
-                "For a request's body to arrive whole, and for the next byte of an answer to be taken, 1 to 3600."),
-            Setting("keep.alive.seconds", "75", "For a connection without a request, 1 to 3600."),
-            Setting(
-                "drain.seconds", "0",
-                "Between saying not ready and accepting no more at a stop, 0 to 60; as long as a balancer takes to notice."),
-            Setting("grace.seconds", "20", "Longest wait for running requests at a stop, after the drain, 1 to 300."),
             Setting("event.loops", "the number of cores", "Threads, 1 to 64."),
-            Setting("connections", "10000", "Clients at once, 1 to 1000000."),
-            Setting("in.flight", "4096", "Requests at once before new ones are refused, 1 to 1000000."),
-            Setting("upstream.connections", "64", "Connections per service address and thread, 1 to 4096."),
+            Setting(
+                "upstream.connections", "64",
+                "Requests at a time per service address and thread, 1 to 4096; fewer while more make it no faster."),
             Setting(
                 "upstream.connection.seconds", "60",
-                "How long a connection to a service is used, a quarter more or less; then the name is resolved anew. 0 to 86400; 0: for one request."
+                "How long a connection to a service is used, a quarter more or less, 0 to 86400; 0: for one request."
             ),
-            Setting("log.level", "info", "trace, debug, info, notice, warning or error."),
-            Setting("access.log", "true", "Whether a line is written for each request."),
+            Setting(
+                "revocations.age.seconds", "600",
+                "How long the gateway goes by what it knows of ended sessions and suspended tenants while it cannot learn more, 60 to 86400; then it is not ready and takes no token."
+            ),
         ]
+
+    /// In the order in which an operator reads them; first those that a reload changes.
+    public static let settings: [Setting] = PolicySettings.settings + processSettings
+
+    /// A value for the setting that must be given, with which a check of all others goes on.
+    private static let standIns = [
+        ContextKeys.setting.key: ServiceName.allCases.map {
+            "check:\(ContextPair.gateway)-\($0.rawValue):" + String(repeating: "0", count: 64)
+        }
+        .joined(separator: ",")
+    ]
 
     /// Signs what is sent to each service, by the service's index.
     var signers: [ContextSigner] {
@@ -113,48 +93,58 @@ public struct GatewayConfiguration: Sendable {
 
     /// - Throws: ``SettingError``.
     public init(settings: Settings) throws {
+        let policy = try PolicySettings(settings: settings)
         self.init(contextKeys: try ContextKeys(settings, of: ContextPair.gateway))
+        self.policy = policy
         host = try settings.string("host", default: host)
         port = try settings.integer("port", default: port, in: 0...65535)
+        switch (try settings.optional("tls.certificate"), try settings.optional("tls.key")) {
+        case (let certificate?, let key?): certificateFiles = CertificateFiles(certificate: certificate, key: key)
+        case (nil, nil): break
+        case (nil, _): throw SettingError(description: "setting MARTLET_TLS_CERTIFICATE: expected a file, as MARTLET_TLS_KEY names one")
+        case (_, nil): throw SettingError(description: "setting MARTLET_TLS_KEY: expected a file, as MARTLET_TLS_CERTIFICATE names one")
+        }
+        handshakeLimit = try settings.integer("tls.handshakes", default: handshakeLimit, in: 1...100_000)
+        addressHandshakeLimit = try settings.integer("tls.handshakes.per.address", default: addressHandshakeLimit, in: 1...100_000)
+        if try settings.optional("http.port") != nil {
+            guard certificateFiles != nil else {
+                throw SettingError(
+                    description: "setting MARTLET_HTTP_PORT: expected MARTLET_TLS_CERTIFICATE beside it; else MARTLET_PORT is clear text")
+            }
+            clearTextPort = try settings.integer("http.port", default: 0, in: 0...65535)
+        }
         adminHost = try settings.string("admin.host", default: adminHost)
         adminPort = try settings.integer("admin.port", default: port == 0 ? 0 : min(port + 100, 65535), in: 0...65535)
-        for service in ServiceName.allCases {
-            let addresses = try settings.list("\(service.rawValue).url", "http://host:port[,…]") { UpstreamAddress(url: $0) }
-            if !addresses.isEmpty { upstreams[service] = addresses }
-        }
         redis = try RedisConfiguration(settings: settings)
         issuer = try settings.string("issuer", default: issuer)
         audience = try settings.string("audience", default: audience)
-        addressLimit = try settings.integer("address.limit", default: addressLimit, in: 1...1_000_000_000)
-        localShare = Double(try settings.integer("local.share.percent", default: 50, in: 1...100)) / 100
-        trustedProxies = try settings.list("trusted.proxies", "CIDRs such as 10.0.0.0/8,fd00::/8") { AddressRange($0) }
-        corsOrigins = try settings.list("cors.origins", "exact origins such as https://app.example.com") { text in
-            guard text.hasPrefix("https://") || text.hasPrefix("http://"), !text.contains("*"), text.split(separator: "/").count == 2,
-                !text.hasSuffix("/"), text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
-            else { return nil }
-            return text
-        }
-        baseDomain = try settings.optional("base.domain")?.lowercased()
-        sendsTransportSecurity = try settings.flag("hsts", default: sendsTransportSecurity)
-        bodyLimit = try settings.integer("body.limit", default: bodyLimit, in: 1024...1 << 20)
-        bodiesLimit = try settings.integer("bodies.limit", default: bodiesLimit, in: 1 << 20...1 << 34)
-        func seconds(_ key: String, _ standard: TimeAmount, _ range: ClosedRange<Int>) throws -> TimeAmount {
-            .seconds(Int64(try settings.integer(key, default: Int(standard.nanoseconds / 1_000_000_000), in: range)))
-        }
-        requestTimeout = try seconds("request.timeout.seconds", requestTimeout, 1...600)
-        headerTimeout = try seconds("header.timeout.seconds", headerTimeout, 1...600)
-        bodyTimeout = try seconds("body.timeout.seconds", bodyTimeout, 1...3600)
-        keepAlive = try seconds("keep.alive.seconds", keepAlive, 1...3600)
-        grace = try seconds("grace.seconds", grace, 1...300)
-        drain = try seconds("drain.seconds", drain, 0...60)
         eventLoops = try settings.integer("event.loops", default: eventLoops, in: 1...64)
-        connectionLimit = try settings.integer("connections", default: connectionLimit, in: 1...1_000_000)
-        inFlightLimit = try settings.integer("in.flight", default: inFlightLimit, in: 1...1_000_000)
         upstreamConnectionLimit = try settings.integer("upstream.connections", default: upstreamConnectionLimit, in: 1...4096)
-        upstreamConnectionAge = try seconds("upstream.connection.seconds", upstreamConnectionAge, 0...86_400)
-        logLevel = try settings.parsed("log.level", default: logLevel, "trace, debug, info, notice, warning or error") {
-            Logger.Level(rawValue: $0)
+        upstreamConnectionAge = try settings.seconds("upstream.connection.seconds", default: upstreamConnectionAge, in: 0...86_400)
+        revocationAge = try settings.seconds("revocations.age.seconds", default: revocationAge, in: 60...86_400)
+    }
+
+    /// What is wrong with the settings, all of it; the start would stop at the first.
+    public static func faults(in settings: Settings) throws -> [SettingError] {
+        try settings.faults(standIns: standIns) { _ = try GatewayConfiguration(settings: $0) }
+    }
+
+    /// The settings in which the other differs and that a running process cannot follow.
+    func fixedChanges(to other: GatewayConfiguration) -> [String] {
+        func change<Value: Equatable>(_ key: String, _ path: KeyPath<GatewayConfiguration, Value>) -> String? {
+            self[keyPath: path] == other[keyPath: path] ? nil : key
         }
-        writesAccessLog = try settings.flag("access.log", default: writesAccessLog)
+        return [
+            change("host", \.host), change("port", \.port), change("admin.host", \.adminHost), change("admin.port", \.adminPort),
+            String(describing: redis) == String(describing: other.redis) ? nil : "redis.url",
+            signers.map(\.prefix) == other.signers.map(\.prefix) ? nil : ContextKeys.setting.key,
+            change("issuer", \.issuer), change("tls.certificate", \.certificateFiles?.certificate),
+            change("tls.key", \.certificateFiles?.key),
+            change("tls.handshakes", \.handshakeLimit), change("tls.handshakes.per.address", \.addressHandshakeLimit),
+            change("http.port", \.clearTextPort),
+            change("audience", \.audience), change("event.loops", \.eventLoops),
+            change("upstream.connections", \.upstreamConnectionLimit),
+            change("upstream.connection.seconds", \.upstreamConnectionAge), change("revocations.age.seconds", \.revocationAge),
+        ].compactMap(\.self)
     }
 }

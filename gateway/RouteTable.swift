@@ -12,6 +12,8 @@ struct RouteTable: Sendable {
         let service: ServiceName
         /// Whether it is forwarded without a token too.
         let isOpen: Bool
+        /// Whether answers hold secrets; see ``AnswerCompression/secretPaths``.
+        let hasSecrets: Bool
         let index: Int
 
         init(prefix: String, service: ServiceName, isOpen: Bool, index: Int) {
@@ -19,6 +21,7 @@ struct RouteTable: Sendable {
             bytes = Array(prefix.utf8)
             self.service = service
             self.isOpen = isOpen
+            hasSecrets = AnswerCompression.secretPaths.contains(prefix)
             self.index = index
         }
     }

@@ -5,6 +5,9 @@ struct TraceContext {
     var span: UInt64 = 0
     var isSampled = true
 
+    /// A new trace.
+    init(random: inout FastRandom) { self.init(inbound: UnsafeRawBufferPointer(start: nil, count: 0), random: &random) }
+
     /// Goes on with a valid inbound `traceparent`, or starts a new trace.
     init(inbound: UnsafeRawBufferPointer, random: inout FastRandom) {
         span = random.next() | 1

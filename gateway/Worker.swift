@@ -4,16 +4,20 @@ import NIOCore
 import Operations
 import Redis
 
-/// What all event loops of one gateway share; none of it is touched per request but ``Directory``.
+/// What all event loops of one gateway share; none of it is touched per request but ``RevocationState``.
 struct SharedParts: Sendable {
     let configuration: GatewayConfiguration
+    /// What the loops begin with.
+    let policy: GatewayPolicy
     let routes: RouteTable
-    let directory: Directory
+    let revocations: RevocationState
     let keyRefresh: KeyRefresh
     let securityEvents: SecurityEvents
     let apiDocument: APIDocument
     let referencePage: ReferencePage
-    let accessLog: AccessLogOutput?
+    let logOutput: LogOutput
+    let localShares: LocalShares
+    let census: ConnectionCensus
     let logger: Logger
 }
 
@@ -21,15 +25,16 @@ struct SharedParts: Sendable {
 final class Worker {
     let eventLoop: any EventLoop
     let shared: SharedParts
-    let configuration: GatewayConfiguration
+    /// The settings in force on this loop.
+    private(set) var policy: GatewayPolicy
     /// By the service's index.
     let signers: [ContextSigner]
-    let directory: Directory
+    let revocations: RevocationState
     let pools: [UpstreamPool]
     let limiter: RateLimiter
     let verifier: TokenVerifier
-    let crossOrigin: CrossOrigin
-    let tenantResolution: TenantResolution
+    let handshakes: HandshakeGate
+    let compression = AnswerCompression()
     var tokens = TokenCache()
     var metrics: RequestMetrics
     var log: AccessLog
@@ -38,44 +43,65 @@ final class Worker {
     private(set) var isDraining = false
     /// Told to stop: answers end their connections, so that clients come back elsewhere, while new ones are still served.
     private(set) var isLeaving = false
-    private var connections: [ClientConnection] = []
+    private var connections = SlotList<any EdgeConnection> { $0 }
     private var ticks: RepeatedTask?
     private var drained: EventLoopPromise<Void>?
-    let connectionLimit: Int
-    let inFlightLimit: Int
-    /// Requests whose bodies are awaited. They cost little, so new ones are not refused for them.
-    var gathering = 0
+    /// Requests under way.
+    var inFlight = 0
+    /// Requests whose bodies are awaited.
+    var gathering = SlotList<Exchange> { $0 }
     /// Bytes of the bodies of requests under way.
     private var heldBytes = 0
-    private let heldLimit: Int
+    /// Bytes of answers that clients have not taken.
+    private var untakenBytes = 0
+    private var isMakingRoom = false
+    /// Where the fields of one answer are put together.
+    private let lines = UnsafeMutableRawBufferPointer.allocate(byteCount: HeadLimits.headBytes + 4 * HeadWriter.slack, alignment: 8)
+    var date = DateLine()
 
     private static let tickInterval = TimeAmount.milliseconds(250)
 
     init(shared: SharedParts, redis: RedisClient) {
         eventLoop = redis.eventLoop
         self.shared = shared
-        configuration = shared.configuration
+        policy = shared.policy
+        let configuration = shared.configuration
         signers = configuration.signers
-        directory = shared.directory
+        revocations = shared.revocations
         routes = shared.routes
-        let loops = configuration.eventLoops
         pools = ServiceName.allCases.map { service in
             UpstreamPool(
-                service: service, addresses: shared.configuration.upstreams[service] ?? [],
-                connectionLimit: shared.configuration.upstreamConnectionLimit,
-                connectionAge: shared.configuration.upstreamConnectionAge, eventLoop: redis.eventLoop)
+                service: service, addresses: shared.policy.settings.upstreams[service] ?? [], limits: configuration.upstreamLimits,
+                eventLoop: redis.eventLoop)
         }
         limiter = RateLimiter(
-            redis: redis, addressLimit: configuration.addressLimit, localShare: configuration.localShare / Double(loops),
-            logger: shared.logger)
+            redis: redis, addressLimit: shared.policy.settings.addressLimit, shares: shared.localShares, logger: shared.logger)
         verifier = TokenVerifier(issuer: configuration.issuer, audience: configuration.audience)
-        crossOrigin = CrossOrigin(origins: configuration.corsOrigins)
-        tenantResolution = TenantResolution(baseDomain: configuration.baseDomain)
+        handshakes = HandshakeGate(
+            limits: .init(
+                places: configuration.handshakeLimit, placesPerAddress: configuration.addressHandshakeLimit,
+                time: shared.policy.settings.headerTimeout))
         metrics = RequestMetrics(routeCount: shared.routes.routes.count)
-        log = AccessLog(output: shared.accessLog)
-        connectionLimit = max(1, configuration.connectionLimit / loops)
-        inFlightLimit = max(1, configuration.inFlightLimit / loops)
-        heldLimit = max(4 * configuration.bodyLimit, configuration.bodiesLimit / loops)
+        log = AccessLog(output: shared.logOutput)
+        log.form = shared.policy.settings.accessLog
+    }
+
+    deinit { lines.deallocate() }
+
+    /// Puts other settings in force.
+    func apply(_ policy: GatewayPolicy) {
+        self.policy = policy
+        for pool in pools { pool.update(addresses: policy.settings.upstreams[pool.service] ?? []) }
+        limiter.addressLimit = policy.settings.addressLimit
+        shared.localShares.change(share: policy.settings.localShare)
+        log.form = policy.settings.accessLog
+    }
+
+    /// Puts the fields of an answer together. They stand until the next call.
+    func writeLines(_ body: (inout HeadWriter) -> Void) -> UnsafeRawBufferPointer {
+        var writer = HeadWriter(lines)
+        body(&writer)
+        return writer.written(since: 0)
     }
 
     /// Starts the clock that deadlines are checked by. One clock for all connections costs less than a timer a request.
@@ -87,32 +113,50 @@ final class Worker {
     private func tick() {
         let now = NIODeadline.now()
         // From the end, since a connection that closes takes itself out.
-        for index in connections.indices.reversed() where index < connections.count { connections[index].checkDeadline(now: now) }
+        for index in connections.elements.indices.reversed() where index < connections.count {
+            connections.elements[index].checkDeadlines(now: now)
+        }
         for pool in pools { pool.tick(now: now) }
         log.flush()
     }
 
+    /// Whom a TLS handshake counts for. A proxy that hands on TLS brings those of many clients.
+    func handshakeAddress(_ channel: any Channel) -> IPAddress? {
+        guard let peer = channel.remoteAddress?.ipAddress.flatMap({ IPAddress($0) }) else { return nil }
+        return policy.settings.trustedProxies.contains { $0.contains(peer) } ? nil : peer
+    }
+
     /// - Returns: Whether there is room for the connection.
-    func add(_ connection: ClientConnection) -> Bool {
-        guard connections.count < connectionLimit, !isDraining else {
+    func add(_ connection: any EdgeConnection) -> Bool {
+        guard connections.count < policy.connectionLimit, !isDraining, admits(connection.client) else {
             metrics.refusedConnections += 1
             return false
         }
-        connection.place = connections.count
-        connections.append(connection)
+        connections.insert(connection)
         return true
     }
 
-    /// Counts more bytes of a connection's body. Where there is no room, the largest of the bodies that are awaited gives way, so that
+    /// One address cannot take all the places. A trusted proxy is no client, and brings those of many.
+    private func admits(_ client: Client) -> Bool {
+        guard let address = client.address, !policy.settings.trustedProxies.contains(where: { $0.contains(address) }) else { return true }
+        return shared.census.enter(address, limit: policy.settings.addressConnections, client: client)
+    }
+
+    func remove(_ connection: any EdgeConnection) {
+        shared.census.leave(connection.client)
+        connections.remove(connection)
+        if connections.isEmpty { drained?.succeed() }
+    }
+
+    /// Counts more bytes of a body. Where there is no room, the largest of the bodies that are awaited gives way, so that
     /// clients that send much and slowly do not keep the others out.
     ///
     /// - Returns: Whether there is room for them.
-    func hold(_ bytes: Int, for connection: ClientConnection) -> Bool {
-        guard bytes > 0 else { return true }
-        while heldBytes + bytes > heldLimit {
-            let largest = connections.lazy.filter { $0.phase == .gathering }.max { $0.exchange.heldBytes < $1.exchange.heldBytes }
-            guard let largest, largest.exchange.heldBytes > connection.exchange.heldBytes + bytes else { return false }
-            largest.refuseBodyForRoom()
+    func reserve(_ bytes: Int, for exchange: Exchange) -> Bool {
+        while heldBytes + bytes > policy.bodiesLimit {
+            let largest = gathering.elements.max { $0.body.readableBytes < $1.body.readableBytes }
+            guard let largest, largest.body.readableBytes > exchange.body.readableBytes + bytes else { return false }
+            largest.refuseForRoom()
         }
         heldBytes += bytes
         return true
@@ -120,15 +164,26 @@ final class Worker {
 
     func release(_ bytes: Int) { heldBytes -= bytes }
 
-    func remove(_ connection: ClientConnection) {
-        guard let place = connection.place else { return }
-        connection.place = nil
-        let last = connections.removeLast()
-        if last !== connection {
-            connections[place] = last
-            last.place = place
+    /// Counts bytes of answers that clients have not taken.
+    func noteUntaken(_ change: Int) {
+        untakenBytes += change
+        guard change > 0, untakenBytes > policy.answersLimit, !isMakingRoom else { return }
+        isMakingRoom = true
+        // Not at once: the caller may be in the middle of writing to one that is to be ended.
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        eventLoop.execute { bound.value.makeRoomForAnswers() }
+    }
+
+    /// Ends the clients with the most untaken bytes: they do not read, or slower than everybody else.
+    private func makeRoomForAnswers() {
+        isMakingRoom = false
+        var excess = untakenBytes - policy.answersLimit
+        for connection in connections.elements.sorted(by: { $0.untakenBytes > $1.untakenBytes }) {
+            if excess <= 0 { return }
+            excess -= connection.untakenBytes
+            metrics.slowReadersEnded += 1
+            connection.closeNow()
         }
-        if connections.isEmpty { drained?.succeed() }
     }
 
     func leave() { isLeaving = true }
@@ -142,7 +197,7 @@ final class Worker {
             promise.succeed()
         } else {
             drained = promise
-            for connection in connections { connection.drain() }
+            for connection in connections.elements { connection.drain() }
         }
         return promise.futureResult
     }
@@ -150,10 +205,10 @@ final class Worker {
     /// Ends what is left; called once, after ``drain()`` or its time limit.
     func stop() {
         ticks?.cancel()
-        for connection in connections.reversed() { connection.closeNow() }
+        for connection in connections.elements.reversed() { connection.closeNow() }
         drained?.succeed()
         drained = nil
-        for pool in pools { pool.closeIdle() }
+        for pool in pools { pool.close() }
         log.flush()
     }
 
@@ -165,13 +220,14 @@ final class Worker {
         metrics.leaseDraws = limiter.draws
         metrics.failedLeaseDraws = limiter.failedDraws
         metrics.limitBuckets = limiter.bucketCount
-        metrics.awaitedBodies = gathering
+        metrics.awaitedBodies = gathering.count
+        metrics.inFlight = inFlight
+        metrics.untakenBytes = untakenBytes
+        metrics.handshakes = handshakes.figures
         metrics.heldBytes = heldBytes
-        metrics.slowReadersEnded = pools.reduce(0) { $0 + $1.slowReadersEnded }
-        for pool in pools {
-            metrics.upstreamConnections[pool.service.index] = pool.endpoints.reduce(0) { $0 + $1.connections }
-            metrics.ejectedAddresses[pool.service.index] = pool.endpoints.count { !$0.health.isHealthy }
-        }
+        metrics.slowReadersEnded += pools.reduce(0) { $0 + $1.figures.slowReadersEnded }
+        metrics.loopsWithoutRedis = limiter.redisIsAway ? 1 : 0
+        for (index, pool) in pools.enumerated() { metrics.upstreams[index] = pool.figuresNow() }
         return metrics
     }
 }

@@ -32,6 +32,7 @@ public struct Setting: Sendable, Hashable {
             let file = setting.isSecret ? "; secret, or \(setting.name)_FILE" : ""
             return "\(setting.name) (\(standard)\(file))\n    \(setting.meaning)"
         }
-        return "Settings, from the environment or the JSON file that MARTLET_CONFIG_FILE names:\n\n" + lines.joined(separator: "\n")
+        return "Settings, from the environment or the file that MARTLET_CONFIG_FILE names (NAME=value lines, or JSON):\n\n"
+            + lines.joined(separator: "\n")
     }
 }

@@ -1,22 +1,25 @@
-import Configuration
 import Foundation
 import Synchronization
-import SystemPackage
 
 /// A setting is missing or malformed; stops the start. Names the setting and what was expected, never its value.
 public struct SettingError: Error, CustomStringConvertible {
+    /// Of the setting, where it is about one.
+    public let key: String?
     public let description: String
 
-    public init(description: String) { self.description = description }
+    public init(key: String? = nil, description: String) {
+        self.key = key
+        self.description = description
+    }
 }
 
-/// Reads settings by name from the environment, then from the file named by `MARTLET_CONFIG_FILE` (JSON), then takes the
-/// default. `port` is the environment's `MARTLET_PORT` and the file's `{"martlet":{"port":…}}`.
+/// Reads settings by name from the environment, then from a file, then takes the default. `port` is `MARTLET_PORT` in both.
 ///
 /// A secret may also lie in a file of its own: `MARTLET_CONTEXT_KEYS_FILE` names the file with what `MARTLET_CONTEXT_KEYS` would
 /// hold, less the line break at its end. Both at once are refused.
 public struct Settings: Sendable {
-    private let reader: ConfigReader
+    private let environment: [String: String]
+    private let file: [String: String]
     private let readKeys = ReadKeys()
 
     private final class ReadKeys: Sendable {
@@ -25,54 +28,77 @@ public struct Settings: Sendable {
 
     /// Reads from the process's environment, and the file if one is named.
     ///
+    /// - Parameter file: The path of the file; `nil` for the one that `MARTLET_CONFIG_FILE` names, if any.
     /// - Throws: ``SettingError`` when the file is named but cannot be read.
-    public static func fromEnvironment() async throws -> Settings {
-        let environment = EnvironmentVariablesProvider()
-        var providers: [any ConfigProvider] = [environment]
-        if let path = ConfigReader(provider: environment).string(forKey: "martlet.config.file") {
-            do {
-                providers.append(try await FileProvider<JSONSnapshot>(filePath: .init(path)))
-            } catch {
-                throw SettingError(description: "MARTLET_CONFIG_FILE: cannot read \(path): \(error)")
-            }
-        }
-        return Settings(reader: ConfigReader(providers: providers))
+    public static func fromEnvironment(file: String? = nil) throws -> Settings {
+        let environment = ProcessInfo.processInfo.environment
+        let named = environment["MARTLET_CONFIG_FILE"].flatMap { $0.isEmpty ? nil : $0 }
+        return Settings(values: environment, file: try (file ?? named).map { try SettingsFile.read($0) } ?? [:])
     }
 
     /// Reads from the values given, for tests that run a service in their own process; names as in the environment.
-    public init(values: [String: String]) {
-        self.init(reader: ConfigReader(provider: EnvironmentVariablesProvider(environmentVariables: values)))
+    public init(values: [String: String]) { self.init(values: values, file: [:]) }
+
+    private init(values: [String: String], file: [String: String]) {
+        environment = values
+        self.file = file
     }
 
-    private init(reader: ConfigReader) { self.reader = reader }
+    /// The same with other values; an empty one is as if it were not set.
+    func setting(_ values: [String: String]) -> Settings {
+        Settings(values: environment.merging(values) { $1 }, file: file.merging(values) { $1 })
+    }
 
     /// The keys that were asked for so far, so that a test can hold the code against its documented list.
     public var keysRead: Set<String> { readKeys.keys.withLock { $0 } }
 
-    private func value(_ key: String, isSecret: Bool) -> String? {
-        let name = ConfigKey(["martlet"] + key.split(separator: ".").map(String.init))
-        if let text = try? reader.requiredString(forKey: name, isSecret: isSecret) { return text.isEmpty ? nil : text }
-        // A file may give a number or a boolean as such.
-        if let number = try? reader.requiredInt(forKey: name) { return String(number) }
-        if let flag = try? reader.requiredBool(forKey: name) { return String(flag) }
-        return nil
+    /// Names in the file that none of the settings has, in their order: misspelled, or another process's.
+    public func unknownNames(besides settings: [Setting]) -> [String] {
+        let known = Set(settings.flatMap { [$0.name] + ($0.isSecret ? ["\($0.name)_FILE"] : []) })
+        return file.keys.filter { !known.contains($0) }.sorted()
     }
+
+    /// Everything that is wrong, where reading alone tells the first fault.
+    ///
+    /// - Parameters:
+    ///   - standIns: Values of required settings by key, that reading goes on with.
+    ///   - read: What reads them at the start.
+    public func faults(standIns: [String: String] = [:], _ read: (Settings) throws -> Void) throws -> [SettingError] {
+        var settings = self
+        var faults: [SettingError] = []
+        while true {
+            do {
+                try read(settings)
+                return faults
+            } catch let fault as SettingError {
+                faults.append(fault)
+                // The same one again cannot be passed over.
+                guard let key = fault.key, !faults.dropLast().contains(where: { $0.key == key }) else { return faults }
+                let name = Setting.name(of: key)
+                settings = settings.setting([name: standIns[key] ?? "", "\(name)_FILE": ""])
+            }
+        }
+    }
+
+    private func value(_ name: String) -> String? { [environment[name], file[name]].lazy.compactMap(\.self).first { !$0.isEmpty } }
 
     private func raw(_ key: String, isSecret: Bool = false) throws -> String? {
         readKeys.keys.withLock { _ = $0.insert(key) }
-        let direct = value(key, isSecret: isSecret)
-        guard isSecret, let path = value("\(key).file", isSecret: false) else { return direct }
         let name = Setting.name(of: key)
-        guard direct == nil else { throw SettingError(description: "settings \(name) and \(name)_FILE: expected only one of them") }
+        let direct = value(name)
+        guard isSecret, let path = value("\(name)_FILE") else { return direct }
+        guard direct == nil else {
+            throw SettingError(key: key, description: "settings \(name) and \(name)_FILE: expected only one of them")
+        }
         guard let bytes = FileManager.default.contents(atPath: path), let text = String(data: bytes, encoding: .utf8) else {
-            throw SettingError(description: "setting \(name)_FILE: expected a file that can be read, at \(path)")
+            throw SettingError(key: key, description: "setting \(name)_FILE: expected a file that can be read, at \(path)")
         }
         let secret = text.last?.isNewline == true ? String(text.dropLast()) : text
         return secret.isEmpty ? nil : secret
     }
 
     private func fault(_ key: String, _ expected: String) -> SettingError {
-        SettingError(description: "setting \(Setting.name(of: key)): expected \(expected)")
+        SettingError(key: key, description: "setting \(Setting.name(of: key)): expected \(expected)")
     }
 
     /// A text that must be given. An empty value counts as absent, here and below.

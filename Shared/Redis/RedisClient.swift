@@ -123,10 +123,14 @@ private final class RedisPipeline {
     }
 
     private func failAll(_ error: RedisError) {
-        unsent.removeAll()
         let slots = waiting
+        // The last ones never left, and cannot have been carried out.
+        let sent = slots.count - unsent.count
+        unsent.removeAll()
         waiting.removeAll()
-        for slot in slots { slot.promise?.fail(error) }
+        for (index, slot) in slots.enumerated() {
+            slot.promise?.fail(index >= sent && error == .connectionLost ? .unavailable : error)
+        }
     }
 
     /// One timer serves all slots: deadlines are in the order of the slots.

@@ -26,6 +26,7 @@ extension RedisConfiguration {
             tls = try RedisTLS(mode, rootCertificates: certificates)
         } catch {
             throw SettingError(
+                key: Self.settings[2].key,
                 description: "setting \(Self.settings[2].name): expected a file of certificates in PEM that can be read: \(error)")
         }
     }

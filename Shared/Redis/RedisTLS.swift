@@ -13,6 +13,9 @@ public struct RedisTLS: Sendable {
         case require
     }
 
+    public let mode: Mode
+    /// A file; `nil` for the system's.
+    public let rootCertificates: String?
     private let context: NIOSSLContext
 
     /// - Parameter rootCertificates: a file of certificates to trust, in PEM; `nil` for the system's.
@@ -30,6 +33,8 @@ public struct RedisTLS: Sendable {
             // Read here, or a file that is not there would only be told of by the first connection.
             configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(rootCertificates))
         }
+        self.mode = mode
+        self.rootCertificates = rootCertificates
         context = try NIOSSLContext(configuration: configuration)
     }
 

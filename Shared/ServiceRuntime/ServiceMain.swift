@@ -63,7 +63,7 @@ enum ServiceProcess {
     static func run(_ mode: ServiceHost.Mode) async {
         let definition = ServiceMain.current
         do {
-            let settings = try await Settings.fromEnvironment()
+            let settings = try Settings.fromEnvironment()
             let configuration = try RuntimeConfiguration(service: definition.name, settings: settings)
             JSONLogHandler.bootstrap(service: definition.name.rawValue, level: configuration.logLevel)
             let logger = Logger(label: definition.name.rawValue)
@@ -86,7 +86,7 @@ struct Migrate: AsyncParsableCommand {
     func run() async throws {
         let definition = ServiceMain.current
         do {
-            let settings = try await Settings.fromEnvironment()
+            let settings = try Settings.fromEnvironment()
             let configuration = try RuntimeConfiguration(service: definition.name, settings: settings)
             // Progress goes to the terminal; the log would say the same again.
             let silent = Logger(label: "migrate") { _ in SwiftLogNoOpLogHandler() }
@@ -130,7 +130,7 @@ struct Health: AsyncParsableCommand {
     func run() async throws {
         let definition = ServiceMain.current
         do {
-            let configuration = try RuntimeConfiguration(service: definition.name, settings: try await Settings.fromEnvironment())
+            let configuration = try RuntimeConfiguration(service: definition.name, settings: try Settings.fromEnvironment())
             let host = ["0.0.0.0", "::"].contains(configuration.adminHost) ? "127.0.0.1" : configuration.adminHost
             let response = try await HTTPClient.shared.execute(
                 HTTPClientRequest(url: "http://\(host):\(configuration.adminPort)/readyz"), timeout: .seconds(2))

@@ -1,10 +1,11 @@
 """The measurements of Tests/bench, which starts the parts and calls this with one step after another:
 
-    prepare, database, end_to_end, further, proxy, neighbours, teams, growth, report
+    prepare, database, end_to_end, further, proxy, neighbours, teams, growth, plans, limits, limits_away, report
 
 What a step finds goes to a JSON file in BENCH_FOLDER; `report` puts them together. Measures, asserts nothing.
 """
 
+import bisect
 import concurrent.futures
 import http.client
 import json
@@ -436,6 +437,58 @@ def growth():
     keep("growth", {**before, "many": found, "deals": results})
 
 
+# (i) As the tenant's limit says, at how many requests a second, for how long.
+LIMIT, PERIOD, ASKED, LENGTH = 1000, 60, 200, 150
+
+
+def plans():
+    """The plans as shipped, but that tenants of the first have the limit of (i) and their users none that matters."""
+    shipped = json.loads((here.parent.parent / "Services/Tenant/Plans/plans.json").read_text())
+    shipped[0]["rate"] = {"tenant": [LIMIT, PERIOD], "user": [1_000_000, 1]}
+    print(json.dumps(shipped))
+
+
+def limits(name="limits"):
+    """(i) What a limit admits in any window of its length, over two gateways that are asked for far more."""
+    person = demo.API(gateway).registered(f"{name}@acme.test", name, organization={"name": name, "slug": name.replace("_", "-")})
+    headers = {"Authorization": "Bearer " + person.token}
+    start, callers, statuses = time.monotonic() + 1, 8, {}
+
+    def call(number):
+        """One after another, paced by the clock; of each when it was sent, when it was answered, and the status."""
+        port, found, turn = setting("GATEWAY_PORT" if number % 2 else "GATEWAY_2_PORT"), [], number / callers
+        connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=30)
+        while (due := start + turn * callers / ASKED) < start + LENGTH:
+            time.sleep(max(0, due - time.monotonic()))
+            sent = time.monotonic()
+            connection.request("GET", "/v1/leads?limit=1", headers=headers)
+            answer = connection.getresponse()
+            answer.read()
+            found.append((sent, time.monotonic(), answer.status))
+            turn += 1
+        connection.close()
+        return found
+
+    with concurrent.futures.ThreadPoolExecutor(callers) as threads:
+        answers = sorted((answer for found in threads.map(call, range(callers)) for answer in found), key=lambda answer: answer[1])
+    for answer in answers:
+        statuses[answer[2]] = statuses.get(answer[2], 0) + 1
+    admitted = [answer for answer in answers if answer[2] == 200]
+    ends = [end for _, end, _ in admitted]
+    inside = lambda begin: bisect.bisect_left(ends, begin + PERIOD) - bisect.bisect_left(ends, begin)  # noqa: E731
+    # The windows that begin with an answer or just after one are the fullest and the emptiest there are.
+    windows = [inside(begin) for end in [start] + ends for begin in (end, end + 1e-6) if start <= begin <= start + LENGTH - PERIOD]
+    # More than the limit for certain: all of them were sent and answered within one window.
+    over = sum(1 for first, last in zip(admitted, admitted[LIMIT:]) if last[1] - first[0] < PERIOD)
+    say(f"{name}: {len(answers):,} asked, {statuses}; windows of {PERIOD} s hold {min(windows)} to {max(windows)} of {LIMIT}; surely over it: {over}")
+    keep(name, {"asked": len(answers), "statuses": statuses, "least": min(windows), "most": max(windows), "surely_over": over})
+
+
+def limits_away():
+    """(i) The same; Redis is stopped and started meanwhile."""
+    limits("limits_away")
+
+
 def machine():
     model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
     first = lambda *command: (subprocess.run(command, capture_output=True, text=True).stdout + " ").strip().splitlines()  # noqa: E731
@@ -498,6 +551,9 @@ def report():
         for query, many in grown["many"].items():
             few = grown["few"][query]
             print(f"{query:62}{few:>10.2f}{many:>10.2f}{many / few:>8.2f}")
+    for name, title in (("limits", "Redis there"), ("limits_away", "Redis away for 20 s, then empty")):
+        if limited := kept(name):
+            print(f"(i) {LIMIT:,} in {PERIOD} s, two gateways, {title}: {limited['least']} to {limited['most']} admitted in any window, of {limited['asked']:,} asked in {LENGTH} s")
     print(f"\n{'process':12}{'ready in':>12}{'RSS idle':>12}{'RSS loaded':>12}")
     for name in PROCESSES:
         loaded = f"{memory['loaded'][name]:>9.1f} MB" if memory["loaded"] else f"{'-':>12}"
@@ -506,10 +562,10 @@ def report():
     print(f"{'together':24}{total['idle']:>9.1f} MB" + (f"{total['loaded']:>9.1f} MB" if "loaded" in total else ""))
     result = {
         "machine": about, "ratios": rows, "ready_ms": ready, "memory_mb": memory, "memory_total_mb": total,
-        "rounds": {"database": database, "end_to_end": ends, "further": others, "proxy": proxy, "neighbours": beside, "teams": scoped, "growth": grown},
+        "rounds": {"database": database, "end_to_end": ends, "further": others, "proxy": proxy, "neighbours": beside, "teams": scoped, "growth": grown, "limits": [kept("limits"), kept("limits_away")]},
     }
     pathlib.Path(setting("RESULT")).write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    {"prepare": prepare, "database": database, "end_to_end": end_to_end, "further": further, "proxy": proxy, "neighbours": neighbours, "teams": teams, "growth": growth, "report": report}[sys.argv[1]]()
+    {"prepare": prepare, "database": database, "end_to_end": end_to_end, "further": further, "proxy": proxy, "neighbours": neighbours, "teams": teams, "growth": growth, "plans": plans, "limits": limits, "limits_away": limits_away, "report": report}[sys.argv[1]]()

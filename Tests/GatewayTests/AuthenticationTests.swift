@@ -159,6 +159,25 @@ import Testing
         }
     }
 
+    /// An office whose tokens expire at once is told to refresh, and not to wait: a genuine token counts for its user alone.
+    @Test func aGenuineTokenThatExpiredIsNotChargedToItsAddress() async throws {
+        try await TestGateway.with(configure: {
+            $0.addressLimit = 3
+            $0.trustedProxies = [AddressRange("127.0.0.0/8")].compactMap(\.self)
+        }) { gateway async throws in
+            var member = TestMember()
+            member.lifetime = -1
+            let token = gateway.key.token(for: member)
+            let address = "X-Forwarded-For: 192.0.2.\(Int.random(in: 1...254)), 198.51.100.\(Int.random(in: 1...254))\r\n"
+            try await TestClient.connect(port: gateway.port) { client async throws in
+                for _ in 0..<12 { #expect(try code(try await client.get("/v1/leads", token: token, headers: address)) == "token_expired") }
+                var statuses: [Int] = []
+                for _ in 0..<5 { statuses.append(try await client.get("/v1/leads", token: token + "x", headers: address).status) }
+                #expect(statuses == [401, 401, 401, 429, 429])
+            }
+        }
+    }
+
     @Test func anEndedSessionARaisedEpochAndASuspendedTenantActAtOnceByMessage() async throws {
         try await TestGateway.with { gateway async throws in
             let redis = RedisClient(configuration: TestGateway.redis, eventLoop: MultiThreadedEventLoopGroup.singleton.next())

@@ -5,12 +5,14 @@ import Testing
 
 /// What is refused at the edge, by the attack that it would serve.
 @Suite struct RequestHeadParserTests {
-    private func parse(_ text: String) throws(HeadFault) -> RequestHead? {
+    private func read(_ text: String) throws(HeadFault) -> RequestHeadParser? {
         var parser = RequestHeadParser()
         let bytes = Array(text.utf8)
         let outcome = bytes.withUnsafeBytes { bytes in Result { () throws(HeadFault) in try parser.parse(bytes) } }
-        return try outcome.get() ? parser.head : nil
+        return try outcome.get() ? parser : nil
     }
+
+    private func parse(_ text: String) throws(HeadFault) -> RequestHead? { try read(text)?.head }
 
     private func kept(_ text: String) throws -> String {
         let head = try #require(try parse(text))
@@ -18,8 +20,9 @@ import Testing
     }
 
     @Test func aPlainRequestIsRead() throws {
-        let head = try #require(try parse("GET /v1/leads?a=%2f HTTP/1.1\r\nHost: x:80\r\nAccept: */*\r\n\r\n"))
-        #expect(head.method == .get && head.keepsAlive && head.isHTTP11 && !head.isChunked && head.contentLength == nil)
+        let parser = try #require(try read("GET /v1/leads?a=%2f HTTP/1.1\r\nHost: x:80\r\nAccept: */*\r\n\r\n"))
+        let (head, framing) = (parser.head, parser.framing)
+        #expect(head.method == .get && framing.keepsAlive && framing.isHTTP11 && !framing.isChunked && head.contentLength == nil)
         #expect(head.target == Slice(4..<19) && head.path == Slice(4..<13))
     }
 
@@ -32,7 +35,7 @@ import Testing
             #expect(isComplete == (count >= bytes.count - 3))
             if isComplete { break }
         }
-        #expect(parser.head.contentLength == 3 && parser.head.length == bytes.count - 3)
+        #expect(parser.head.contentLength == 3 && parser.framing.length == bytes.count - 3)
     }
 
     @Test(arguments: [
@@ -65,7 +68,7 @@ import Testing
         "GET /a HTTP/1.1\r\nHost: a@b\r\n\r\n", "GET /a HTTP/1.1\r\nHost:\r\n\r\n",
         "GET /a HTTP/1.1\r\nHost: x\r\nX-Tenant: a\r\nX-Tenant: a\r\n\r\n",
         // The request line
-        "GET http://x/a HTTP/1.1\r\nHost: x\r\n\r\n", "GET * HTTP/1.1\r\nHost: x\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET * HTTP/1.1\r\nHost: x\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
         "GET  /a HTTP/1.1\r\nHost: x\r\n\r\n", "GET /a  HTTP/1.1\r\nHost: x\r\n\r\n", "GET /a HTTP/1.1 \r\nHost: x\r\n\r\n",
         "GET /a HTTP/1.2\r\nHost: x\r\n\r\n", "GET /a HTTP/2.0\r\nHost: x\r\n\r\n", "GET /a http/1.1\r\nHost: x\r\n\r\n",
         "GET /a\r\nHost: x\r\n\r\n", " GET /a HTTP/1.1\r\nHost: x\r\n\r\n", "G(T /a HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -115,8 +118,36 @@ import Testing
             + "X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Host: evil\r\nForwarded: for=1\r\nX-Real-IP: 1\r\nTE: trailers\r\nUpgrade: h2c\r\n"
             + "HTTP2-Settings: AA\r\nProxy-Authorization: b\r\nKeep-Alive: 1\r\nX-HTTP-Method-Override: DELETE\r\nX-Original-URL: /x\r\n"
             + "Authorization: Bearer x\r\nX-User: me\r\nX-Hop: 1\r\nCookie: c=d\r\nIdempotency-Key: k\r\n\r\n"
-        #expect(try kept(text) == "Accept: a\r\nX-Hop: 1\r\nCookie: c=d\r\nIdempotency-Key: k\r\n")
+        #expect(try kept(text) == "Accept: a\r\nCookie: c=d\r\nIdempotency-Key: k\r\n")
+        let parser = try #require(try read(text))
+        #expect(!parser.framing.keepsAlive && parser.head.hasIdempotencyKey && parser.head.isIdempotent)
+    }
+
+    @Test func whatConnectionNamesMakesNoRetrySafe() throws {
+        let text = "GET /a HTTP/1.1\r\nHost: x\r\nA: b\r\nIdempotency-Key: k\r\nC: d\r\nConnection: idempotency-key, c\r\n\r\n"
+        #expect(try kept(text) == "A: b\r\n")
+        #expect(try #require(try parse(text)).hasIdempotencyKey == false)
+    }
+
+    /// Each name is looked for in each line, so a head of many of both would cost a thousand times what it should.
+    @Test func connectionNamesFewFields() throws {
+        func text(_ names: Int) -> String {
+            let connection = (0..<names).map { "n\($0)" }.joined(separator: ",")
+            return "GET /a HTTP/1.1\r\nHost: x\r\nConnection: \(connection)\r\nA: b\r\n\r\n"
+        }
+        #expect(try kept(text(16)) == "A: b\r\n")
+        #expect(throws: HeadFault.self) { try parse(text(17)) }
+    }
+
+    /// RFC 9112, 3.2.2: the target's authority counts, and Host must be there all the same.
+    @Test func aTargetInAbsoluteFormNamesItsHost() throws {
+        let text = "GET HTTP://Acme.example.com:80/v1/leads?a=1 HTTP/1.1\r\nHost: other\r\n\r\n"
         let head = try #require(try parse(text))
-        #expect(!head.keepsAlive && head.nominated.count == 1 && head.hasIdempotencyKey && head.isIdempotent)
+        func part(_ slice: Slice) -> String { String(decoding: Array(text.utf8)[Int(slice.start)..<slice.end], as: UTF8.self) }
+        #expect(part(head.host) == "Acme.example.com:80" && part(head.path) == "/v1/leads" && part(head.target) == "/v1/leads?a=1")
+        for wrong in ["GET http:///a HTTP/1.1", "GET http://a@b/c HTTP/1.1", "GET http://x HTTP/1.1", "GET ftp://x/a HTTP/1.1"] {
+            #expect(throws: HeadFault.self) { try parse("\(wrong)\r\nHost: x\r\n\r\n") }
+        }
+        #expect(throws: HeadFault.self) { try parse("GET http://x/a HTTP/1.1\r\n\r\n") }
     }
 }

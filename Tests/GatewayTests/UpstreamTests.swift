@@ -52,8 +52,8 @@ import Testing
             #expect(try await gateway.send(start + "Content-Length: \(large.utf8.count)\r\n\r\n" + large).body == "900000")
             _ = try await gateway.send(start + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
             let request = try #require(gateway.upstream.requests.last)
-            #expect(String(decoding: request.body, as: UTF8.self) == "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
-            #expect(request.header("content-length") == nil)
+            #expect(String(decoding: request.body, as: UTF8.self) == "abcde")
+            #expect(request.header("content-length") == "5" && request.header("transfer-encoding") == nil)
             // In pieces, so that head and body come apart.
             try await TestClient.connect(port: gateway.port) { client async throws in
                 try await client.send(start + "Content-Length: 6\r\n")
@@ -206,7 +206,7 @@ import Testing
             for _ in 0..<10 { #expect(try await gateway.get("/v1/tickets", token: token).status == 503) }
             #expect(try await gateway.get("/v1/leads", token: token).status == 200)
             let metrics = try await TestClient.connect(port: gateway.adminPort) { try await $0.get("/metrics") }.body
-            #expect(metrics.contains("martlet_gateway_upstream_ejected{service=\"support\"}"))
+            #expect(metrics.contains("martlet_gateway_upstream_ejected{service=\"support\","))
             #expect(metrics.contains("martlet_gateway_requests_total{route=\"/v1/tickets\",status=\"5xx\"} 10"))
         }
     }

@@ -11,6 +11,7 @@ import yaml
 CUSTOM = {
     ("postgresql.cnpg.io/v1", "Cluster"), ("postgresql.cnpg.io/v1", "ScheduledBackup"), ("barmancloud.cnpg.io/v1", "ObjectStore"),
     ("gateway.networking.k8s.io/v1", "Gateway"), ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+    ("gateway.envoyproxy.io/v1alpha1", "BackendTrafficPolicy"),
 }
 NAMESPACES = {"dev": "martlet-dev", "production": "martlet"}
 # Secrets that neither the overlay nor make-secrets makes, with their keys.

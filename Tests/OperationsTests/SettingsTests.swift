@@ -2,12 +2,13 @@ import Core
 import Foundation
 import Gateway
 import Identity
-import Operations
 import Postgres
 import ServiceRuntime
 import Tenant
 import TestSupport
 import Testing
+
+@testable import Operations
 
 @Suite struct SettingsTests {
     @Test func defaultsAreTheDocumentedOnes() throws {
@@ -59,6 +60,41 @@ import Testing
         #expect(error?.description.contains(name) == true)
         #expect(error?.description.contains("expected") == true)
         if !value.isEmpty { #expect(error?.description.contains("'\(value)'") != true, "a secret could be shown") }
+    }
+}
+
+/// The file that a process reads its settings from, beside its environment.
+@Suite struct SettingsFileTests {
+    @Test func linesAndJSONSayTheSame() throws {
+        let lines = """
+            # what it is
+            MARTLET_LOG_LEVEL=debug
+
+              MARTLET_CORS_ORIGINS="https://a.example.com,https://b.example.com"
+            MARTLET_PORT=8081
+            MARTLET_HSTS=true
+            SWIFT_IMAGE=of somebody else
+            """
+        let json = """
+            {"martlet": {"log": {"level": "debug"}, "port": 8081, "hsts": true, "cors": {"origins": "https://a.example.com,https://b.example.com"}}}
+            """
+        let values = try SettingsFile.parse(lines)
+        #expect(values.count == 4 && values["MARTLET_PORT"] == "8081" && values["MARTLET_CORS_ORIGINS"]?.contains("\"") == false)
+        #expect(try SettingsFile.parse(json) == values)
+    }
+
+    @Test(arguments: ["MARTLET_PORT", "MARTLET_PORT=1\nMARTLET_PORT=2", "{\"martlet\":{\"port\":[1]}}", "{"])
+    func aMalformedFileIsRefused(_ text: String) { #expect(throws: SettingError.self) { try SettingsFile.parse(text) } }
+
+    @Test func theEnvironmentWinsAndMisspelledNamesAreTold() throws {
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("martlet-settings-\(UUID())").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        _ = FileManager.default.createFile(atPath: path, contents: Data("MARTLET_ISSUER=file\nMARTLET_ISUER=x\n".utf8))
+        let settings = try Settings.fromEnvironment(file: path)
+        #expect(try settings.string("issuer", default: "") == "file")
+        #expect(settings.unknownNames(besides: GatewayConfiguration.settings) == ["MARTLET_ISUER"])
+        #expect(try settings.setting(["MARTLET_ISSUER": "environment"]).string("issuer", default: "") == "environment")
+        #expect(throws: SettingError.self) { try Settings.fromEnvironment(file: "/nowhere") }
     }
 }
 

@@ -17,9 +17,9 @@ final class VerifiedToken {
     let policyLine: [UInt8]
     /// Where its tenant is, what it counts in and by, as the context says.
     private var location: (country: String?, currency: String, timeZone: String, fiscalYearStarts: Int)
-    /// The directory's version at which ``standing`` was looked up.
+    /// The version of ``RevocationState`` at which ``validity`` was looked up.
     private var checkedVersion: UInt64 = 0
-    private(set) var standing = Directory.Standing.current
+    private(set) var validity = RevocationState.Validity.current
 
     init(bytes: [UInt8], claims: TokenClaims, limiter: RateLimiter) {
         self.bytes = bytes
@@ -35,13 +35,13 @@ final class VerifiedToken {
         policyLine = policies.isEmpty ? [] : Array("RateLimit-Policy: \(policies.joined(separator: ", "))\r\n".utf8)
     }
 
-    /// Looks up what has changed since the token was made, once for each version of the directory.
-    func check(against directory: Directory) {
-        let version = directory.version
+    /// Looks up what has changed since the token was made, once for each version of the revocations.
+    func check(against revocations: RevocationState) {
+        let version = revocations.version
         guard checkedVersion != version else { return }
-        standing = directory.standing(of: claims)
+        validity = revocations.validity(of: claims)
         checkedVersion = version
-        let location = directory.location(of: claims)
+        let location = revocations.location(of: claims)
         guard location != self.location else { return }
         self.location = location
         var context = claims.context

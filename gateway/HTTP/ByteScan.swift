@@ -56,6 +56,21 @@ extension UnsafeRawBufferPointer {
         return true
     }
 
+    /// Whether both are the same name in any case; both must be tokens.
+    func isSameName(as other: UnsafeRawBufferPointer) -> Bool {
+        count == other.count && zip(self, other).allSatisfy { $0 | 0x20 == $1 | 0x20 }
+    }
+
+    /// Whether the bytes start with the scheme of a URL, in any case, and `://`.
+    func hasSchemePrefix(_ scheme: StaticString) -> Bool {
+        let length = scheme.utf8CodeUnitCount
+        guard count >= length else { return false }
+        return (0..<length).allSatisfy { index in
+            let wanted = scheme.utf8Start[index]
+            return self[index] == wanted || wanted >= UInt8(ascii: "a") && self[index] | 0x20 == wanted
+        }
+    }
+
     func equals(_ text: StaticString) -> Bool {
         guard count == text.utf8CodeUnitCount, let baseAddress else { return count == text.utf8CodeUnitCount }
         return memcmp(baseAddress, text.utf8Start, count) == 0

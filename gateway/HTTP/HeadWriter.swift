@@ -78,9 +78,6 @@ struct HeadWriter {
 
     /// What was written since `start`.
     func written(since start: Int) -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base + start, count: position - start) }
-
-    /// Takes back what was written after `position`.
-    mutating func rewind(to position: Int) { self.position = position }
 }
 
 extension ByteBuffer {

@@ -1,19 +1,18 @@
 /// What the gateway notes of an upstream's answer.
 struct ResponseHead {
     var status = 0
-    /// The status line's reason phrase.
-    var reason = Slice.empty
     var contentLength: Int?
     var isChunked = false
     /// Whether the upstream lets the connection stay open.
     var keepsAlive = true
     var hasCacheControl = false
     var hasContentSecurityPolicy = false
+    var content = AnswerContent()
     /// How many operations the request held, each of which counts against the limits.
     var operations = 1
     /// Whether it names a limit of its own that it has refused the request by.
     var hasRateLimit = false
-    /// Runs of whole lines that go to the client as they are. Content-Length is among them.
+    /// Runs of whole lines that go to the client as they are; framing and connection are not among them.
     var kept: [Slice] = []
     var length = 0
 
@@ -78,7 +77,6 @@ struct ResponseHeadParser {
         let version = UnsafeRawBufferPointer(rebasing: bytes[0..<8])
         if version.equals("HTTP/1.0") { head.keepsAlive = false } else if !version.equals("HTTP/1.1") { throw ResponseFault() }
         head.status = status
-        head.reason = Slice(min(13, line.upperBound)..<line.upperBound)
     }
 
     private mutating func field(_ line: Range<Int>, _ bytes: UnsafeRawBufferPointer) throws(ResponseFault) {
@@ -88,7 +86,9 @@ struct ResponseHeadParser {
             bytes.isToken(line.lowerBound..<colon), bytes.isFieldValue(colon + 1..<line.upperBound)
         else { throw ResponseFault() }
         let name = UnsafeRawBufferPointer(rebasing: bytes[line.lowerBound..<colon])
-        if try !note(name, bytes.trimmed(colon + 1..<line.upperBound), bytes) {
+        let value = bytes.trimmed(colon + 1..<line.upperBound)
+        head.content.note(name, value, bytes)
+        if try !note(name, value, bytes) {
             if line.lowerBound > runStart { head.kept.append(Slice(runStart..<line.lowerBound)) }
             runStart = line.upperBound + 2
         }
@@ -116,7 +116,7 @@ struct ResponseHeadParser {
         case 14 where name.isName("content-length"):
             guard head.contentLength == nil, let length = bytes.decimal(value) else { throw ResponseFault() }
             head.contentLength = length
-            return true
+            return false
         case 17 where name.isName("transfer-encoding"):
             guard !head.isChunked, UnsafeRawBufferPointer(rebasing: bytes[value]).isName("chunked") else { throw ResponseFault() }
             head.isChunked = true

@@ -7,8 +7,8 @@ import Synchronization
 final class APIDocument: Sendable {
     private enum State {
         case none
-        case running(EventLoopFuture<[UInt8]>)
-        case ready([UInt8], until: NIODeadline)
+        case running(EventLoopFuture<OwnAnswer>)
+        case ready(OwnAnswer, until: NIODeadline)
     }
 
     private static let lifetime = TimeAmount.seconds(10)
@@ -18,10 +18,10 @@ final class APIDocument: Sendable {
     init(caller: ServiceCaller) { self.caller = caller }
 
     /// The document; fails with ``UpstreamFailure`` when a service does not answer, since a part would pass for the whole.
-    func fetch(on loop: any EventLoop) -> EventLoopFuture<[UInt8]> {
+    func fetch(on loop: any EventLoop) -> EventLoopFuture<OwnAnswer> {
         state.withLock { state in
             switch state {
-            case .ready(let body, let until) where NIODeadline.now() < until: return loop.makeSucceededFuture(body)
+            case .ready(let answer, let until) where NIODeadline.now() < until: return loop.makeSucceededFuture(answer)
             case .running(let future): return future.hop(to: loop)
             case .none, .ready:
                 let future = assemble()
@@ -34,15 +34,15 @@ final class APIDocument: Sendable {
         }
     }
 
-    private func assemble() -> EventLoopFuture<[UInt8]> {
+    private func assemble() -> EventLoopFuture<OwnAnswer> {
         let calls = ServiceName.allCases.map { caller.call($0, target: "/openapi.json", timeout: .seconds(5)) }
         return EventLoopFuture.whenAllSucceed(calls, on: caller.eventLoop).flatMapThrowing { answers in
-            try Self.merge(
-                answers.map { answer in
-                    guard answer.status == 200 else { throw UpstreamFailure.broken }
-                    return try JSONParser.parse(answer.body, limits: .init(values: 1_000_000))
-                }
-            ).bytes
+            let documents = try answers.map { answer in
+                guard answer.status == 200 else { throw UpstreamFailure.broken }
+                return try JSONParser.parse(answer.body, limits: .init(values: 1_000_000))
+            }
+            let body = ByteBuffer(bytes: Self.merge(documents).bytes)
+            return OwnAnswer(status: 200, type: "application/json", body: body, compressedBody: AnswerCompression.compressed(body))
         }
     }
 

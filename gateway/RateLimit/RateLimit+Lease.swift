@@ -1,14 +1,19 @@
 import Contracts
 import NIOCore
 
-/// A token bucket that holds `count` tokens and fills up in `period` seconds.
+/// At most `count` requests in any `period` seconds. A decision, `limits-hold-in-any-window`, has the arithmetic of the numbers here.
 extension RateLimit {
-    var perSecond: Double { Double(count) / Double(period) }
+    var window: TimeAmount { .seconds(Int64(period)) }
 
-    /// Tokens taken from Redis at once: what 50 ms use up at the full rate. A slow limit is drawn one by one, so that no
-    /// gateway keeps tokens that another could use.
-    var leaseSize: Int { max(1, min(count / 2, Int(perSecond * 0.05))) }
+    /// So many requests are noted in Redis under one time, that of the last of them: what a full window loses by that is a hundredth.
+    var part: Int { max(1, count / 100) }
 
-    /// How long a lease may be kept. A single token of a slow limit was drawn for a request that is waiting for it.
-    var leaseSpan: TimeAmount { perSecond >= 1 ? .seconds(1) : .seconds(Int64(period)) }
+    /// So many are told to Redis under one time. Small, since parts of all event loops lie side by side at the window's edge.
+    var toldPart: Int { max(1, count / 1024) }
+
+    /// The most that a lease holds, of a window that is empty.
+    var leaseLimit: Int { max(1, count / 16) }
+
+    /// How long a lease may be kept; longer than Redis is waited for.
+    var leaseSpan: TimeAmount { max(.milliseconds(500), min(.seconds(10), .milliseconds(100 * Int64(period)))) }
 }

@@ -7,22 +7,27 @@ import Redis
 final class RateLimiter {
     private let store: LeaseStore
     private let eventLoop: any EventLoop
-    private let localShare: Double
-    private let addressPolicy: RateLimit
-    private let refreshPolicy: RateLimit
+    private let shares: LocalShares
     private let logger: Logger
     private var buckets = GenerationCache<String, LeasedBucket>(limit: 20_000)
-    private var redisIsAway = false
+    private var edge = EdgeLimit()
+    private(set) var redisIsAway = false
     private(set) var draws = 0
     private(set) var failedDraws = 0
+    /// Requests in 15 minutes per address without a valid token.
+    var addressLimit: Int
 
-    /// - Parameter localShare: The part of each limit for this event loop while Redis is away.
-    init(redis: RedisClient, addressLimit: Int, localShare: Double, logger: Logger) {
+    /// So many networks of the size that one client has to himself (/64) may use up their limit in one /48.
+    private static let networkFactor = 32
+    /// What refreshes are allowed, in limits of an address.
+    private static let refreshFactor = 10
+
+    /// - Parameter shares: What is admitted while Redis is away; one for all event loops.
+    init(redis: RedisClient, addressLimit: Int, shares: LocalShares, logger: Logger) {
         store = LeaseStore(redis: redis)
         eventLoop = redis.eventLoop
-        self.localShare = localShare
-        addressPolicy = RateLimit(count: addressLimit, period: 900)
-        refreshPolicy = RateLimit(count: 10 * addressLimit, period: 900)
+        self.addressLimit = addressLimit
+        self.shares = shares
         self.logger = logger
     }
 
@@ -32,36 +37,74 @@ final class RateLimiter {
     func bucket(_ key: String, name: String, policy: RateLimit) -> LeasedBucket {
         if let bucket = buckets[key], bucket.policy == policy { return bucket }
         // Safe: buckets are used by connections and tokens of the worker that owns this limiter.
-        let bucket = LeasedBucket(key: key, name: name, policy: policy, localShare: localShare) { [unowned self] in draw($0, for: $1) }
+        let bucket = LeasedBucket(key: key, name: name, policy: policy, shares: shares) { [unowned self] in draw($0, for: $1) }
         buckets[key] = bucket
         return bucket
     }
 
     /// The bucket of requests without a valid token from an address.
     func address(_ address: IPAddress) -> LeasedBucket {
-        bucket("address:\(address.limitKey)", name: "address", policy: addressPolicy)
+        bucket("address:\(address.limitKey)", name: "address", policy: addressPolicy(1))
     }
 
     /// The bucket of refreshes without a valid access token from an address: ten times as many, for all the people behind it. What they
     /// send cannot be guessed, and costs no hash.
     func refresh(_ address: IPAddress) -> LeasedBucket {
-        bucket("refresh:\(address.limitKey)", name: "address", policy: refreshPolicy)
+        bucket("refresh:\(address.limitKey)", name: "address", policy: addressPolicy(Self.refreshFactor))
     }
 
-    private func draw(_ wanted: Int, for bucket: LeasedBucket) {
+    /// The bucket of the /48 that an IPv6 address is in, for what its address is charged for; `nil` for IPv4. It is charged before the
+    /// address, so that who rotates through the addresses of one network makes no key in Redis for each.
+    func network(_ address: IPAddress, isRefresh: Bool) -> LeasedBucket? {
+        guard !address.isV4 else { return nil }
+        let factor = Self.networkFactor * (isRefresh ? Self.refreshFactor : 1)
+        let key = "\(isRefresh ? "refresh" : "address"):\(String(address.high >> 16, radix: 16))/48"
+        return bucket(key, name: "network", policy: addressPolicy(factor))
+    }
+
+    private func addressPolicy(_ factor: Int) -> RateLimit { RateLimit(count: min(1_000_000_000, factor * addressLimit), period: 900) }
+
+    /// What is answered before any limit was asked: a preflight, a head that cannot be read. In memory only.
+    func edge(_ address: IPAddress, now: NIODeadline) -> LeasedBucket.Decision {
+        edge.take(address, now: now).map { .refused(retryAfter: $0) } ?? .admitted
+    }
+
+    private func draw(_ request: LeaseRequest, for bucket: LeasedBucket) {
         draws += 1
         let bound = NIOLoopBound((self, bucket), eventLoop: eventLoop)
-        store.draw(wanted, key: bucket.key, policy: bucket.policy).whenComplete { result in
+        store.draw(request, key: bucket.key, policy: bucket.policy).whenComplete { result in
             let (limiter, bucket) = bound.value
             switch result {
-            case .success(let lease):
+            case .success(let reply):
                 limiter.noteRedis(isAway: false)
-                bucket.granted(lease, now: .now())
-            case .failure:
+                switch reply {
+                case .lease(let lease): bucket.granted(lease, now: .now())
+                case .unknownLog: bucket.logWasLost(now: .now())
+                }
+                limiter.watch(bucket)
+            case .failure(let error):
                 limiter.failedDraws += 1
                 limiter.noteRedis(isAway: true)
-                bucket.drawFailed(now: .now())
+                bucket.drawFailed(mayHaveArrived: Self.mayHaveArrived(error), now: .now())
             }
+        }
+    }
+
+    /// Whether Redis may have run the script though the draw failed.
+    private static func mayHaveArrived(_ error: any Error) -> Bool {
+        switch error as? RedisError {
+        case .server, .unavailable, .overloaded, .stopped: false
+        case .timeout, .connectionLost, .malformedReply, nil: true
+        }
+    }
+
+    /// Has tokens given back that lapse unspent; one timer a bucket.
+    private func watch(_ bucket: LeasedBucket) {
+        guard !bucket.isWatched, let time = bucket.lapsesAt else { return }
+        bucket.isWatched = true
+        eventLoop.assumeIsolated().scheduleTask(deadline: time) { [self] in
+            bucket.isWatched = false
+            if bucket.returnLapsed(now: .now()) != nil { watch(bucket) }
         }
     }
 

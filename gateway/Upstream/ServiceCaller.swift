@@ -17,17 +17,20 @@ struct ServiceCaller: Sendable {
     init(configuration: GatewayConfiguration, eventLoop: any EventLoop) {
         self.eventLoop = eventLoop
         signers = configuration.signers
+        var limits = UpstreamLimits()
+        limits.ordinary.places = FileLimit.ownConnections
+        limits.connectionAge = configuration.upstreamConnectionAge
+        // Few, and each with a time limit of its own.
+        (limits.expectedWait, limits.longestWait) = (.seconds(60), .seconds(60))
         let pools = ServiceName.allCases.map { service in
-            UpstreamPool(
-                service: service, addresses: configuration.upstreams[service] ?? [], connectionLimit: 4,
-                connectionAge: configuration.upstreamConnectionAge, eventLoop: eventLoop)
+            UpstreamPool(service: service, addresses: configuration.upstreams[service] ?? [], limits: limits, eventLoop: eventLoop)
         }
         self.pools = .makeBoxSendingValue(pools, eventLoop: eventLoop)
     }
 
     /// Sends a request and gathers the answer, at most 16 MiB of it.
     ///
-    /// The future fails with ``UpstreamFailure``, also when no whole answer came within the time limit.
+    /// The future fails with ``UpstreamFailure``, also when no whole answer came within the time limit, or with ``AnswerTooLarge``.
     func call(_ service: ServiceName, method: String = "GET", target: String, body: [UInt8] = [], timeout: TimeAmount = .seconds(2))
         -> EventLoopFuture<Answer>
     {
@@ -51,20 +54,33 @@ struct ServiceCaller: Sendable {
         return promise.futureResult
     }
 
+    /// Puts other addresses in force.
+    func apply(_ policy: GatewayPolicy) {
+        eventLoop.execute { [pools] in
+            for pool in pools.value { pool.update(addresses: policy.settings.upstreams[pool.service] ?? []) }
+        }
+    }
+
     /// Closes the connections.
-    func close() { eventLoop.execute { [pools] in for pool in pools.value { pool.closeIdle() } } }
+    func close() { eventLoop.execute { [pools] in for pool in pools.value { pool.close() } } }
 }
 
-private final class ServiceCall: UpstreamClient {
+/// A service said more than the gateway takes.
+struct AnswerTooLarge: Error, CustomStringConvertible {
+    /// Bytes.
+    let limit: Int
+    var description: String { "the answer is larger than \(limit) bytes" }
+}
+
+private final class ServiceCall: UpstreamRequester {
     private static let bodyLimit = 16 << 20
 
-    let wantsContent = true
     // Of these calls those that change something are repeated by their callers, with ids that make a repeat harmless.
     let mayBeRepeated = true
     private let request: ByteBuffer
     private let promise: EventLoopPromise<ServiceCaller.Answer>
     private var answer = ServiceCaller.Answer(status: 0, body: [])
-    private var ticket: UpstreamPool.Ticket?
+    private var waiter: UpstreamWaiter?
     private var connection: UpstreamConnection?
 
     init(request: ByteBuffer, promise: EventLoopPromise<ServiceCaller.Answer>) {
@@ -73,14 +89,14 @@ private final class ServiceCall: UpstreamClient {
     }
 
     func start(_ pool: UpstreamPool) {
-        if let ticket = pool.acquire(self) { self.ticket = ticket }
+        if let waiter = pool.acquire(self) { self.waiter = waiter }
     }
 
-    func giveUp() {
-        ticket?.cancel()
-        connection?.abandon()
+    func giveUp(for reason: any Error = UpstreamFailure.broken) {
+        waiter?.cancel()
+        connection?.abandon(for: self)
         connection = nil
-        promise.fail(UpstreamFailure.broken)
+        promise.fail(reason)
     }
 
     func upstreamReady(_ connection: UpstreamConnection) {
@@ -90,17 +106,15 @@ private final class ServiceCall: UpstreamClient {
 
     func upstreamAnswered(_ head: ResponseHead, bytes: UnsafeRawBufferPointer, body: UnsafeRawBufferPointer, isLast: Bool) {
         answer.status = head.status
-        answer.body.append(contentsOf: body)
-        if isLast { finish() }
+        take(body, isLast: isLast)
     }
 
-    func upstreamBody(_ body: ByteBuffer, isLast: Bool) {
-        guard answer.body.count + body.readableBytes <= Self.bodyLimit else { return giveUp() }
-        answer.body.append(contentsOf: body.readableBytesView)
-        if isLast { finish() }
-    }
+    func upstreamBody(_ content: ByteBuffer, isLast: Bool) { content.withUnsafeReadableBytes { take($0, isLast: isLast) } }
 
-    private func finish() {
+    private func take(_ content: UnsafeRawBufferPointer, isLast: Bool) {
+        guard answer.body.count + content.count <= Self.bodyLimit else { return giveUp(for: AnswerTooLarge(limit: Self.bodyLimit)) }
+        answer.body.append(contentsOf: content)
+        guard isLast else { return }
         connection = nil
         promise.succeed(answer)
     }

@@ -1,5 +1,5 @@
-/// Where one instance of a service listens.
-public struct UpstreamAddress: Sendable, Hashable {
+/// Where a service listens: one instance, or with a name as many as the name has addresses.
+public struct UpstreamAddress: Sendable, Hashable, CustomStringConvertible {
     public var host: String
     public var port: Int
 
@@ -7,6 +7,8 @@ public struct UpstreamAddress: Sendable, Hashable {
         self.host = host
         self.port = port
     }
+
+    public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 
     /// Reads `http://host:port`; an IPv6 address stands in brackets; `nil` for anything else.
     public init?(url: String) {

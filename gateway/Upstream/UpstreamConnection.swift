@@ -6,13 +6,28 @@ final class UpstreamConnection: ChannelDuplexHandler {
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
+    /// What the request under way holds of the pool.
+    struct Hold {
+        let lane: UpstreamLane
+        let share: TenantShare
+        let since: NIODeadline
+        /// Whether no answer has begun.
+        var isAwaited = true
+    }
+
+    /// How long a connection may have been idle for a request that must not be sent twice.
+    private static let freshness = TimeAmount.milliseconds(500)
+
     let endpoint: UpstreamEndpoint
     private let pool: UpstreamPool
     private var context: ChannelHandlerContext?
-    private var client: (any UpstreamClient)?
+    private var requester: (any UpstreamRequester)?
+    /// `nil` without a request, and for a probe.
+    var hold: Hold?
     private var parser = ResponseHeadParser()
     private var body = BodyScanner.none
     private var inbound = ByteBuffer()
+    private var isRequestWhole = true
     private var isAnswering = false
     private var hasBytesOfAnswer = false
     private var isReadPaused = false
@@ -32,35 +47,44 @@ final class UpstreamConnection: ChannelDuplexHandler {
     }
 
     var isOpen: Bool { context?.channel.isActive ?? false }
-    var isReused: Bool { requestsServed > 0 }
+    private var isReused: Bool { requestsServed > 0 }
 
-    // MARK: For the client
+    /// Whether the upstream is surely not closing it just now: used a moment ago, and not before one of the processes behind the address
+    /// said that it stops, which may be the one at its other end.
+    func isFresh(now: NIODeadline) -> Bool {
+        now - idleSince <= Self.freshness && endpoint.goodbyeAt.map { idleSince > $0 } ?? true
+    }
 
-    func begin(_ client: any UpstreamClient) {
-        self.client = client
+    // MARK: For the requester
+
+    func begin(_ requester: any UpstreamRequester) {
+        self.requester = requester
         hasBytesOfAnswer = false
         isAnswering = false
+        isRequestWhole = false
     }
 
     /// Has somebody else take the answer, before any of it has come.
-    func handOver(to client: any UpstreamClient) { self.client = client }
+    func handOver(to requester: any UpstreamRequester) { self.requester = requester }
 
-    /// Gives the request up if it is still that client's.
-    func abandon(for client: any UpstreamClient) {
-        if self.client === client { abandon() }
-    }
-
-    func send(_ bytes: ByteBuffer) {
+    /// Sends the request, or a part of it.
+    func send(_ bytes: ByteBuffer, isLast: Bool = true) {
         guard let context else { return }
+        isRequestWhole = isLast
         context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
     }
 
-    /// Stops reading the answer until ``resumeReading()``: the client's own peer is slow.
+    /// Whether more of the request may be sent; when it may again ``UpstreamRequester/upstreamWritable()`` is called.
+    var isWritable: Bool { context?.channel.isWritable ?? false }
+
+    /// Stops reading the answer until ``resumeReading()``: the requester's own peer is slow.
     func pauseReading() {
-        guard !isReadPaused else { return }
+        guard !isReadPaused, requester != nil else { return }
         isReadPaused = true
-        endpoint.paused.append(self)
-        pool.relieve(endpoint)
+        if hold?.lane == .ordinary {
+            endpoint.paused.append(self)
+            pool.evictSlowReader(of: endpoint)
+        }
     }
 
     func resumeReading() {
@@ -76,16 +100,29 @@ final class UpstreamConnection: ChannelDuplexHandler {
         endpoint.paused.removeAll { $0 === self }
     }
 
-    /// Ends in the middle of its answer, which its client does not take, for the sake of those who wait.
-    func giveWay() {
-        let client = client
-        abandon()
-        client?.upstreamFailed(.broken)
+    /// Gives the request up if it is still that requester's. Its answer would be taken for that of the next one, so the connection ends.
+    func abandon(for requester: any UpstreamRequester) {
+        if self.requester === requester { close() }
     }
 
-    /// Gives the request up: its answer would be taken for that of the next one, so the connection ends.
-    func abandon() {
-        client = nil
+    /// Gives the request up because no answer came in time. That counts as a failure, or a service that hangs would never be passed over.
+    func abandonLate(for requester: any UpstreamRequester) {
+        guard self.requester === requester else { return }
+        if hold?.isAwaited ?? false { pool.requestFailed(at: endpoint) }
+        close()
+    }
+
+    // MARK: For the pool
+
+    /// Ends in the middle of its answer, which its requester does not take, for the sake of those who wait.
+    func evict() {
+        let requester = requester
+        close()
+        requester?.upstreamFailed(.broken)
+    }
+
+    func close() {
+        requester = nil
         unpause()
         pool.detached(self)
         context?.close(promise: nil)
@@ -104,11 +141,15 @@ final class UpstreamConnection: ChannelDuplexHandler {
         if isReadPaused { isReadHeld = true } else { context.read() }
     }
 
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { requester?.upstreamWritable() }
+    }
+
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var buffer = unwrapInboundIn(data)
-        guard client != nil else {
+        guard requester != nil else {
             // Nobody asked for anything.
-            context.close(promise: nil)
+            close()
             return
         }
         hasBytesOfAnswer = true
@@ -142,68 +183,72 @@ final class UpstreamConnection: ChannelDuplexHandler {
         isAnswering = true
         body = parser.body
         let head = parser.head
-        let wantsContent = head.isChunked && client?.wantsContent ?? false
         var content: [UInt8] = []
         let taken = try buffer.withUnsafeReadableBytes { bytes in
             let rest = UnsafeRawBufferPointer(rebasing: bytes[head.length...])
-            return try body.scan(rest) { if wantsContent { content.append(contentsOf: rest[$0]) } }
+            return try body.scan(rest) { if head.isChunked { content.append(contentsOf: rest[$0]) } }
         }
         let isLast = body.isDone
-        let client = client
-        if isLast { finish(hasRest: buffer.readableBytes > head.length + taken, keepsAlive: head.keepsAlive) }
+        let requester = requester
+        let now = NIODeadline.now()
+        pool.answerBegan(self, now: now)
+        if isLast { finish(hasRest: buffer.readableBytes > head.length + taken, keepsAlive: head.keepsAlive, now: now) }
         buffer.withUnsafeReadableBytes { bytes in
             let headBytes = UnsafeRawBufferPointer(rebasing: bytes[..<head.length])
-            if wantsContent {
-                content.withUnsafeBytes { client?.upstreamAnswered(head, bytes: headBytes, body: $0, isLast: isLast) }
+            if head.isChunked {
+                content.withUnsafeBytes { requester?.upstreamAnswered(head, bytes: headBytes, body: $0, isLast: isLast) }
             } else {
                 let body = UnsafeRawBufferPointer(rebasing: bytes[head.length..<head.length + taken])
-                client?.upstreamAnswered(head, bytes: headBytes, body: body, isLast: isLast)
+                requester?.upstreamAnswered(head, bytes: headBytes, body: body, isLast: isLast)
             }
         }
     }
 
+    /// Content of a known length is handed on as it came; that of chunks is gathered, or each would be a write of its own.
     private func receiveBody(_ buffer: inout ByteBuffer) throws {
-        let wantsContent = parser.head.isChunked && client?.wantsContent ?? false
+        let isChunked = parser.head.isChunked
         var content = ByteBuffer()
         let taken = try buffer.withUnsafeReadableBytes { bytes in
-            try body.scan(bytes) { if wantsContent { content.writeBytes(bytes[$0]) } }
+            try body.scan(bytes) { if isChunked { content.writeBytes(bytes[$0]) } }
         }
         let hasRest = taken < buffer.readableBytes
-        let part = wantsContent ? content : buffer.getSlice(at: buffer.readerIndex, length: taken) ?? ByteBuffer()
+        let part = isChunked ? content : buffer.getSlice(at: buffer.readerIndex, length: taken) ?? ByteBuffer()
         let isLast = body.isDone
-        let client = client
-        if isLast { finish(hasRest: hasRest, keepsAlive: parser.head.keepsAlive) }
-        client?.upstreamBody(part, isLast: isLast)
+        // Nothing but framing.
+        guard isLast || part.readableBytes > 0 else { return }
+        let requester = requester
+        if isLast { finish(hasRest: hasRest, keepsAlive: parser.head.keepsAlive, now: .now()) }
+        requester?.upstreamBody(part, isLast: isLast)
     }
 
     /// The answer is whole: the connection goes back to the pool if it is in a known state.
-    private func finish(hasRest: Bool, keepsAlive: Bool) {
-        client = nil
+    private func finish(hasRest: Bool, keepsAlive: Bool, now: NIODeadline) {
+        requester = nil
         isAnswering = false
         unpause()
         requestsServed += 1
         parser.reset()
         endpoint.health.succeeded()
-        if hasRest || !keepsAlive || NIODeadline.now() >= usableUntil {
+        if keepsAlive { endpoint.stays() } else { endpoint.saidGoodbye(now: now) }
+        if hasRest || !keepsAlive || !isRequestWhole || now >= usableUntil {
             pool.detached(self)
             context?.close(promise: nil)
-            if !keepsAlive { pool.saidGoodbye(endpoint) }
         } else {
             if isReadHeld { resumeReading() }
-            pool.stays(endpoint)
-            pool.release(self)
+            pool.release(self, now: now)
         }
     }
 
     private func fail(_ failure: UpstreamFailure) {
-        let client = client
-        self.client = nil
+        let requester = requester
+        let isProbe = hold == nil
+        self.requester = nil
         pool.detached(self)
         context?.close(promise: nil)
-        guard let client else { return }
+        guard let requester else { return }
         // An idle connection that the upstream closed says nothing about its health.
-        if failure != .closedBeforeAnswer(isReused: true) { endpoint.health.failed(now: .now()) }
-        client.upstreamFailed(failure)
+        if !isProbe, failure != .closedBeforeAnswer(isReused: true) { pool.requestFailed(at: endpoint) }
+        requester.upstreamFailed(failure)
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }

@@ -2,70 +2,60 @@ import NIOCore
 
 /// Whether an address is worth trying: a circuit breaker that is also outlier ejection. Only failures of transport count, and
 /// answers that never came: an error that a service answers with may be one caller's doing and must not cut off the others.
+///
+/// Whether an address is back is found out by probes, never by a client's request. The first failed connection and the fifth failed
+/// request start them; they end with the first that is answered.
 struct UpstreamHealth {
-    private enum State {
-        /// Can transition to: `ejected`.
-        case healthy(failures: Int)
-        /// Held back until then. Can transition to: `probing`.
-        case ejected(until: NIODeadline)
-        /// One request is under way to see. Can transition to: `healthy`, `ejected`.
-        case probing(since: NIODeadline)
+    enum State: String, Sendable {
+        /// Can transition to: `unreachable`, `ejected`.
+        case healthy
+        /// A connection could not be made. Those that are open serve on. Can transition to: `healthy`.
+        case unreachable
+        /// Requests failed in a row: nothing is sent. Can transition to: `healthy`.
+        case ejected
+    }
+
+    enum Action: Equatable {
+        case none
+        case probe(after: TimeAmount)
     }
 
     /// Failures in a row until an address is ejected.
     static let threshold = 5
-    private static let firstPause = TimeAmount.milliseconds(500)
-    private static let longestPause = TimeAmount.seconds(8)
-    /// A probe that was never heard of again does not keep the address out for longer than this.
-    private static let probeLimit = TimeAmount.seconds(5)
+    private static let firstPause = TimeAmount.milliseconds(100)
+    /// The address is back in use this long after the service is back, and the time of a probe.
+    private static let longestPause = TimeAmount.milliseconds(500)
 
-    private var state = State.healthy(failures: 0)
-    private var ejections = 0
+    private(set) var state = State.healthy
+    private var failures = 0
+    private var pause = Self.firstPause
 
-    var isHealthy: Bool { if case .healthy = state { true } else { false } }
+    var isHealthy: Bool { state == .healthy }
 
-    /// Whether a request may be sent now. It counts as the probe when the address is coming back.
-    mutating func allows(now: NIODeadline) -> Bool {
-        switch state {
-        case .healthy: return true
-        case .ejected(let until):
-            guard now >= until else { return false }
-            state = .probing(since: now)
-            return true
-        case .probing(let since):
-            guard now - since > Self.probeLimit else { return false }
-            state = .probing(since: now)
-            return true
-        }
+    /// A request was answered. Brings back nobody: what was sent before an address was lost says nothing of it now.
+    mutating func succeeded() { failures = 0 }
+
+    mutating func requestFailed() -> Action {
+        guard state == .healthy else { return .none }
+        failures += 1
+        return failures >= Self.threshold ? leave(for: .ejected) : .none
     }
 
-    mutating func succeeded() {
-        if case .healthy(0) = state { return }
-        state = .healthy(failures: 0)
-        ejections = 0
+    mutating func connectFailed() -> Action { state == .healthy ? leave(for: .unreachable) : .none }
+
+    mutating func probeFailed() -> Action {
+        pause = min(Self.longestPause, pause * 2)
+        return .probe(after: pause)
     }
 
-    mutating func failed(now: NIODeadline) {
-        switch state {
-        case .healthy(let failures) where failures + 1 < Self.threshold: state = .healthy(failures: failures + 1)
-        case .healthy, .probing:
-            let pause = min(Self.longestPause, Self.firstPause * (1 << min(ejections, 10)))
-            ejections += 1
-            state = .ejected(until: now + pause)
-        case .ejected: break
-        }
+    mutating func probeSucceeded() {
+        state = .healthy
+        failures = 0
     }
-}
 
-/// How many requests may be sent a second time: a tenth of those sent, so that an upstream in trouble is not given more to do.
-struct RetryBudget {
-    private var tokens = 10.0
-
-    mutating func noteRequest() { if tokens < 100 { tokens += 0.1 } }
-
-    mutating func allowsRetry() -> Bool {
-        guard tokens >= 1 else { return false }
-        tokens -= 1
-        return true
+    private mutating func leave(for state: State) -> Action {
+        self.state = state
+        pause = Self.firstPause
+        return .probe(after: pause)
     }
 }

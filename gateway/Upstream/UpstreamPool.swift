@@ -1,222 +1,285 @@
 import NIOCore
-import NIOPosix
 import Operations
 
-/// One address of a service, as one event loop sees it.
-final class UpstreamEndpoint {
-    let address: UpstreamAddress
-    var health = UpstreamHealth()
-    /// Connections that wait for a request; the last one used is used next, so that the others can grow old and close.
-    fileprivate var idle: [UpstreamConnection] = []
-    /// When the process behind it said that it stops; `nil` once an answer tells that it, or its successor, stays.
-    fileprivate var leftAt: NIODeadline?
-    /// Connections whose answer is not read at the moment, as the client does not take it; the longest first.
-    var paused: [UpstreamConnection] = []
-    /// Open or being opened.
-    fileprivate(set) var connections = 0
-
-    init(_ address: UpstreamAddress) { self.address = address }
-
-    var active: Int { connections - idle.count }
-}
-
-/// The connections of one event loop to one service.
+/// The connections of one event loop to one service, and the requests that wait for them.
+///
+/// Every address has places for each ``UpstreamLane``; those of the ordinary one are as many as ``ConcurrencyLimit`` finds good. A
+/// request takes a place and a connection at the address with the least to do. When there is none it waits in the lane's ``FairQueue``, not
+/// for a certain address: a connection that cannot be made costs it nothing but time.
+///
+/// What is made and found out beside requests is in `UpstreamPool+Upkeep.swift`.
 final class UpstreamPool {
-    /// A request that waits for a connection.
-    final class Ticket {
-        fileprivate var client: (any UpstreamClient)?
-        fileprivate init(_ client: any UpstreamClient) { self.client = client }
-        /// The client no longer wants one.
-        func cancel() { client = nil }
-    }
-
-    private static let idleLimit = TimeAmount.seconds(30)
-    /// How long a connection may have been idle for a request that must not be sent twice.
-    private static let freshness = TimeAmount.milliseconds(500)
-    private static let connectTimeout = TimeAmount.seconds(2)
-    private static let waitingLimit = 1024
-    /// How long an address that said goodbye is passed over where there is another: longer than services drain, or a request
-    /// would come just as the port closes.
-    private static let leavingPause = TimeAmount.seconds(10)
-
     let service: ServiceName
-    let endpoints: [UpstreamEndpoint]
-    private let eventLoop: any EventLoop
-    private let connectionLimit: Int
-    private let connectionAge: TimeAmount
-    private var waiting = CircularBuffer<Ticket>()
-    private var turn = 0
-    /// Connections ended by ``relieve(_:)``.
-    private(set) var slowReadersEnded = 0
+    let eventLoop: any EventLoop
+    let lookup: NameLookup
+    private(set) var limits: UpstreamLimits
+    /// In the order of their addresses.
+    var endpoints: [UpstreamEndpoint] = []
+    var names: [UpstreamAddress]
+    /// When the names are looked up again.
+    var nextLookup = NIODeadline.uptimeNanoseconds(0)
+    var isLookingUp = false
+    /// Whether the names have not been looked up for the first time: until then requests wait.
+    var isStarting = true
+    var isClosed = false
+    var figures: UpstreamFigures
     var budget = RetryBudget()
+    private let queues: [FairQueue]
+    private var turn = 0
 
-    init(service: ServiceName, addresses: [UpstreamAddress], connectionLimit: Int, connectionAge: TimeAmount, eventLoop: any EventLoop) {
+    init(
+        service: ServiceName, addresses: [UpstreamAddress], limits: UpstreamLimits, lookup: NameLookup = .system, eventLoop: any EventLoop
+    ) {
         self.service = service
-        endpoints = addresses.map(UpstreamEndpoint.init)
-        self.connectionLimit = connectionLimit
-        self.connectionAge = connectionAge
+        names = addresses
+        self.limits = limits
+        self.lookup = lookup
         self.eventLoop = eventLoop
+        figures = UpstreamFigures(service: service)
+        queues = UpstreamLane.allCases.map { _ in FairQueue(capacity: limits.waiting) }
+        takeLiterals()
     }
 
-    /// Gives the client a connection: by ``UpstreamClient/upstreamReady(_:)`` at once or later, or it is told why there is none.
+    func queue(_ lane: UpstreamLane) -> FairQueue { queues[lane.rawValue] }
+
+    private func places(_ lane: UpstreamLane) -> Int {
+        endpoints.reduce(0) { sum, endpoint in
+            guard endpoint.isUsable else { return sum }
+            return sum + (lane == .ordinary ? min(limits.ordinary.places, endpoint.concurrency.value) : limits[lane].places)
+        }
+    }
+
+    // MARK: Requests
+
+    /// Gives the requester a connection: by ``UpstreamRequester/upstreamReady(_:)`` at once or later, or it is told why there is none.
     ///
-    /// - Returns: A ticket when the client has to wait.
-    func acquire(_ client: any UpstreamClient, avoiding avoided: UpstreamEndpoint? = nil) -> Ticket? {
+    /// - Parameter avoided: Where the request failed just before; it goes elsewhere where there is an elsewhere, and before the tenant's
+    ///   others.
+    /// - Returns: A waiter when the requester has to wait; else it has been called already.
+    func acquire(_ requester: any UpstreamRequester, avoiding avoided: UpstreamEndpoint? = nil) -> UpstreamWaiter? {
         let now = NIODeadline.now()
-        guard let endpoint = choose(avoiding: avoided, now: now) else {
-            client.upstreamFailed(.ejected)
-            return nil
+        let lane = requester.lane
+        let queue = queue(lane)
+        let share = queue.share(of: requester.tenant)
+        let cap = min(requester.concurrency ?? .max, limits[lane].perTenant ?? .max)
+        if avoided == nil, share.inUse + share.waiting >= cap {
+            figures.tenantBusy += 1
+            return refuse(requester, .tenantBusy)
+        }
+        if nextLookup <= now { lookUp(now: now) }
+        guard isStarting || endpoints.contains(where: \.isUsable) else {
+            figures.unreachable += 1
+            return refuse(requester, .unreachable)
         }
         budget.noteRequest()
-        while let connection = endpoint.idle.popLast() {
-            guard connection.isOpen else { continue }
-            // The upstream may be closing it just now. Those below it have been idle for longer still.
-            if !client.mayBeRepeated, now - connection.idleSince > Self.freshness, endpoint.connections < connectionLimit {
-                endpoint.idle.append(connection)
-                break
-            }
-            connection.begin(client)
-            client.upstreamReady(connection)
+        if queue.waiting == 0, let connection = idleConnection(for: requester, lane, avoiding: avoided, now: now) {
+            grant(connection, requester, lane, share, now: now)
             return nil
         }
-        guard waiting.count < Self.waitingLimit else {
-            client.upstreamFailed(.overloaded)
-            return nil
+        guard avoided != nil || queue.admits(share, places: places(lane), within: limits.expectedWait) else {
+            figures.overloaded += 1
+            return refuse(requester, .overloaded)
         }
-        let ticket = Ticket(client)
-        waiting.append(ticket)
-        if endpoint.connections < connectionLimit { connect(endpoint) } else { relieve(endpoint) }
-        return ticket
+        let waiter = UpstreamWaiter(requester, share: share, avoiding: avoided, since: now)
+        queue.append(waiter, isFirst: avoided != nil)
+        serveWaiting(lane, now: now)
+        return waiter.isWaiting ? waiter : nil
     }
 
-    /// The address with the least to do, of equals the next in turn.
-    private func choose(avoiding avoided: UpstreamEndpoint?, now: NIODeadline) -> UpstreamEndpoint? {
-        if endpoints.count == 1 { return endpoints[0].health.allows(now: now) ? endpoints[0] : nil }
+    private func refuse(_ requester: any UpstreamRequester, _ failure: UpstreamFailure) -> UpstreamWaiter? {
+        requester.upstreamFailed(failure)
+        return nil
+    }
+
+    private func grant(
+        _ connection: UpstreamConnection, _ requester: any UpstreamRequester, _ lane: UpstreamLane, _ share: TenantShare, now: NIODeadline
+    ) {
+        let endpoint = connection.endpoint
+        endpoint.idle.removeLast()
+        endpoint.began(lane)
+        if lane == .ordinary { endpoint.awaited += 1 }
+        queue(lane).began(share)
+        connection.hold = .init(lane: lane, share: share, since: now)
+        connection.begin(requester)
+        requester.upstreamReady(connection)
+    }
+
+    /// The connection for a request: at the address with the least to do, of equals the next in turn.
+    ///
+    /// Where that address has no connection at hand one is opened, and the request does not wait for it if another address has one.
+    private func idleConnection(
+        for requester: any UpstreamRequester, _ lane: UpstreamLane, avoiding avoided: UpstreamEndpoint?, now: NIODeadline
+    ) -> UpstreamConnection? {
+        let mayBeRepeated = requester.mayBeRepeated
+        if endpoints.count == 1 {
+            let endpoint = endpoints[0]
+            guard endpoint.isUsable, endpoint.hasPlace(lane, limits) else { return nil }
+            return endpoint.idleConnection(mayBeRepeated: mayBeRepeated, now: now)
+        }
+        let hasElsewhere = avoided != nil && endpoints.contains { $0 !== avoided && $0.isUsable }
+        var best: (endpoint: UpstreamEndpoint, isLeaving: Bool)?
+        var found: (connection: UpstreamConnection, isLeaving: Bool)?
         turn &+= 1
-        var best: UpstreamEndpoint?
-        var spare: UpstreamEndpoint?
         for offset in endpoints.indices {
             let endpoint = endpoints[(turn &+ offset) % endpoints.count]
-            if endpoint === avoided { continue }
-            if let leftAt = endpoint.leftAt, now - leftAt < Self.leavingPause {
-                // The one that left first is most likely back.
-                if leftAt < spare?.leftAt ?? .distantFuture { spare = endpoint }
-                continue
+            if hasElsewhere, endpoint === avoided { continue }
+            guard endpoint.isUsable, endpoint.hasPlace(lane, limits) else { continue }
+            let isLeaving = endpoint.isLeaving(now: now)
+            func isBetter(than other: UpstreamEndpoint, _ otherIsLeaving: Bool) -> Bool {
+                isLeaving == otherIsLeaving ? endpoint.active < other.active : !isLeaving
             }
-            if let best, best.health.isHealthy, endpoint.active >= best.active { continue }
-            // Asking makes this request the probe of an address that comes back, so it is asked last.
-            if endpoint.health.allows(now: now) {
-                best = endpoint
-                if !endpoint.health.isHealthy { break }
+            let connection = endpoint.idleConnection(mayBeRepeated: mayBeRepeated, now: now)
+            if let connection, found.map({ isBetter(than: $0.connection.endpoint, $0.isLeaving) }) ?? true {
+                found = (connection, isLeaving)
+            }
+            if connection != nil || endpoint.canConnect(now: now), best.map({ isBetter(than: $0.endpoint, $0.isLeaving) }) ?? true {
+                best = (endpoint, isLeaving)
             }
         }
-        return best ?? [spare, avoided].lazy.compactMap(\.self).first { $0.health.allows(now: now) }
+        guard let best, let found, best.endpoint !== found.connection.endpoint else { return found?.connection }
+        // Not on one that goes, when there is one that stays.
+        if found.isLeaving, !best.isLeaving { return nil }
+        if best.endpoint.connecting == 0 { connect(best.endpoint, now: now) }
+        return found.connection
     }
 
-    /// Every connection is made with the name, so that it is resolved anew.
-    private func connect(_ endpoint: UpstreamEndpoint) {
-        endpoint.connections += 1
-        let bound = NIOLoopBound((pool: self, endpoint: endpoint), eventLoop: eventLoop)
-        ClientBootstrap(group: eventLoop)
-            .connectTimeout(Self.connectTimeout)
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    let (pool, endpoint) = bound.value
-                    let connection = UpstreamConnection(endpoint: endpoint, pool: pool, usableUntil: .now() + pool.lifetime())
-                    try channel.pipeline.syncOperations.addHandler(connection)
-                }
+    /// Gives connections to those that wait, in their turn, as far as there are, and opens what is missing.
+    func serveWaiting(_ lane: UpstreamLane, now: NIODeadline) {
+        let queue = queue(lane)
+        while queue.waiting > 0 {
+            var connection: UpstreamConnection?
+            guard endpoints.contains(where: { $0.isUsable && $0.hasPlace(lane, limits) }) else { break }
+            let waiter = queue.next(places: places(lane)) { waiter in
+                connection = idleConnection(for: waiter.requester, lane, avoiding: waiter.avoided, now: now)
+                return connection != nil
             }
-            .connect(host: endpoint.address.host, port: endpoint.address.port)
-            .whenComplete { result in
-                let (pool, endpoint) = bound.value
-                switch result {
-                case .success(let channel):
-                    // Closed again already: `detached` has counted it.
-                    guard let connection = try? channel.pipeline.syncOperations.handler(type: UpstreamConnection.self) else { return }
-                    if !connection.isDetached { pool.release(connection) }
-                case .failure:
-                    endpoint.connections -= 1
-                    endpoint.health.failed(now: .now())
-                    pool.connectFailed(endpoint)
-                }
+            guard let waiter, let connection else { break }
+            grant(connection, waiter.requester, lane, waiter.share, now: now)
+        }
+        guard queue.waiting > 0 else { return }
+        if !isStarting, !endpoints.contains(where: \.isUsable) {
+            while let waiter = queue.popAny() {
+                figures.unreachable += 1
+                waiter.requester.upstreamFailed(.unreachable)
             }
+            return
+        }
+        openConnections(lane, now: now)
+        if lane == .ordinary { for endpoint in endpoints { evictSlowReader(of: endpoint) } }
     }
 
-    /// Connections end after a while, or a process that was added behind the name would get none under a steady load; not all at once.
-    private func lifetime() -> TimeAmount { .nanoseconds(Int64(Double(connectionAge.nanoseconds) * .random(in: 0.75...1.25))) }
+    func serveAllWaiting(now: NIODeadline) {
+        for lane in UpstreamLane.allCases where queue(lane).waiting > 0 { serveWaiting(lane, now: now) }
+    }
 
-    /// The failed attempt was made for one waiting request; that one is told. When nothing else can serve the others, they are too.
-    private func connectFailed(_ endpoint: UpstreamEndpoint) {
-        repeat {
-            guard let ticket = waiting.popFirst() else { return }
-            guard let client = ticket.client else { continue }
-            ticket.client = nil
-            client.upstreamFailed(.connectFailed)
-            if endpoints.contains(where: { $0.connections > 0 }) { return }
-        } while true
+    /// A connection for each that waits, as far as there are places; those that are being opened serve whoever is first.
+    private func openConnections(_ lane: UpstreamLane, now: NIODeadline) {
+        var missing = queue(lane).waiting
+        for endpoint in endpoints where endpoint.canConnect(now: now) { missing -= endpoint.connecting }
+        while missing > 0 {
+            let isAnyStaying = endpoints.contains { $0.canConnect(now: now) && !$0.isLeaving(now: now) }
+            let next = endpoints.lazy
+                .filter { [limits] in
+                    $0.canConnect(now: now) && $0.freePlaces(lane, limits) > $0.connecting && !(isAnyStaying && $0.isLeaving(now: now))
+                }
+                .min { $0.active < $1.active }
+            guard let next, connect(next, now: now) else { return }
+            missing -= 1
+        }
+    }
+
+    // MARK: Called by connections
+
+    /// The head of an answer has come.
+    func answerBegan(_ connection: UpstreamConnection, now: NIODeadline) {
+        guard let hold = connection.hold, hold.isAwaited else { return }
+        let endpoint = connection.endpoint
+        let roundTrip = now - hold.since
+        endpoint.figures.answered(after: roundTrip)
+        connection.hold?.isAwaited = false
+        guard hold.lane == .ordinary else { return }
+        endpoint.awaited -= 1
+        if endpoint.concurrency.answered(after: roundTrip, now: now) {
+            endpoint.concurrency.adjust(now: now, second: Self.wallClockSecond)
+        }
     }
 
     /// A connection is free: for the first that waits, or kept.
-    func release(_ connection: UpstreamConnection) {
-        while let ticket = waiting.popFirst() {
-            guard let client = ticket.client else { continue }
-            ticket.client = nil
-            connection.begin(client)
-            client.upstreamReady(connection)
-            return
-        }
-        connection.idleSince = .now()
-        connection.endpoint.idle.append(connection)
+    func release(_ connection: UpstreamConnection, now: NIODeadline) {
+        let endpoint = connection.endpoint
+        endHold(of: connection, now: now)
+        if endpoint.isRetired || isClosed { return connection.close() }
+        connection.idleSince = now
+        endpoint.idle.append(connection)
+        serveAllWaiting(now: now)
     }
 
-    /// The upstream ended a connection with an answer, as a service does that was told to stop. Its idle connections end soon too:
-    /// they are given up here, before a request could be sent on one that is just being closed.
-    func saidGoodbye(_ endpoint: UpstreamEndpoint) {
-        endpoint.leftAt = .now()
-        closeIdle(endpoint)
-    }
-
-    /// The upstream keeps its connections.
-    func stays(_ endpoint: UpstreamEndpoint) { endpoint.leftAt = nil }
-
-    /// A connection has ended or is about to.
+    /// A connection has ended or is about to: its place is free for one that waits.
     func detached(_ connection: UpstreamConnection) {
         guard !connection.isDetached else { return }
         connection.isDetached = true
+        let now = NIODeadline.now()
         let endpoint = connection.endpoint
+        endHold(of: connection, now: now)
         endpoint.connections -= 1
-        if let index = endpoint.idle.firstIndex(where: { $0 === connection }) { endpoint.idle.remove(at: index) }
-        // Its place is free for one that waits.
-        if !waiting.isEmpty, endpoint.connections < connectionLimit { connect(endpoint) }
+        if let index = endpoint.idle.lastIndex(where: { $0 === connection }) { endpoint.idle.remove(at: index) }
+        serveAllWaiting(now: now)
     }
 
-    /// When requests wait and there is no connection left to open, at most half of an address's connections may wait for clients that do
-    /// not read: beyond that the one that has for longest ends.
-    func relieve(_ endpoint: UpstreamEndpoint) {
-        guard !waiting.isEmpty, endpoint.connections >= connectionLimit, endpoint.paused.count > connectionLimit / 2 else { return }
-        slowReadersEnded += 1
-        endpoint.paused[0].giveWay()
+    private func endHold(of connection: UpstreamConnection, now: NIODeadline) {
+        guard let hold = connection.hold else { return }
+        connection.hold = nil
+        connection.endpoint.ended(hold.lane)
+        if hold.lane == .ordinary, hold.isAwaited { connection.endpoint.awaited -= 1 }
+        queue(hold.lane).ended(hold.share, after: now - hold.since)
     }
 
-    /// Closes connections that have been idle for long; called a few times a second.
+    /// When requests wait and there is no connection left to open, at most half of an address's ordinary places may be held for clients that do
+    /// not read: beyond that the one that has not for longest ends.
+    func evictSlowReader(of endpoint: UpstreamEndpoint) {
+        let places = limits.ordinary.places
+        guard queue(.ordinary).waiting > 0, endpoint.inUse[UpstreamLane.ordinary.rawValue] >= places, endpoint.paused.count > places / 2
+        else { return }
+        figures.slowReadersEnded += 1
+        endpoint.paused[0].evict()
+    }
+
+    // MARK: Clock
+
+    /// To be called a few times a second.
     func tick(now: NIODeadline) {
-        for endpoint in endpoints {
-            while let oldest = endpoint.idle.first, now - oldest.idleSince > Self.idleLimit {
-                detached(oldest)
-                oldest.abandon()
+        closeIdle(before: now)
+        if nextLookup <= now { lookUp(now: now) }
+        for queue in queues {
+            while let waiter = queue.nextExpired(before: now - limits.longestWait) {
+                figures.waitedInVain += 1
+                waiter.requester.upstreamFailed(.overloaded)
             }
+            queue.forgetUnused()
         }
+        // Those that a slow connect has kept.
+        serveAllWaiting(now: now)
     }
 
-    func closeIdle() {
-        for endpoint in endpoints { closeIdle(endpoint) }
+    /// Ends all that is idle, and takes no more care of addresses. Requests under way go on.
+    func close() {
+        isClosed = true
+        for endpoint in endpoints { while let connection = endpoint.idle.last { connection.close() } }
     }
 
-    private func closeIdle(_ endpoint: UpstreamEndpoint) {
-        while let connection = endpoint.idle.last {
-            detached(connection)
-            connection.abandon()
+    /// The figures of this instant.
+    func figuresNow() -> UpstreamFigures {
+        var figures = figures
+        figures.waiting = queues.map(\.waiting)
+        figures.endpoints = endpoints.map { endpoint in
+            var own = endpoint.figures
+            own.state = endpoint.health.state
+            own.connections = endpoint.connections
+            own.idle = endpoint.idle.count
+            own.inUse = endpoint.inUse
+            own.concurrencyLimit = endpoint.concurrency.value
+            return own
         }
+        return figures
     }
 }

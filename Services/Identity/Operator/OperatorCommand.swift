@@ -29,7 +29,7 @@ public struct OperatorCommand: AsyncParsableCommand {
         var name: String
 
         func run() async throws {
-            let settings = try await Settings.fromEnvironment()
+            let settings = try Settings.fromEnvironment()
             let configuration = try RuntimeConfiguration(service: .identity, settings: settings)
             let client = ServiceClient(urls: configuration.urls, keys: try configuration.contextKeys(), client: .shared)
             let password = try Self.readPassword()

@@ -1,6 +1,5 @@
 import Core
 import Foundation
-import Gateway
 import Logging
 import NIOCore
 import Operations
@@ -8,13 +7,18 @@ import Redis
 import ServiceLifecycle
 import TestSupport
 
+@testable import Gateway
+
 /// A gateway on free ports, with one scripted upstream for all services and a real Redis.
 struct TestGateway: Sendable {
     let port: Int
+    /// Clear text beside TLS.
+    let clearTextPort: Int?
     let adminPort: Int
     let upstream: TestUpstream
     let upstreamPort: Int
     let key: TestKey
+    let gateway: Gateway
     /// Ends the gateway as SIGTERM does.
     let stop: @Sendable () async -> Void
 
@@ -54,7 +58,7 @@ struct TestGateway: Sendable {
         configuration.adminPort = 0
         configuration.redis = redis
         configuration.eventLoops = 2
-        configuration.writesAccessLog = false
+        configuration.accessLog = .off
         // All tests come from one address; those of the limit itself bring their own.
         configuration.addressLimit = 1_000_000
         configuration.grace = .seconds(5)
@@ -70,7 +74,9 @@ struct TestGateway: Sendable {
             var iterator = started.makeAsyncIterator()
             guard let addresses = await iterator.next() else { return }
             let running = TestGateway(
-                port: addresses.port, adminPort: addresses.adminPort, upstream: upstream, upstreamPort: upstreamPort, key: key,
+                port: addresses.port, clearTextPort: addresses.clearTextPort, adminPort: addresses.adminPort, upstream: upstream,
+                upstreamPort: upstreamPort, key: key,
+                gateway: gateway,
                 stop: { await group.triggerGracefulShutdown() })
             do {
                 if waitsForReady { try await running.becomeReady() }
@@ -93,6 +99,11 @@ struct TestGateway: Sendable {
     /// One request on a connection of its own.
     func get(_ target: String, token: String? = nil, headers: String = "") async throws -> TestClient.Answer {
         try await TestClient.connect(port: port) { try await $0.get(target, token: token, headers: headers) }
+    }
+
+    /// What operators see.
+    func admin(_ path: String) async throws -> TestClient.Answer {
+        try await TestClient.connect(port: adminPort) { try await $0.get(path) }
     }
 
     /// Sends bytes and reads one answer.

@@ -57,6 +57,8 @@ final class TestUpstream: Sendable {
         var requests: [Request] = []
         var revocations: [Revocation] = []
         var keys: [JSON] = []
+        /// Blanks behind the state, which mean nothing but have to be read.
+        var padding = 0
         var keyFetches = 0
         /// Security events to refuse before one is taken.
         var eventRefusals = 0
@@ -66,6 +68,7 @@ final class TestUpstream: Sendable {
 
     let state = Mutex(State())
     private let held = Mutex<[any Channel]>([])
+    private let accepted = Mutex<[any Channel]>([])
     /// An element for each request that is held.
     let holds: AsyncStream<Void>
     private let holding: AsyncStream<Void>.Continuation
@@ -81,16 +84,17 @@ final class TestUpstream: Sendable {
 
     var requests: [Request] { state.withLock { $0.requests } }
 
-    func start(port: Int = 0) async throws -> Int {
+    func start(host: String = "127.0.0.1", port: Int = 0) async throws -> Int {
         let channel = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { channel in
                 self.state.withLock { $0.connections += 1 }
+                self.accepted.withLock { $0.append(channel) }
                 return channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(UpstreamHandler(upstream: self))
                 }
             }
-            .bind(host: "127.0.0.1", port: port).get()
+            .bind(host: host, port: port).get()
         self.channel.withLock { $0 = channel }
         return channel.localAddress?.port ?? 0
     }
@@ -110,6 +114,16 @@ final class TestUpstream: Sendable {
         for channel in channels { channel.writeAndFlush(ByteBuffer(string: answer), promise: nil) }
     }
 
+    /// Ends all at once, as a process does that is killed.
+    func kill() async {
+        await stop()
+        let channels = accepted.withLock { channels in
+            defer { channels = [] }
+            return channels
+        }
+        for channel in channels { try? await channel.close().get() }
+    }
+
     func stop() async { try? await channel.withLock { $0 }?.close().get() }
 
     fileprivate func action(_ request: Request) -> Action {
@@ -119,7 +133,10 @@ final class TestUpstream: Sendable {
                 $0.keyFetches += 1
                 return .ok(JSON.object(["keys": .array($0.keys)]).description)
             }
-        case Revocation.statePath: return state.withLock { .ok(Revocation.state($0.revocations).description) }
+        // What a gateway asks an address that it lost, without a signed context.
+        case "/livez": return .write("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+        case Revocation.statePath:
+            return state.withLock { .ok(Revocation.state($0.revocations).description + String(repeating: " ", count: $0.padding)) }
         case "/internal/events":
             return state.withLock { state in
                 state.requests.append(request)

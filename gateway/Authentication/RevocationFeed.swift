@@ -6,18 +6,19 @@ import Operations
 import Redis
 import Synchronization
 
-/// Keeps the ``Directory`` up to date: by messages over Redis at once, and by polling identity and tenant every 2 s, since a message
+/// Keeps the ``RevocationState`` up to date: by messages over Redis at once, and by polling identity and tenant every 2 s, since a message
 /// can be lost. Identity's keys are read every 30 s.
 ///
-/// While a source does not answer, what is known stays in force; access tokens are short-lived, which bounds what that can mean.
-struct StateFeed: Sendable {
+/// While a source does not answer, or says more than can be taken, what is known stays in force until it is too old
+/// (``RevocationState/isReady``); access tokens are short-lived, which bounds what that can mean.
+struct RevocationFeed: Sendable {
     private static let pollInterval = Duration.seconds(2)
     private static let keyInterval = Duration.seconds(30)
     /// How often sources are asked before each has answered once.
     private static let startInterval = Duration.milliseconds(250)
 
     let caller: ServiceCaller
-    let directory: Directory
+    let revocations: RevocationState
     let keyRefresh: KeyRefresh
     let redis: RedisConfiguration
     let logger: Logger
@@ -29,7 +30,7 @@ struct StateFeed: Sendable {
             switch event {
             case .message(_, let payload):
                 if let json = try? JSONParser.parse(payload), let revocation = Revocation(json: json) {
-                    directory.apply(revocation)
+                    revocations.apply(revocation)
                 } else {
                     // Something of a newer release: what it means is seen in the state.
                     poll.yield()
@@ -43,18 +44,18 @@ struct StateFeed: Sendable {
             group.addTask { await subscriber.run() }
             group.addTask { await every(Self.pollInterval) { poll.yield() } }
             group.addTask {
-                var failures = FailureLog(logger: logger)
+                var failures = FailureLog(revocations: revocations, logger: logger)
                 for await _ in polls {
-                    await failures.note("identity") { directory.setSessions(try await revocations(of: .identity)) }
-                    await failures.note("tenant") { directory.setTenants(try await revocations(of: .tenant)) }
+                    await failures.note(.identity) { revocations.setSessions(try await state(of: .identity)) }
+                    await failures.note(.tenant) { revocations.setTenants(try await state(of: .tenant)) }
                 }
             }
             group.addTask { await every(Self.keyInterval) { _ = keyRefresh.request(on: caller.eventLoop) {} } }
             group.addTask {
-                var failures = FailureLog(logger: logger)
+                var failures = FailureLog(revocations: revocations, logger: logger)
                 for await _ in keyRefresh.requests {
-                    await failures.note("keys") { try await fetchKeys() }
-                    keyRefresh.finished(mayRepeat: !directory.isReady)
+                    await failures.note(.keys) { try await fetchKeys() }
+                    keyRefresh.finished(mayRepeat: !revocations.isReady)
                 }
             }
             await group.waitForAll()
@@ -65,7 +66,7 @@ struct StateFeed: Sendable {
     private func every(_ interval: Duration, _ body: () -> Void) async {
         while !Task.isCancelled {
             body()
-            try? await Task.sleep(for: directory.isReady ? interval : Self.startInterval)
+            try? await Task.sleep(for: revocations.isReady ? interval : Self.startInterval)
         }
     }
 
@@ -78,7 +79,7 @@ struct StateFeed: Sendable {
     /// Large answers are rightly large here, so the parser's limit on values is raised.
     private static let limits = JSONParser.Limits(depth: 8, values: 8_000_000)
 
-    private func revocations(of service: ServiceName) async throws -> [Revocation] {
+    private func state(of service: ServiceName) async throws -> [Revocation] {
         let state = try JSONParser.parse(try await get(service, Revocation.statePath), limits: Self.limits)
         guard let revocations = Revocation.all(in: state) else { throw Problem.internal("no state of revocations") }
         return revocations
@@ -87,18 +88,22 @@ struct StateFeed: Sendable {
     private func fetchKeys() async throws {
         let keys = try await SigningKeys.read(try await get(.identity, "/.well-known/jwks.json"))
         guard !keys.identifiers.isEmpty else { throw Problem.internal("the key set has no key that can be used") }
-        directory.setKeys(keys)
+        revocations.setKeys(keys)
     }
 }
 
-/// Logs that a source fails, and that it works again: once each.
+/// Counts that a source fails, and logs that it does and that it works again: once each.
 private struct FailureLog {
+    let revocations: RevocationState
     let logger: Logger
-    private var failing: Set<String> = []
+    private var failing: Set<RevocationState.Source> = []
 
-    init(logger: Logger) { self.logger = logger }
+    init(revocations: RevocationState, logger: Logger) {
+        self.revocations = revocations
+        self.logger = logger
+    }
 
-    mutating func note(_ source: String, _ body: () async throws -> Void) async {
+    mutating func note(_ source: RevocationState.Source, _ body: () async throws -> Void) async {
         do {
             try await body()
             if failing.remove(source) != nil {
@@ -106,9 +111,10 @@ private struct FailureLog {
             }
         } catch {
             if Task.isCancelled { return }
+            revocations.noteFailure(of: source)
             if failing.insert(source).inserted {
                 logger.warning(
-                    "A source of the gateway's state does not answer; what is known stays in force",
+                    "A source of the gateway's state gives no answer that can be used; what is known stays in force",
                     metadata: ["source": "\(source)", "error": "\((error as? Problem)?.context ?? "\(error)")"])
             }
         }

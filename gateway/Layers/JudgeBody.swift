@@ -1,0 +1,9 @@
+import Core
+
+/// Judges what the head says of the body, before a byte of it is awaited.
+struct JudgeBody: Layer {
+    func admit(_ exchange: Exchange) -> Verdict {
+        if let length = exchange.head.contentLength, length > exchange.policy.settings.bodyLimit { return .refuse(exchange.bodyTooLarge) }
+        return .goOn
+    }
+}
