@@ -23,6 +23,8 @@ struct GatewayParts: Sendable {
     /// - Parameter eventLoop: Runs the gateway's own calls.
     /// - Throws: ``CertificateFault``.
     init(configuration: GatewayConfiguration, policy: GatewayPolicy, eventLoop: any EventLoop, logger: Logger) throws {
+        var configuration = configuration
+        configuration.redis.logger = logger
         self.configuration = configuration
         certificates = try configuration.certificateFiles.map {
             try CertificateStore(files: $0, protocols: [.http2, .http11], logger: logger)

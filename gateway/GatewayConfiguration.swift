@@ -41,39 +41,40 @@ public struct GatewayConfiguration: Sendable {
         set { policy[keyPath: path] = newValue }
     }
 
-    private static let processSettings: [Setting] = [
-        Setting("host", "127.0.0.1", "Address to listen on; 0.0.0.0 in a container."),
-        Setting("port", "8080", "Port of the API; 0 takes a free one. It speaks TLS with MARTLET_TLS_CERTIFICATE, else clear text."),
-        Setting(
-            "tls.certificate", "",
-            "File with the certificate and those that lead to its authority, in PEM; a changed one is taken within a second."),
-        Setting("tls.key", "", "File with its private key in PEM, without a pass phrase."),
-        Setting("tls.handshakes", "512", "TLS handshakes at once in each thread, 1 to 100000; beyond it the oldest gives way."),
-        Setting("tls.handshakes.per.address", "32", "Those of one address, or one /64 of IPv6, among them, 1 to 100000."),
-        Setting("http.port", "", "A second port, for clear text, beside TLS; without it none listens."),
-        Setting("admin.host", "127.0.0.1", "Address of /livez, /readyz, /metrics and what else operators ask."),
-        Setting("admin.port", "MARTLET_PORT + 100", "Port of /livez, /readyz, /metrics and what else operators ask."),
-        Setting("redis.url", "redis://127.0.0.1:6379", isSecret: true, "redis://[:password@]host[:port][/database]."),
-        ContextKeys.setting,
-        Setting("issuer", "martlet", "Claim iss that access tokens must have; the same in identity."),
-        Setting("audience", "martlet-api", "Claim aud that access tokens must have; the same in identity."),
-        Setting(
-            "proxy.protocol", "false",
-            "Whether every connection begins with a header of the PROXY protocol, version 2, that names its client; then only trusted.proxies may connect."
-        ),
-        Setting("event.loops", "the number of cores", "Threads, 1 to 64."),
-        Setting(
-            "upstream.connections", "64",
-            "Requests at a time per service address and thread, 1 to 4096; fewer while more make it no faster."),
-        Setting(
-            "upstream.connection.seconds", "60",
-            "How long a connection to a service is used, a quarter more or less, 0 to 86400; 0: for one request."
-        ),
-        Setting(
-            "revocations.age.seconds", "600",
-            "How long the gateway goes by what it knows of ended sessions and suspended tenants while it cannot learn more, 60 to 86400; then it is not ready and takes no token."
-        ),
-    ]
+    private static let processSettings: [Setting] =
+        [
+            Setting("host", "127.0.0.1", "Address to listen on; 0.0.0.0 in a container."),
+            Setting("port", "8080", "Port of the API; 0 takes a free one. It speaks TLS with MARTLET_TLS_CERTIFICATE, else clear text."),
+            Setting(
+                "tls.certificate", "",
+                "File with the certificate and those that lead to its authority, in PEM; a changed one is taken within a second."),
+            Setting("tls.key", "", "File with its private key in PEM, without a pass phrase."),
+            Setting("tls.handshakes", "512", "TLS handshakes at once in each thread, 1 to 100000; beyond it the oldest gives way."),
+            Setting("tls.handshakes.per.address", "32", "Those of one address, or one /64 of IPv6, among them, 1 to 100000."),
+            Setting("http.port", "", "A second port, for clear text, beside TLS; without it none listens."),
+            Setting("admin.host", "127.0.0.1", "Address of /livez, /readyz, /metrics and what else operators ask."),
+            Setting("admin.port", "MARTLET_PORT + 100", "Port of /livez, /readyz, /metrics and what else operators ask."),
+        ] + RedisConfiguration.settings + [
+            ContextKeys.setting,
+            Setting("issuer", "martlet", "Claim iss that access tokens must have; the same in identity."),
+            Setting("audience", "martlet-api", "Claim aud that access tokens must have; the same in identity."),
+            Setting(
+                "proxy.protocol", "false",
+                "Whether every connection begins with a header of the PROXY protocol, version 2, that names its client; then only trusted.proxies may connect."
+            ),
+            Setting("event.loops", "the number of cores", "Threads, 1 to 64."),
+            Setting(
+                "upstream.connections", "64",
+                "Requests at a time per service address and thread, 1 to 4096; fewer while more make it no faster."),
+            Setting(
+                "upstream.connection.seconds", "60",
+                "How long a connection to a service is used, a quarter more or less, 0 to 86400; 0: for one request."
+            ),
+            Setting(
+                "revocations.age.seconds", "600",
+                "How long the gateway goes by what it knows of ended sessions and suspended tenants while it cannot learn more, 60 to 86400; then it is not ready and takes no token."
+            ),
+        ]
 
     /// In the order in which an operator reads them; first those that a reload changes.
     public static let settings: [Setting] = PolicySettings.settings + processSettings
@@ -120,9 +121,7 @@ public struct GatewayConfiguration: Sendable {
         }
         adminHost = try settings.string("admin.host", default: adminHost)
         adminPort = try settings.integer("admin.port", default: port == 0 ? 0 : min(port + 100, 65535), in: 0...65535)
-        redis = try settings.parsed("redis.url", default: redis, "redis://[:password@]host[:port][/database]", isSecret: true) {
-            RedisConfiguration(url: $0)
-        }
+        redis = try RedisConfiguration(settings: settings)
         issuer = try settings.string("issuer", default: issuer)
         audience = try settings.string("audience", default: audience)
         readsProxyProtocol = try settings.flag("proxy.protocol", default: readsProxyProtocol)

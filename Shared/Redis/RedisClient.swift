@@ -107,11 +107,14 @@ private final class RedisPipeline {
     }
 
     private func received(_ value: RedisValue) {
-        guard let slot = waiting.popFirst() else { return link.reset() }
+        guard let slot = waiting.popFirst() else { return link.reset(because: .malformedReply) }
         // A late reply is a sign of life too, but not one that closes the breaker: the caller was not served.
         guard let promise = slot.promise else { return }
         breaker.succeeded()
-        if case .error(let text) = value { promise.fail(RedisError.server(text)) } else { promise.succeed(value) }
+        guard case .error(let text) = value else { return promise.succeed(value) }
+        promise.fail(RedisError.server(text))
+        // Another server took over, and the name or the sentinels know which.
+        if text.hasPrefix("READONLY") { link.reset(because: .server(text)) }
     }
 
     private func lost() {
@@ -154,7 +157,7 @@ private final class RedisPipeline {
         guard let oldest = waiting.first, oldest.promise == nil else { return }
         // A peer that stays silent this long is gone without a FIN; replies in order mean that nothing behind it can be served.
         if now - oldest.deadline > configuration.commandTimeout * 8 {
-            link.reset()
+            link.reset(because: .timeout)
         } else {
             scheduleTimer(at: now + configuration.commandTimeout)
         }

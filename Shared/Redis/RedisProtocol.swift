@@ -45,6 +45,12 @@ final class RedisReplyReader {
 }
 
 enum RedisCommandFormat {
+    static func send(_ command: [String], on channel: any Channel) {
+        var buffer = channel.allocator.buffer(capacity: 256)
+        write(command, into: &buffer)
+        channel.writeAndFlush(buffer, promise: nil)
+    }
+
     /// Appends the command in RESP.
     static func write(_ arguments: [String], into buffer: inout ByteBuffer) {
         var text: [CChar] = []

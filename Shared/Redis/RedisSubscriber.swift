@@ -84,7 +84,7 @@ private final class Listener {
 
     private func ping() {
         guard link.state == .ready else { return }
-        guard heardSincePing else { return link.reset() }
+        guard heardSincePing else { return link.reset(because: .timeout) }
         heardSincePing = false
         link.send(["PING"])
     }

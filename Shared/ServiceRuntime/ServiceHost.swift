@@ -38,6 +38,8 @@ public struct ServiceHost: Sendable {
         self.mode = mode
         self.logger = logger
         configuration = try RuntimeConfiguration(service: definition.name, settings: settings)
+        var redis = configuration.redis
+        redis.logger = logger
         contextKeys = try configuration.contextKeys()
         httpClient = HTTPClient(eventLoopGroupProvider: .singleton, configuration: .init(timeout: .init(connect: .seconds(2))))
         dependencies = ServiceDependencies(
@@ -45,7 +47,7 @@ public struct ServiceHost: Sendable {
             postgres: PostgresClient(configuration: try configuration.postgres(as: .runtime), logger: logger),
             systemPostgres: PostgresClient(
                 configuration: try configuration.postgres(as: .system, copies: definition.copies.count), logger: logger),
-            redis: RedisClient(configuration: configuration.redis, eventLoop: MultiThreadedEventLoopGroup.singleton.next()),
+            redis: RedisClient(configuration: redis, eventLoop: MultiThreadedEventLoopGroup.singleton.next()),
             cursors: CursorSigner(keys: contextKeys),
             services: ServiceClient(urls: configuration.urls, keys: contextKeys, client: httpClient),
             logger: logger)
@@ -139,7 +141,7 @@ public struct ServiceHost: Sendable {
         if mode == .serve {
             let responder = ServiceResponder(
                 parts: parts, verifier: contextKeys.verifier, metrics: routeMetrics, refusals: refusals, readiness: readiness,
-                logger: logger)
+                silenceLimit: configuration.uploadSilence, logger: logger)
             services.append(
                 AfterStart(
                     gate: gate,

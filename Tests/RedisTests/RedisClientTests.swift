@@ -106,17 +106,4 @@ private var configuration: RedisConfiguration {
             group.cancelAll()
         }
     }
-
-    @Test(arguments: [
-        ("redis://localhost", "localhost", 6379, nil, 0), ("redis://:secret@10.0.0.1:7000/3", "10.0.0.1", 7000, "secret", 3),
-        ("redis://[::1]:6380/", "::1", 6380, nil, 0),
-    ])
-    func addressesAreRead(url: String, host: String, port: Int, password: String?, database: Int) throws {
-        let configuration = try #require(RedisConfiguration(url: url))
-        #expect(configuration.host == host && configuration.port == port)
-        #expect(configuration.password == password && configuration.database == database)
-    }
-
-    @Test(arguments: ["", "localhost:6379", "http://localhost", "redis://", "redis://host:port", "redis://host:70000", "redis://host/x"])
-    func otherTextsAreNoAddress(url: String) { #expect(RedisConfiguration(url: url) == nil) }
 }

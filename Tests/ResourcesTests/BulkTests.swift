@@ -92,6 +92,17 @@ import Testing
         }
     }
 
+    /// However many there are: it is said once, and none of them is looked for among the filters that there are.
+    @Test func tooManyFiltersAreRefusedAtOnce() async throws {
+        try await ResourceAPI.leads { api in
+            let office = Office(api)
+            let filters = (0...Query.maximumParameters).map { "\"stauts_\($0)\":\"new\"" }.joined(separator: ",")
+            let reply = try await office.send(.post, "/v1/leads/bulk", "{\"filter\":{\(filters)},\"delete\":true}", as: api.member())
+            #expect(reply.status == 422)
+            #expect(try reply.faults == ["/filter too_many"])
+        }
+    }
+
     @Test func allThatTheFilterFindsIsChangedAndGoesBack() async throws {
         try await Self.leads { office, admin in
             let events = try await office.api.events().count

@@ -1,5 +1,7 @@
+import Contracts
 import Core
 import Foundation
+import Operations
 import TestSupport
 import Testing
 
@@ -206,6 +208,28 @@ extension SystemTests {
                     #expect(paths[path.name] == path.value, "\(service) \(path.name)")
                 }
             }
+        }
+
+        /// A body or an answer that is a stream needs a way of its own through the gateway, which knows of those that the contract names.
+        @Test func whatIsStreamedStandsInTheContract() async throws {
+            let world = try World.get()
+            var found: Set<String> = []
+            for service in ServiceName.allCases {
+                let url = try #require(world.platform.serviceURLs[service.rawValue])
+                let document = try await APIClient(url: url).send(.get, "/openapi.json", expecting: 200).json
+                for path in document["paths"]?.object?.members ?? [] {
+                    for (method, operation) in (path.value.object?.members ?? []).map({ ($0.name.uppercased(), $0.value) }) {
+                        let limit = operation["x-body-limit"]?.integer.map { "up to \($0)" }
+                        guard limit != nil || operation["x-streams"] == true else { continue }
+                        found.insert("\(service) \(method) \(path.name) \(limit ?? "answer")")
+                    }
+                }
+            }
+            let known = StreamedRoute.all.map { route in
+                let kind = if case .upload(_, let limit) = route.streaming { "up to \(limit)" } else { "answer" }
+                return "\(route.service) \(route.method.rawValue) \(route.path) \(kind)"
+            }
+            #expect(found == Set(known))
         }
 
         /// Takes every write from the document itself: its example passes every check but that of the header which is wrong, and a route

@@ -4,8 +4,9 @@ import Foundation
 import Operations
 import Postgres
 import ServiceRuntime
+import TestProbes
 
-/// A service on crm's schema whose jobs leave traces in a table `trace`, for tests that kill and stop it.
+/// A service on crm's schema whose jobs leave traces in a table `trace`, for tests that kill and stop it; and with routes that stream.
 @main
 enum TestWorker {
     struct Work: Codable {
@@ -15,7 +16,7 @@ enum TestWorker {
     static func main() async {
         await ServiceMain.run(
             ServiceDefinition(name: .crm, migrations: CRM.definition.migrations) { dependencies in
-                ServiceParts(routes: [], jobs: [count, wait(dependencies.postgres)])
+                ServiceParts(routes: Probes.routes, jobs: [count, wait(dependencies.postgres)])
             })
     }
 

@@ -38,7 +38,7 @@ public enum Hex {
 
 /// Percent-encoding (RFC 3986, section 2.1).
 enum PercentEncoding {
-    /// `nil` for a broken encoding, invalid UTF-8, or a NUL.
+    /// `nil` for a broken encoding, invalid UTF-8, a NUL, or more combining marks in a row than any text has.
     ///
     /// - Parameter plusIsSpace: as in a query made from a form; in a path a plus stands for itself.
     static func decode(_ text: some Sequence<UInt8>, plusIsSpace: Bool) -> String? {
@@ -53,7 +53,8 @@ enum PercentEncoding {
             default: bytes.append(byte)
             }
         }
-        return bytes.contains(0) ? nil : String(validating: bytes, as: UTF8.self)
+        guard !bytes.contains(0), let text = String(validating: bytes, as: UTF8.self), PlainText.isStreamSafe(text) else { return nil }
+        return text
     }
 }
 

@@ -58,6 +58,14 @@ struct JSONNumber: Hashable, Sendable {
         return length <= JSON.maximumNumberLength && ((-308..<308).contains(power) || (power == 308 && digits == [UInt8(ascii: "1")]))
     }
 
+    /// Whether the text is the one spelling already, as that of most numbers is.
+    static func isCanonical(_ text: String) -> Bool {
+        let digits = text.utf8
+        guard let last = digits.last, last != UInt8(ascii: "0") else { return digits.count == 1 }
+        // No whole number that the parser takes has a zero at its beginning.
+        return digits.allSatisfy((UInt8(ascii: "0")...UInt8(ascii: "9")).contains)
+    }
+
     /// One spelling for one value.
     var canonical: String {
         if digits.isEmpty { return "0" }
@@ -108,7 +116,7 @@ extension JSON {
     public var canonical: JSON {
         switch self {
         case .null, .bool, .string: return self
-        case .number(let text): return .number(JSONNumber(text).canonical)
+        case .number(let text): return .number(JSONNumber.isCanonical(text) ? text : JSONNumber(text).canonical)
         case .array(let elements): return .array(elements.map(\.canonical))
         case .object(let object):
             var sorted = JSONObject()

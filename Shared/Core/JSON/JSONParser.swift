@@ -1,4 +1,5 @@
-/// Reads JSON text strictly (RFC 8259): UTF-8 without a byte order mark, one value, no duplicate member, no lone surrogate.
+/// Reads JSON text strictly (RFC 8259): UTF-8 without a byte order mark, one value, no duplicate member, no lone surrogate, no
+/// more combining marks in a row than any text has.
 public struct JSONParser {
     /// Limits that keep hostile text cheap.
     public struct Limits: Sendable {
@@ -31,8 +32,20 @@ public struct JSONParser {
     private var position = 0
     private var depth = 0
     private var values = 0
-    /// Names and indexes from the root to the value being read.
-    private var path: [String] = []
+    /// The way from the root to the value being read.
+    private var path: [Step] = []
+
+    private enum Step {
+        case member(String)
+        case element(Int)
+
+        var segment: String {
+            switch self {
+            case .member(let name): JSONPointer.segment(name)
+            case .element(let index): "/\(index)"
+            }
+        }
+    }
 
     private init(bytes: [UInt8], limits: Limits) {
         self.bytes = bytes
@@ -45,7 +58,7 @@ public struct JSONParser {
             faults: [.init(pointer: pointer, code: .invalidJSON, detail: "\(detail) at byte \(position).")])
     }
 
-    private var pointer: String { path.map(JSONPointer.segment).joined() }
+    private var pointer: String { path.map(\.segment).joined() }
 
     private mutating func document() throws(Problem) -> JSON {
         if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { throw fault("A byte order mark is not allowed") }
@@ -102,13 +115,13 @@ public struct JSONParser {
         try enter()
         defer { depth -= 1 }
         var object = JSONObject()
-        var seen = Set<String>()
+        var names = Names()
         if take(UInt8(ascii: "}")) { return .object(object) }
         while true {
             guard position < bytes.count, bytes[position] == UInt8(ascii: "\"") else { throw fault("A member name is expected") }
             let name = try string()
-            path.append(name)
-            guard seen.insert(name).inserted else {
+            path.append(.member(name))
+            guard names.take(name, after: object) else {
                 let detail = "The member '\(Suggestion.shown(name))' occurs twice."
                 throw Problem(.invalidJSON, detail, faults: [.init(pointer: pointer, code: .duplicateMember, detail: detail)])
             }
@@ -129,12 +142,15 @@ public struct JSONParser {
         defer { depth -= 1 }
         var elements: [JSON] = []
         if take(UInt8(ascii: "]")) { return .array(elements) }
+        path.append(.element(0))
         while true {
-            path.append(String(elements.count))
+            path[path.count - 1] = .element(elements.count)
             elements.append(try value())
-            path.removeLast()
             skipSpace()
-            if take(UInt8(ascii: "]")) { return .array(elements) }
+            if take(UInt8(ascii: "]")) {
+                path.removeLast()
+                return .array(elements)
+            }
             guard take(UInt8(ascii: ",")) else { throw fault("A comma or the end of the array is expected") }
             skipSpace()
         }
@@ -175,7 +191,7 @@ public struct JSONParser {
         while position < bytes.count {
             switch bytes[position] {
             case UInt8(ascii: "\""):
-                guard let text = String(validating: bytes[start..<position], as: UTF8.self) else { throw fault("Invalid UTF-8") }
+                let text = try text(bytes[start..<position])
                 position += 1
                 return text
             case UInt8(ascii: "\\"):
@@ -189,6 +205,12 @@ public struct JSONParser {
         throw fault("A string is not closed")
     }
 
+    private func text(_ utf8: ArraySlice<UInt8>) throws(Problem) -> String {
+        guard let text = String(validating: utf8, as: UTF8.self) else { throw fault("Invalid UTF-8") }
+        guard PlainText.isStreamSafe(text) else { throw fault("More than \(PlainText.maximumMarks) combining marks in a row") }
+        return text
+    }
+
     /// The slow path: the string has an escape at `position`.
     private mutating func escapedString(from start: Int) throws(Problem) -> String {
         var unescaped = Array(bytes[start..<position])
@@ -196,7 +218,7 @@ public struct JSONParser {
             let byte = bytes[position]
             switch byte {
             case UInt8(ascii: "\""):
-                guard let text = String(validating: unescaped, as: UTF8.self) else { throw fault("Invalid UTF-8") }
+                let text = try text(unescaped[...])
                 position += 1
                 return text
             case UInt8(ascii: "\\"):
@@ -210,7 +232,8 @@ public struct JSONParser {
                 case UInt8(ascii: "r"): unescaped.append(0x0D)
                 case UInt8(ascii: "t"): unescaped.append(0x09)
                 case UInt8(ascii: "u"):
-                    unescaped.append(contentsOf: Array(String(Character(try unicodeEscape())).utf8))
+                    // A scalar always has an encoding.
+                    unescaped.append(contentsOf: UTF8.encode(try unicodeEscape())!)
                     continue
                 default: throw fault("An unknown escape")
                 }
@@ -251,4 +274,35 @@ public struct JSONParser {
         position += 4
         return value
     }
+}
+
+/// The names of the members that were read of one object. They are one when they are the same bytes (RFC 8259, section 8.3).
+private struct Names {
+    /// Up to so many are compared one after another, which takes less than to hash them.
+    private static let few = 16
+
+    private struct Name: Hashable {
+        let text: String
+
+        static func == (left: Self, right: Self) -> Bool { left.text.isSame(as: right.text) }
+
+        func hash(into hasher: inout Hasher) {
+            var text = text
+            text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+        }
+    }
+
+    private var many: Set<Name> = []
+
+    /// Whether the name is a new one.
+    mutating func take(_ name: String, after object: JSONObject) -> Bool {
+        if object.members.count < Self.few { return !object.members.contains { $0.name.isSame(as: name) } }
+        if many.isEmpty { many = Set(object.members.map { Name(text: $0.name) }) }
+        return many.insert(Name(text: name)).inserted
+    }
+}
+
+extension String {
+    /// Whether the bytes are the same; canonical equivalence does not count.
+    fileprivate func isSame(as other: String) -> Bool { utf8.count == other.utf8.count && utf8.elementsEqual(other.utf8) }
 }

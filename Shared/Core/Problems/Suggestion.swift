@@ -11,14 +11,22 @@ public enum Suggestion {
         return shown
     }
 
+    /// So many faults of one answer at most come with a proposal: the search for one costs more than all else about a fault.
+    public static let maximumHints = 10
+
     /// The nearest candidate by edit distance (insert, delete, replace, transpose neighbours), if at most a third of it differs.
     public static func nearest(to name: String, among candidates: some Sequence<String>) -> String? {
-        let wanted = Array(name.utf8.prefix(64))
-        return
-            candidates
-            .map { (candidate: $0, distance: distance(wanted, Array($0.utf8))) }
-            .filter { $0.distance <= max(1, max($0.candidate.utf8.count, wanted.count) / 3) }
-            .min { ($0.distance, $0.candidate) < ($1.distance, $1.candidate) }?.candidate
+        let wanted = Array(name.utf8.prefix(maximumShown))
+        var best: (candidate: String, distance: Int)?
+        for candidate in candidates {
+            let bytes = Array(candidate.utf8)
+            var limit = max(1, max(bytes.count, wanted.count) / 3)
+            if let best { limit = min(limit, best.distance) }
+            guard let distance = distance(wanted, bytes, limit: limit) else { continue }
+            if let best, (best.distance, best.candidate) < (distance, candidate) { continue }
+            best = (candidate, distance)
+        }
+        return best?.candidate
     }
 
     /// `" Did you mean 'email'?"`, or nothing.
@@ -26,22 +34,35 @@ public enum Suggestion {
         nearest(to: name, among: candidates).map { " Did you mean '\($0)'?" } ?? ""
     }
 
-    /// Optimal string alignment distance.
-    private static func distance(_ left: [UInt8], _ right: [UInt8]) -> Int {
+    /// Optimal string alignment distance; `nil` as soon as it is seen to be above the limit.
+    private static func distance(_ left: [UInt8], _ right: [UInt8], limit: Int) -> Int? {
+        guard abs(left.count - right.count) <= limit else { return nil }
         if left.isEmpty || right.isEmpty { return max(left.count, right.count) }
-        var previousPrevious: [Int] = []
-        var previous = Array(0...right.count)
-        for i in 1...left.count {
-            var row = [i] + [Int](repeating: 0, count: right.count)
-            for j in 1...right.count {
-                row[j] = min(previous[j] + 1, row[j - 1] + 1, previous[j - 1] + (left[i - 1] == right[j - 1] ? 0 : 1))
-                if i > 1, j > 1, left[i - 1] == right[j - 2], left[i - 2] == right[j - 1] {
-                    row[j] = min(row[j], previousPrevious[j - 2] + 1)
+        let width = right.count + 1
+        // Three rows of the table, which take each other's place.
+        return withUnsafeTemporaryAllocation(of: Int.self, capacity: 3 * width) { table in
+            var (older, old, row) = (2 * width, 0, width)
+            for j in 0..<width { table[old + j] = j }
+            var oldLeast = 0
+            for i in 1...left.count {
+                table[row] = i
+                var least = i
+                for j in 1..<width {
+                    var cost = min(
+                        table[old + j] + 1, table[row + j - 1] + 1, table[old + j - 1] + (left[i - 1] == right[j - 1] ? 0 : 1))
+                    if i > 1, j > 1, left[i - 1] == right[j - 2], left[i - 2] == right[j - 1] {
+                        cost = min(cost, table[older + j - 2] + 1)
+                    }
+                    table[row + j] = cost
+                    least = min(least, cost)
                 }
+                // What follows builds on one of the last two rows.
+                if min(least, oldLeast) > limit { return nil }
+                oldLeast = least
+                (older, old, row) = (old, row, older)
             }
-            previousPrevious = previous
-            previous = row
+            let distance = table[old + width - 1]
+            return distance <= limit ? distance : nil
         }
-        return previous[right.count]
     }
 }

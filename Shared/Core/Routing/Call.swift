@@ -19,12 +19,16 @@ public struct Call: Sendable {
     public var query: Query
     /// Names in lower case.
     public var headers: [(name: String, value: String)]
+    /// Empty where the route's body is a stream.
     public var body: [UInt8]
+    /// The body of a route that takes it as a stream (``Streaming``); its handler runs on no thread that holds connections of the database. The
+    /// context's deadline may pass meanwhile: work that begins later is given one of its own.
+    public var upload: Upload?
     public var caller: Caller
 
     public init(
         method: Method, route: String, path: String, parameters: [String: String] = [:], query: Query = Query(),
-        headers: [(name: String, value: String)] = [], body: [UInt8] = [], caller: Caller
+        headers: [(name: String, value: String)] = [], body: [UInt8] = [], upload: Upload? = nil, caller: Caller
     ) {
         self.method = method
         self.route = route
@@ -33,6 +37,7 @@ public struct Call: Sendable {
         self.query = query
         self.headers = headers
         self.body = body
+        self.upload = upload
         self.caller = caller
     }
 
@@ -53,13 +58,15 @@ public struct Call: Sendable {
         parameters[name].flatMap { PercentEncoding.decode($0.utf8, plusIsSpace: false) }
     }
 
+    /// What the body is said to be, without parameters, in lower case.
+    public var mediaType: String? { header("content-type")?.split(separator: ";").first.map { $0.lowercased().filter { $0 != " " } } }
+
     /// The body as JSON.
     ///
     /// - Throws: ``Problem`` `unsupported_media_type` when it is declared as anything but `application/json` or
     ///   `application/merge-patch+json`; `invalid_json`.
     public func json() throws(Problem) -> JSON {
-        let type = header("content-type")?.split(separator: ";").first.map { $0.lowercased().filter { $0 != " " } }
-        guard let type, type == "application/json" || type == "application/merge-patch+json" else {
+        guard let type = mediaType, type == "application/json" || type == "application/merge-patch+json" else {
             throw Problem(
                 .unsupportedMediaType, "Send the body as application/json.",
                 faults: [.init(pointer: "Content-Type", code: .unsupportedMediaType, detail: "Expected application/json.")])
@@ -85,7 +92,8 @@ public struct Reply: Sendable {
     public var headers: [(name: String, value: String)]
     public var body: [UInt8]
     /// Writes a body of unknown length instead of ``body``, piece by piece, each when the client has taken the one before. An error
-    /// after the first piece ends the connection, so that the client sees that the answer is not whole.
+    /// after the first piece ends the connection, so that the client sees that the answer is not whole. Its task is cancelled when the client
+    /// goes; that of a route whose answer is a stream (``Streaming``) when the service is to stop too, and then the answer ends as if it were whole.
     public var stream: (@Sendable (_ write: (_ piece: [UInt8]) async throws -> Void) async throws -> Void)?
 
     public init(status: Int, headers: [(name: String, value: String)] = [], body: [UInt8] = []) {

@@ -1,13 +1,17 @@
 extension Call {
+    /// The most media ranges that are looked at; browsers send eight.
+    static let maximumRanges = 100
+
     /// Of the media types that a route answers in, the one that `Accept` likes best (RFC 9110, section 12.5.1): the first of those that it
-    /// likes the same, and the first of all where it is not sent. Parameters of a type but `q` are passed over, as is what is no media range.
+    /// likes the same, and the first of all where it is not sent. Parameters of a type but `q` are passed over, as is what is no media range,
+    /// and all behind ``maximumRanges``.
     ///
     /// The answer needs ``Reply/variesByAccept``.
     ///
     /// - Throws: ``Problem`` `not_acceptable`.
     public func preferred(among types: [String]) throws(Problem) -> String {
         guard let accept = header("accept"), !Self.trimmed(accept[...]).isEmpty else { return types[0] }
-        let ranges = Self.parts(of: accept, at: ",").compactMap(MediaRange.init)
+        let ranges = Self.parts(of: accept, at: ",").prefix(Self.maximumRanges).compactMap(MediaRange.init)
         var best: (type: String, quality: Double)?
         for type in types {
             let range = ranges.filter { $0.covers(type) }.max { $0.precision < $1.precision }

@@ -233,6 +233,15 @@ public enum OpenAPI {
             if let example = operation.bodyExample { content["example"] = example }
             object["requestBody"] = ["required": true, "content": ["application/json": .object(content)]]
         }
+        switch route.streaming {
+        case .upload(let types, let limit):
+            var content = JSONObject()
+            for type in types { content[type] = [:] }
+            object["requestBody"] = ["required": true, "content": .object(content)]
+            object["x-body-limit"] = .number(limit)
+        case .answer: object["x-streams"] = true
+        case nil: break
+        }
         var responses = JSONObject()
         for response in operation.allResponses(to: route.method) {
             var value: JSONObject = JSONObject()
@@ -251,7 +260,8 @@ public enum OpenAPI {
             }
             responses[String(response.status)] = .object(value)
         }
-        let errors = operation.allErrors(isOpen: isOpen, hasPathParameters: !pathParameters.isEmpty)
+        var errors = operation.allErrors(isOpen: isOpen, hasPathParameters: !pathParameters.isEmpty)
+        if case .upload = route.streaming { errors.formUnion([.unsupportedMediaType, .bodyTooLarge, .invalidRequest]) }
         for (status, codes) in Dictionary(grouping: errors, by: \.status).sorted(by: { $0.key < $1.key }) {
             let names = codes.map(\.rawValue).sorted().joined(separator: ", ")
             responses[String(status)] = [

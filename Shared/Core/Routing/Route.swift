@@ -13,7 +13,7 @@ public enum Access: Sendable, Hashable {
 /// A method and path with what it does: who may call it, how it is documented, and the handler.
 ///
 /// There is one way to make a route for each kind of caller, and only those for members hand the handler a ``RequestContext``: a
-/// handler for tenant data cannot be registered without a tenant.
+/// handler for tenant data cannot be registered without a tenant. A route that streams stands in `Contracts/StreamedRoute` too.
 public struct Route: Sendable {
     public var method: Method
     /// Segments in braces are parameters: `/v1/leads/{id}`.
@@ -22,12 +22,14 @@ public struct Route: Sendable {
     public var operation: Operation
     /// The largest body accepted, in bytes; default 1 MiB.
     public var bodyLimit: Int
+    /// `nil` for a route whose body is whole when it is called, and whose answer is whole soon.
+    public var streaming: Streaming?
     public var handler: @Sendable (Call) async throws -> Reply
 
     public static let defaultBodyLimit = 1 << 20
 
     private init(
-        _ method: Method, _ path: String, _ access: Access, _ operation: Operation, bodyLimit: Int,
+        _ method: Method, _ path: String, _ access: Access, _ operation: Operation, bodyLimit: Int, _ streaming: Streaming?,
         handler: @escaping @Sendable (Call) async throws -> Reply
     ) {
         self.method = method
@@ -35,6 +37,7 @@ public struct Route: Sendable {
         self.access = access
         self.operation = operation
         self.bodyLimit = bodyLimit
+        self.streaming = streaming
         self.handler = handler
     }
 
@@ -43,9 +46,9 @@ public struct Route: Sendable {
     /// A route that needs a permission, and what making use of it takes (``RequestContext/missing(for:)``).
     public static func permitted(
         _ permission: Permission, _ method: Method, _ path: String, _ operation: Operation, bodyLimit: Int = defaultBodyLimit,
-        handler: @escaping @Sendable (Call, RequestContext) async throws -> Reply
+        streaming: Streaming? = nil, handler: @escaping @Sendable (Call, RequestContext) async throws -> Reply
     ) -> Route {
-        Route(method, path, .permission(permission), operation, bodyLimit: bodyLimit) { call in
+        Route(method, path, .permission(permission), operation, bodyLimit: bodyLimit, streaming) { call in
             guard case .member(let context) = call.caller else { throw signInRequired }
             try context.require(permission)
             return try await handler(call, context)
@@ -55,9 +58,9 @@ public struct Route: Sendable {
     /// A route for whoever is signed in, such as `/v1/me`.
     public static func member(
         _ method: Method, _ path: String, _ operation: Operation, bodyLimit: Int = defaultBodyLimit,
-        handler: @escaping @Sendable (Call, RequestContext) async throws -> Reply
+        streaming: Streaming? = nil, handler: @escaping @Sendable (Call, RequestContext) async throws -> Reply
     ) -> Route {
-        Route(method, path, .member, operation, bodyLimit: bodyLimit) { call in
+        Route(method, path, .member, operation, bodyLimit: bodyLimit, streaming) { call in
             guard case .member(let context) = call.caller else { throw signInRequired }
             return try await handler(call, context)
         }
@@ -66,9 +69,9 @@ public struct Route: Sendable {
     /// A route that needs no sign-in, such as `/v1/auth/login`.
     public static func anonymous(
         _ method: Method, _ path: String, _ operation: Operation, bodyLimit: Int = defaultBodyLimit,
-        handler: @escaping @Sendable (Call, EdgeContext) async throws -> Reply
+        streaming: Streaming? = nil, handler: @escaping @Sendable (Call, EdgeContext) async throws -> Reply
     ) -> Route {
-        Route(method, path, .anonymous, operation, bodyLimit: bodyLimit) { call in try await handler(call, call.caller.edge) }
+        Route(method, path, .anonymous, operation, bodyLimit: bodyLimit, streaming) { call in try await handler(call, call.caller.edge) }
     }
 
     /// A route for other services; by convention below `/internal`.
@@ -76,7 +79,7 @@ public struct Route: Sendable {
         _ method: Method, _ path: String, bodyLimit: Int = defaultBodyLimit,
         handler: @escaping @Sendable (Call, SystemContext) async throws -> Reply
     ) -> Route {
-        Route(method, path, .service, Operation(id: "internal", summary: "", tag: "internal"), bodyLimit: bodyLimit) { call in
+        Route(method, path, .service, Operation(id: "internal", summary: "", tag: "internal"), bodyLimit: bodyLimit, nil) { call in
             // To anybody else the route is not there.
             guard case .service(let context) = call.caller else { throw Problem.notFound }
             return try await handler(call, context)

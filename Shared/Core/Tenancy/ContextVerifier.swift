@@ -171,6 +171,13 @@ public struct VerifiedContext: Sendable, Equatable {
         guard body == .whole(bytes) else { throw Self.refusal(body == .streamed ? "body not signed" : "not the body that was signed") }
     }
 
+    /// Holds a body that is to come against what was signed: nobody can have signed what was not there yet.
+    ///
+    /// - Throws: ``Problem`` `unauthenticated` when another body was signed.
+    public func checkStreamed() throws(Problem) {
+        guard body == .streamed else { throw Self.refusal("not a body that is a stream") }
+    }
+
     static func refusal(_ context: String) -> Problem {
         Problem(.unauthenticated, "The request did not come through the gateway.", context: context)
     }

@@ -41,6 +41,30 @@ public enum PlainText {
         return nfc(String(scalars).lowercased())
     }
 
+    /// The most combining marks in a row (UAX #15, section 13, which knows no language with as many).
+    static let maximumMarks = 30
+
+    /// Whether there are no more marks in a row than ``maximumMarks``. Swift compares, hashes and normalises texts by sorting such rows, in a time
+    /// that grows with the square of their length: minutes for one of half a million. So whoever reads text from outside asks first, before
+    /// it is compared with anything: ``JSONParser`` and ``PercentEncoding``.
+    static func isStreamSafe(_ text: String) -> Bool {
+        // All marks are from U+0300 on.
+        guard text.utf8.contains(where: { $0 >= 0xCC }) else { return true }
+        // Byte order marks are dropped later, and then the marks around them are in a row.
+        let scalars = text.unicodeScalars.lazy.filter { $0 != "\u{FEFF}" }
+        // A longer row has a mark at one of these places, where few texts have any.
+        guard scalars.enumerated().contains(where: { $0.offset % (maximumMarks + 1) == 0 && isMark($0.element) }) else { return true }
+        var marks = 0
+        return scalars.allSatisfy { scalar in
+            marks = isMark(scalar) ? marks + 1 : 0
+            return marks <= maximumMarks
+        }
+    }
+
+    private static func isMark(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.value >= 0x300 && scalar.properties.canonicalCombiningClass != .notReordered
+    }
+
     private static func check(length: Int, maximum: Int) throws(ValueFault) {
         if length > maximum { throw ValueFault(.tooLong, "Expected at most \(maximum) characters, found \(length).") }
     }

@@ -104,13 +104,17 @@ extension ListReader {
             faults.add(.type("an object", filter), at: pointer)
             return request
         }
+        guard object.members.count <= Query.maximumParameters else {
+            faults.add(.tooMany, at: pointer, "Expected at most \(Query.maximumParameters) filters, found \(object.members.count).")
+            return request
+        }
         for member in object.members {
             let place = pointer + JSONPointer.segment(member.name)
             do throws(ValueFault) {
                 switch member.value {
-                case .string(let text): try add(member.name, text, to: &request, as: context)
+                case .string(let text): try add(member.name, text, to: &request, as: context, after: faults)
                 case .number, .bool:
-                    try add(member.name, member.value.description, to: &request, as: context)
+                    try add(member.name, member.value.description, to: &request, as: context, after: faults)
                 case .null, .array, .object:
                     throw .type("a string, as the parameter of a list has it", member.value)
                 }

@@ -32,14 +32,26 @@ struct ListParameter: Sendable {
     }
 
     static func expanded(_ text: String, among expansions: [Expansion]) throws(ValueFault) -> [Expansion] {
-        let wanted = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
         let names = expansions.map(\.name)
-        for name in wanted where !names.contains(name) {
+        let wanted = try Self.names(text, among: names) { name in
             let hint = Suggestion.hint(for: name, among: names)
-            throw ValueFault(
-                .notAllowed, "'\(Suggestion.shown(name))' is nothing to expand. Expected one of \(names.joined(separator: ", ")).\(hint)")
+            return "'\(Suggestion.shown(name))' is nothing to expand. Expected one of \(names.joined(separator: ", ")).\(hint)"
         }
         return expansions.filter { wanted.contains($0.name) }
+    }
+
+    /// The names that are joined by commas, however often each is there.
+    ///
+    /// - Throws: ``ValueFault`` `not_allowed` for the first that is none of them, with what `refusal` says of it.
+    static func names(_ text: String, among known: [String], refusal: (String) -> String) throws(ValueFault) -> Set<String> {
+        let known = Set(known)
+        var wanted: Set<String> = []
+        for part in text.utf8.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false) {
+            let name = String(Substring(part))
+            guard known.contains(name) else { throw ValueFault(.notAllowed, refusal(name)) }
+            wanted.insert(name)
+        }
+        return wanted
     }
 
     private static func sort(_ definition: ResourceDefinition) -> ListParameter {

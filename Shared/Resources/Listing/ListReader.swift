@@ -60,7 +60,8 @@ final class ListReader: Sendable {
                             Filter(field: filter.field, comparison: filter.comparison, values: values), as: context))
                 } else {
                     let name = Suggestion.shown(item.name)
-                    unknown.add(.unknownParameter, at: "?\(name)", "There is no parameter '\(name)'.\(hint(for: item.name))")
+                    unknown.add(
+                        .unknownParameter, at: "?\(name)", "There is no parameter '\(name)'.\(hint(for: item.name, after: unknown))")
                 }
             } catch {
                 faults.add(error, at: "?\(item.name)")
@@ -93,11 +94,14 @@ final class ListReader: Sendable {
 
     /// Adds a filter, or words to search for, by the parameter's name.
     ///
+    /// - Parameter faults: of the others, so that not every one of many comes with a proposal.
     /// - Throws: ``ValueFault``.
-    func add(_ name: String, _ value: String, to request: inout ListRequest, as context: RequestContext) throws(ValueFault) {
+    func add(
+        _ name: String, _ value: String, to request: inout ListRequest, as context: RequestContext, after faults: FaultList
+    ) throws(ValueFault) {
         if name == "q", let search = parameters[name] { return try search.apply(value, &request) }
         guard let (field, comparison) = filter(name) else {
-            throw ValueFault(.unknownMember, "There is no filter '\(Suggestion.shown(name))'.\(hint(for: name))")
+            throw ValueFault(.unknownMember, "There is no filter '\(Suggestion.shown(name))'.\(hint(for: name, after: faults))")
         }
         let values = try field.values(value, comparison)
         request.conditions.append(compiler.condition(Filter(field: field, comparison: comparison, values: values), as: context))
@@ -131,10 +135,9 @@ final class ListReader: Sendable {
 
     private func selection(_ fields: String?, among columns: [Column]) throws(ValueFault) -> [Column] {
         guard let fields else { return columns }
-        let wanted = fields.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-        for name in wanted where !columns.contains(where: { $0.name == name }) {
-            let hint = Suggestion.hint(for: name, among: columns.map(\.name))
-            throw ValueFault(.notAllowed, "There is no field '\(Suggestion.shown(name))'.\(hint)")
+        let names = columns.map(\.name)
+        let wanted = try ListParameter.names(fields, among: names) { name in
+            "There is no field '\(Suggestion.shown(name))'.\(Suggestion.hint(for: name, among: names))"
         }
         return columns.filter { wanted.contains($0.name) }
     }
@@ -146,17 +149,18 @@ final class ListReader: Sendable {
     }
 
     /// What may have been meant by a name that is none: which operators the field takes, or the nearest name.
-    private func hint(for name: String) -> String {
+    private func hint(for name: String, after faults: FaultList) -> String {
+        func nearest(among names: [String]) -> String { faults.hint(for: name, among: names) }
         let field = String(name.prefix { $0 != "[" })
-        guard field != name else { return Suggestion.hint(for: name, among: names) }
+        guard field != name else { return nearest(among: names) }
         if customColumn != nil, field.hasPrefix("custom.") {
             return " A field of your own is compared as a whole, as in \(Suggestion.shown(field))=a,b."
         }
         let others = names.filter { $0 == field || $0.hasPrefix(field + "[") }
-        guard !others.isEmpty else { return Suggestion.hint(for: name, among: names) }
+        guard !others.isEmpty else { return nearest(among: names) }
         let isOperator = FilterOperator.allCases.contains { name == "\(field)[\($0.rawValue)]" }
         return isOperator
             ? " It takes \(others.joined(separator: ", "))."
-            : Suggestion.hint(for: name, among: others) + " It takes \(others.joined(separator: ", "))."
+            : nearest(among: others) + " It takes \(others.joined(separator: ", "))."
     }
 }

@@ -28,6 +28,7 @@ public struct RuntimeConfiguration: Sendable {
     public var drain: Duration
     public var runsWorkers: Bool
     public var jobConcurrency: Int
+    public var uploadSilence: Duration
     private let settings: Settings
 
     /// In the order in which an operator reads them.
@@ -61,8 +62,8 @@ public struct RuntimeConfiguration: Sendable {
                 "libpq's sslmode: disable, allow, prefer, require, verify-ca or verify-full; with the first three a connection may go in the clear."
             ),
             Setting("postgres.tls.root.certificates", "libpq's own", "File of the certificates to trust, for verify-ca and verify-full."),
-            Setting("redis.url", "redis://127.0.0.1:6379", isSecret: true, "redis://[:password@]host[:port][/database]."),
-            ContextKeys.setting,
+        ] + RedisConfiguration.settings + [
+            ContextKeys.setting
         ]
         + ServiceName.allCases.map {
             Setting("\($0.rawValue).url", "http://127.0.0.1:\($0.defaultPort)", "URL of the \($0.rawValue) service.")
@@ -72,6 +73,9 @@ public struct RuntimeConfiguration: Sendable {
                 "drain.seconds", "0",
                 "Between saying not ready and accepting no more at a stop, 0 to 60; as long as a balancer takes to notice."),
             Setting("grace.seconds", "20", "Longest wait for running requests at a stop, after the drain, 1 to 300."),
+            Setting(
+                "upload.silence.seconds", "60",
+                "Longest wait for more of a body that is taken as it comes, 1 to 600; the gateway is sooner."),
             Setting("workers", "true", "Whether serve does the background work too; false where workers run apart."),
             Setting("jobs.concurrency", "8", "Jobs at the same time in a process, 1 to 64; one tenant has half at most, and at least one."),
         ]
@@ -93,11 +97,7 @@ public struct RuntimeConfiguration: Sendable {
             Self.tlsModes.contains($0) ? $0 : nil
         }
         postgresTLSRootCertificates = try settings.optional("postgres.tls.root.certificates")
-        redis = try settings.parsed(
-            "redis.url", default: RedisConfiguration(), "redis://[:password@]host[:port][/database]", isSecret: true
-        ) {
-            RedisConfiguration(url: $0)
-        }
+        redis = try RedisConfiguration(settings: settings)
         urls = try Dictionary(
             uniqueKeysWithValues: ServiceName.allCases.map { name in
                 (
@@ -112,6 +112,7 @@ public struct RuntimeConfiguration: Sendable {
         }
         grace = .seconds(try settings.integer("grace.seconds", default: 20, in: 1...300))
         drain = .seconds(try settings.integer("drain.seconds", default: 0, in: 0...60))
+        uploadSilence = .seconds(try settings.integer("upload.silence.seconds", default: 60, in: 1...600))
         runsWorkers = try settings.flag("workers", default: true)
         jobConcurrency = try settings.integer("jobs.concurrency", default: 8, in: 1...64)
     }

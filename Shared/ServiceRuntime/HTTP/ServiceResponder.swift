@@ -5,6 +5,7 @@ import Logging
 import NIOCore
 import Operations
 import Postgres
+import ServiceLifecycle
 
 /// The context that Hummingbird makes for a request; Martlet's own is in the signed header.
 struct ServiceRequestContext: Hummingbird.RequestContext {
@@ -26,12 +27,13 @@ struct ServiceResponder: HTTPResponder {
     let metrics: RouteMetrics
     let refusals: ContextRefusals
     let readiness: Readiness
+    let silenceLimit: Duration
     let openAPI: [UInt8]
     let logger: Logger
 
     init(
         parts: ServiceParts, verifier: ContextVerifier, metrics: RouteMetrics, refusals: ContextRefusals, readiness: Readiness,
-        logger: Logger
+        silenceLimit: Duration, logger: Logger
     ) {
         routes = parts.routes
         table = RouteTable(parts.routes)
@@ -39,6 +41,7 @@ struct ServiceResponder: HTTPResponder {
         self.metrics = metrics
         self.refusals = refusals
         self.readiness = readiness
+        self.silenceLimit = silenceLimit
         openAPI = OpenAPI.document(routes: parts.routes, schemas: parts.schemas).bytes
         self.logger = logger
     }
@@ -55,7 +58,7 @@ struct ServiceResponder: HTTPResponder {
         do {
             if path == "/openapi.json", request.method == .get {
                 try cut.map { try Query(target[target.index(after: $0)...]) }?.allowOnly([String]())
-                return Self.response(.json(openAPI))
+                return Self.response(.json(openAPI), on: context.channel)
             }
             let verified = try verify(fields.context, method: request.method.rawValue, target: target)
             caller = verified.caller
@@ -68,20 +71,25 @@ struct ServiceResponder: HTTPResponder {
             case .route(let index, let parameters):
                 routeIndex = index
                 let route = routes[index]
-                let call = Call(
+                var call = Call(
                     method: route.method, route: route.path, path: path, parameters: parameters,
-                    query: try cut.map { try Query(target[target.index(after: $0)...]) } ?? Query(),
-                    headers: try fields.passedOn(), body: try await body(of: request, fields, limit: route.bodyLimit, as: verified),
+                    query: try cut.map { try Query(target[target.index(after: $0)...]) } ?? Query(), headers: try fields.passedOn(),
                     caller: route.method == .get
                         ? verified.caller.watched(by: Presence { [channel = context.channel] in !channel.isActive }) : verified.caller)
-                reply = try await route.handler(call)
+                if case .upload(let types, let limit) = route.streaming {
+                    reply = try await streamed(request, fields, of: types, limit: limit, as: verified, on: context.channel, to: route, call)
+                } else {
+                    call.body = try await body(of: request, fields, limit: route.bodyLimit, as: verified)
+                    reply = try await route.handler(call)
+                }
             }
         } catch {
             reply = render(error, caller: caller, route: routeIndex, trace: fields.trace)
         }
         metrics.record(route: routeIndex, status: reply.status, duration: ContinuousClock.now - start)
         let (route, trace) = (routeIndex, fields.trace)
-        var response = Self.response(reply) { [caller] error in
+        let stopsWithService = routeIndex.map { routes[$0].streaming == .answer } ?? false
+        var response = Self.response(reply, on: context.channel, stopsWithService: stopsWithService) { [caller] error in
             log(Self.problem(for: error), "answer broken off", caller: caller, route: route, trace: trace)
         }
         if let caller { response.headers[.requestID] = caller.edge.requestID }
@@ -94,7 +102,33 @@ struct ServiceResponder: HTTPResponder {
         try refusals.counting { () throws(Problem) in try verifier.verify(value, method: method, target: target) }
     }
 
-    /// The body, which must be the one that was signed. No route takes one as a stream.
+    /// Calls the handler with a body that is still to come, on the threads that wait for nobody (Shared/Decisions/0006): it is read and computed
+    /// with for as long as it takes. It ends when the client has gone or sends nothing more.
+    private func streamed(
+        _ request: Request, _ fields: ReadFields, of types: [String], limit: Int, as verified: VerifiedContext, on channel: any Channel,
+        to route: Route, _ call: Call
+    ) async throws -> Reply {
+        try refusals.counting { () throws(Problem) in try verified.checkStreamed() }
+        guard let type = call.mediaType, types.contains(type) else {
+            let list = types.joined(separator: " or ")
+            throw Problem(
+                .unsupportedMediaType, "Send the body as \(list).",
+                faults: [.init(pointer: "Content-Type", code: .unsupportedMediaType, detail: "Expected \(list).")])
+        }
+        let announced = try fields.announced(limit: limit)
+        let silence = UploadSilence(limit: silenceLimit)
+        var call = call
+        call.upload = Upload(UploadPieces(body: request.body, limit: limit, announced: announced, silence: silence))
+        do {
+            return try await withTaskExecutorPreference(globalConcurrentExecutor) { [call] in
+                try await channel.whileOpen(or: silence.watch) { try await route.handler(call) }
+            }
+        } catch is ReaderGone {
+            throw Self.cutOff()
+        }
+    }
+
+    /// The body, which must be the one that was signed.
     private func body(of request: Request, _ fields: ReadFields, limit: Int, as verified: VerifiedContext) async throws -> [UInt8] {
         let bytes = try await Self.body(of: request, fields, limit: limit)
         try refusals.counting { () throws(Problem) in try verified.check(bytes) }
@@ -102,26 +136,27 @@ struct ServiceResponder: HTTPResponder {
     }
 
     private static func body(of request: Request, _ fields: ReadFields, limit: Int) async throws -> [UInt8] {
-        let tooLarge = Problem(.bodyTooLarge, "The body may have up to \(limit) bytes.")
-        if let length = fields.contentLength {
-            if length == "0" { return [] }
-            guard let count = Int(length), count <= limit else { throw tooLarge }
-        } else if !fields.hasTransferEncoding {
-            return []
-        }
+        let announced = try fields.announced(limit: limit)
+        if announced == 0 { return [] }
         var bytes: [UInt8] = []
         do {
             for try await chunk in request.body {
-                guard bytes.count + chunk.readableBytes <= limit else { throw tooLarge }
+                guard bytes.count + chunk.readableBytes <= limit else { throw tooLarge(limit) }
                 bytes.append(contentsOf: chunk.readableBytesView)
             }
         } catch let problem as Problem {
             throw problem
         } catch {
-            // Whoever sent it is gone, as when the gateway gives up an upload; that is no fault of ours.
-            throw Problem(.invalidRequest, "The body ended before it was whole.", underlying: error)
+            throw cutOff(error)
         }
         return bytes
+    }
+
+    static func tooLarge(_ limit: Int) -> Problem { Problem(.bodyTooLarge, "The body may have up to \(limit) bytes.") }
+
+    /// Whoever sent it is gone, as when the gateway gives up an upload; that is no fault of ours.
+    static func cutOff(_ error: (any Error)? = nil) -> Problem {
+        Problem(.invalidRequest, "The body ended before it was whole.", underlying: error)
     }
 
     private func render(_ error: any Error, caller: Caller?, route: Int?, trace: String?) -> Reply {
@@ -173,8 +208,13 @@ struct ServiceResponder: HTTPResponder {
         (error as? PostgresError)?.description ?? String(reflecting: type(of: error))
     }
 
-    /// - Parameter brokenOff: called with what ended a streamed answer before its end, when its status has long been sent.
-    private static func response(_ reply: Reply, brokenOff: @escaping @Sendable (any Error) -> Void = { _ in }) -> Response {
+    /// - Parameters:
+    ///   - stopsWithService: whether a stream ends when the service is to stop.
+    ///   - brokenOff: called with what ended a streamed answer before its end, when its status has long been sent.
+    private static func response(
+        _ reply: Reply, on channel: any Channel, stopsWithService: Bool = false,
+        brokenOff: @escaping @Sendable (any Error) -> Void = { _ in }
+    ) -> Response {
         var fields = HTTPFields()
         for (name, value) in reply.headers {
             // A header name of ours is always a valid token.
@@ -187,11 +227,21 @@ struct ServiceResponder: HTTPResponder {
         }
         if let stream = reply.stream {
             let body = ResponseBody { writer in
-                do {
+                // Safe: it is used by the one task that writes, and after that again by this one, which waits for it.
+                nonisolated(unsafe) let output = writer
+                let write: @Sendable () async throws -> Void = {
                     try await stream { piece in
                         // Who takes the answer may go; that is no fault of ours.
-                        do { try await writer.write(ByteBuffer(bytes: piece)) } catch { throw ReaderGone() }
+                        var output = output
+                        do { try await output.write(ByteBuffer(bytes: piece)) } catch { throw ReaderGone() }
                     }
+                }
+                do {
+                    try await channel.whileOpen {
+                        if stopsWithService { try await cancelWhenGracefulShutdown(write) } else { try await write() }
+                    }
+                } catch is CancellationError where stopsWithService && Task.isShuttingDownGracefully && !Task.isCancelled {
+                    // What goes on for ever is whole wherever it ends.
                 } catch {
                     if !(error is ReaderGone) { brokenOff(error) }
                     throw error
@@ -211,7 +261,7 @@ private struct ReadFields {
     var contentLength: String?
     var hasTransferEncoding = false
     private var handlers: [(name: String, value: String)] = []
-    private var twice: HTTPField.Name?
+    private var fault: (name: String, detail: String)?
 
     init(_ fields: HTTPFields) {
         for field in fields {
@@ -223,27 +273,69 @@ private struct ReadFields {
             case .transferEncoding: hasTransferEncoding = true
             case .contentType, .accept, .ifMatch, .ifNoneMatch, .idempotencyKey, .userAgent, .namedTenant:
                 let name = field.name.canonicalName
-                if handlers.contains(where: { $0.name == name }) { twice = twice ?? field.name }
-                handlers.append((name, field.value))
+                if handlers.contains(where: { $0.name == name }) { fault = fault ?? (field.name.rawName, "occurs twice") }
+                add(field)
             // A list, which may be sent in parts (RFC 7240, section 2).
-            case .prefer: handlers.append((field.name.canonicalName, field.value))
+            case .prefer: add(field)
             default: break
             }
         }
     }
 
-    /// The fields that handlers read. One that occurs twice is refused: which of the two counts would be a guess.
-    func passedOn() throws(Problem) -> [(name: String, value: String)] {
-        if let twice {
-            throw Problem(
-                .invalidParameter, "The header \(twice.rawName) occurs twice.",
-                faults: [.init(pointer: twice.rawName, code: .invalidParameter, detail: "It occurs twice.")])
+    private mutating func add(_ field: HTTPField) {
+        if field.name != .userAgent, !field.value.utf8.allSatisfy({ $0 < 0x80 }) {
+            fault = fault ?? (field.name.rawName, "has other characters than ASCII")
         }
-        return handlers
+        handlers.append((field.name.canonicalName, field.value))
+    }
+
+    /// The length of the body, 0 where there is none; `nil` when it is not told before.
+    ///
+    /// - Throws: ``Problem`` `body_too_large`.
+    func announced(limit: Int) throws(Problem) -> Int? {
+        guard let contentLength else { return hasTransferEncoding ? nil : 0 }
+        guard let count = Int(contentLength), count <= limit else { throw ServiceResponder.tooLarge(limit) }
+        return count
+    }
+
+    /// The fields that handlers read. One that occurs twice is refused: which of the two counts would be a guess. So is one with letters that its
+    /// grammar does not have: it is read character by character, which takes long where a character has many marks.
+    func passedOn() throws(Problem) -> [(name: String, value: String)] {
+        guard let fault else { return handlers }
+        throw Problem(
+            .invalidParameter, "The header \(fault.name) \(fault.detail).",
+            faults: [.init(pointer: fault.name, code: .invalidParameter, detail: "It \(fault.detail).")])
     }
 }
 
 private struct ReaderGone: Error {}
+
+extension Channel {
+    /// Runs the operation, which is cancelled when the other side has gone, or when `end` throws.
+    fileprivate func whileOpen<Result: Sendable>(
+        or end: (@Sendable () async throws -> Void)? = nil, _ operation: @escaping @Sendable () async throws -> Result
+    ) async throws -> Result {
+        let (closed, continuation) = AsyncStream.makeStream(of: Never.self)
+        // As many of these are kept as the connection serves such requests.
+        closeFuture.whenComplete { _ in continuation.finish() }
+        return try await withThrowingTaskGroup(of: Result.self) { group in
+            group.addTask { try await operation() }
+            group.addTask {
+                for await _ in closed {}
+                throw ReaderGone()
+            }
+            if let end {
+                group.addTask {
+                    try await end()
+                    throw CancellationError()
+                }
+            }
+            defer { group.cancelAll() }
+            // The first of them decides; there always is one.
+            return try await group.next()!
+        }
+    }
+}
 
 private struct MethodNotAllowed: Error {
     var allowed: [Method]
