@@ -10,7 +10,7 @@ import Crypto
 ///
 /// The MAC is HMAC-SHA256 (RFC 2104), with a key that only the two processes have, over all before it and the request line's method and
 /// target. So a value serves, at the process that it was made for, the one request that it was made for: the same method, target and body.
-/// That request it serves as often as it is sent, until the deadline; other header fields are not covered (Shared/Decisions/01xx).
+/// That request it serves as often as it is sent, until the deadline; other header fields are not covered (Shared/Decisions/0037).
 ///
 /// While releases are exchanged, a reader meets values of a newer one. New claims go behind those of today, new parts of the value
 /// before the MAC: what stands behind those known is left out, as is a limit that cannot be read. A caller of another kind than those
