@@ -105,7 +105,9 @@ import Testing
             let forged = "GET /v1/plans HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 9.9.9.9\r\n\r\n"
             #expect(try await statuses(Self.v4(client, further: [4, 0, 0]), [forged, Self.request]) == [200, 429])
             #expect(try await statuses(Self.v4(random()), [Self.request, Self.request]) == [200, 200])
-            #expect(try await statuses(Self.header(0x20, 0x00, []), ["GET /docs HTTP/1.1\r\nHost: x\r\n\r\n"]) == [200])
+            // The balancer's own; with a token, since all tests share the limit of this machine's address.
+            let own = "GET /v1/leads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(gateway.key.token())\r\n\r\n"
+            #expect(try await statuses(Self.header(0x20, 0x00, []), [own]) == [200])
         }
     }
 
