@@ -16,7 +16,7 @@ final class DepartedClient: UpstreamRequester {
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
         timeout = eventLoop.scheduleTask(deadline: deadline) {
             let client = bound.value
-            client.upstream?.abandon(for: client)
+            client.upstream?.abandonLate(for: client)
         }
     }
 

@@ -107,8 +107,12 @@ public struct GatewayConfiguration: Sendable {
         switch (try settings.optional("tls.certificate"), try settings.optional("tls.key")) {
         case (let certificate?, let key?): certificateFiles = CertificateFiles(certificate: certificate, key: key)
         case (nil, nil): break
-        case (nil, _): throw SettingError(description: "setting MARTLET_TLS_CERTIFICATE: expected a file, as MARTLET_TLS_KEY names one")
-        case (_, nil): throw SettingError(description: "setting MARTLET_TLS_KEY: expected a file, as MARTLET_TLS_CERTIFICATE names one")
+        case (nil, _):
+            throw SettingError(
+                key: "tls.certificate", description: "setting MARTLET_TLS_CERTIFICATE: expected a file, as MARTLET_TLS_KEY names one")
+        case (_, nil):
+            throw SettingError(
+                key: "tls.key", description: "setting MARTLET_TLS_KEY: expected a file, as MARTLET_TLS_CERTIFICATE names one")
         }
         handshakeLimit = try settings.integer("tls.handshakes", default: handshakeLimit, in: 1...100_000)
         addressHandshakeLimit = try settings.integer("tls.handshakes.per.address", default: addressHandshakeLimit, in: 1...100_000)
@@ -126,7 +130,8 @@ public struct GatewayConfiguration: Sendable {
         audience = try settings.string("audience", default: audience)
         readsProxyProtocol = try settings.flag("proxy.protocol", default: readsProxyProtocol)
         if readsProxyProtocol, policy.trustedProxies.isEmpty {
-            throw SettingError(description: "setting MARTLET_PROXY_PROTOCOL: expected MARTLET_TRUSTED_PROXIES with it")
+            throw SettingError(
+                key: "proxy.protocol", description: "setting MARTLET_PROXY_PROTOCOL: expected MARTLET_TRUSTED_PROXIES with it")
         }
         eventLoops = try settings.integer("event.loops", default: eventLoops, in: 1...64)
         upstreamConnectionLimit = try settings.integer("upstream.connections", default: upstreamConnectionLimit, in: 1...4096)

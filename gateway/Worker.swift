@@ -93,6 +93,7 @@ final class Worker {
         self.policy = policy
         for pool in pools { pool.update(addresses: policy.settings.upstreams[pool.service] ?? []) }
         limiter.addressLimit = policy.settings.addressLimit
+        handshakes.limits.time = policy.settings.headerTimeout
         shared.localShares.change(share: policy.settings.localShare)
         log.form = policy.settings.accessLog
     }
@@ -156,8 +157,8 @@ final class Worker {
     /// - Returns: Whether there is room for them.
     func reserve(_ bytes: Int, for exchange: Exchange) -> Bool {
         while heldBytes + bytes > policy.bodiesLimit {
-            let largest = gathering.elements.max { $0.body.readableBytes < $1.body.readableBytes }
-            guard let largest, largest.body.readableBytes > exchange.body.readableBytes + bytes else { return false }
+            let largest = gathering.elements.max { $0.reservedBytes < $1.reservedBytes }
+            guard let largest, largest.reservedBytes > exchange.reservedBytes + bytes else { return false }
             largest.refuseForRoom()
         }
         heldBytes += bytes

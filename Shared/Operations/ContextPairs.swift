@@ -37,7 +37,7 @@ extension ContextKeys {
         do {
             self = try ContextKeys(text, of: process, pairs: ContextPair.all)
         } catch {
-            throw SettingError(description: "setting \(Self.setting.name): \(error)")
+            throw SettingError(key: Self.setting.key, description: "setting \(Self.setting.name): \(error)")
         }
     }
 }

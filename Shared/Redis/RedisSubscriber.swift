@@ -91,6 +91,8 @@ private final class Listener {
 
     private func received(_ value: RedisValue) {
         heardSincePing = true
+        // Such as a user who may not subscribe: said in the log with the reset, and asked again.
+        if case .error(let text) = value { return link.reset(because: .server(text)) }
         guard let parts = value.array, let kind = parts.first?.string else { return }
         switch (kind, parts.count) {
         case ("subscribe", _):

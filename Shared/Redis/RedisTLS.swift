@@ -23,6 +23,8 @@ public struct RedisTLS: Sendable {
     public init(_ mode: Mode = .verifyFull, rootCertificates: String? = nil) throws {
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.minimumTLSVersion = .tlsv12
+        // A server that is given up as silent will not answer the end of the connection.
+        configuration.shutdownTimeout = .milliseconds(100)
         configuration.certificateVerification =
             switch mode {
             case .verifyFull: .fullVerification

@@ -88,6 +88,12 @@ import Testing
         let settings = Settings(values: [
             "MARTLET_PORT": "http", "MARTLET_IN_FLIGHT": "none", "MARTLET_TRUSTED_PROXIES": "here", "MARTLET_ISSUER": "x",
         ])
+        let malformed = Settings(values: [
+            "MARTLET_PORT": "http", "MARTLET_CONTEXT_KEYS": "k1:gateway-crm:00", "MARTLET_TLS_KEY": "/key",
+            "MARTLET_PROXY_PROTOCOL": "true",
+        ])
+        #expect(
+            try Set(GatewayConfiguration.faults(in: malformed).compactMap(\.key)) == ["port", "context.keys", "tls.key", "proxy.protocol"])
         let keys = try GatewayConfiguration.faults(in: settings).map(\.key)
         #expect(Set(keys) == ["port", "in.flight", "trusted.proxies", "context.keys"] && keys.count == 4)
         #expect(

@@ -30,6 +30,14 @@ import Testing
         #expect(kept == (isTold ? limit : ""))
     }
 
+    /// Whole or not: the memory for an answer's fields is reckoned by this.
+    @Test func aHeadThatIsTooLargeIsNone() throws {
+        let line = "A: " + String(repeating: "b", count: 1000) + "\r\n"
+        func text(_ lines: Int) -> String { "HTTP/1.1 200 OK\r\n" + String(repeating: line, count: lines) + "Content-Length: 0\r\n\r\n" }
+        #expect(try parse(text(30)) != nil)
+        #expect(throws: ResponseFault.self) { try parse(text(40)) }
+    }
+
     @Test func aHeadThatIsNotWholeYetNeedsMore() throws { #expect(try parse("HTTP/1.1 200 OK\r\nETag: 1\r\n") == nil) }
 
     @Test(arguments: [

@@ -80,6 +80,8 @@ import Testing
             """
         let values = try SettingsFile.parse(lines)
         #expect(values.count == 4 && values["MARTLET_PORT"] == "8081" && values["MARTLET_CORS_ORIGINS"]?.contains("\"") == false)
+        // As editors of other systems save it.
+        #expect(try SettingsFile.parse(lines.replacingOccurrences(of: "\n", with: "\r\n")) == values)
         #expect(try SettingsFile.parse(json) == values)
     }
 

@@ -11,7 +11,7 @@ final class KeyRefresh: Sendable {
     }
 
     private static let interval = TimeAmount.seconds(5)
-    private static let waiterLimit = 4096
+    private static let waiterLimit = 256
 
     private let state = Mutex(State())
     /// An element for each fetch that is wanted.

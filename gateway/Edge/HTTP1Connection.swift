@@ -22,6 +22,8 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Edge
     private static let framingLimit = 64 * 1024
     /// How long a client that is still sending may take to read the last answer, once all of it has been sent.
     private static let linger = TimeAmount.seconds(2)
+    /// How long a connection without a request lasts at a stop: one that is on its way already is served.
+    private static let goodbye = TimeAmount.milliseconds(500)
 
     let worker: Worker
     private(set) var client: Client
@@ -47,6 +49,8 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Edge
     /// An answer that begins after this is the connection's last.
     private var usableUntil = NIODeadline.distantFuture
     private let isEncrypted: Bool
+    /// In the phase `closing`: whether the system has all of the last answer.
+    private var isLastWritten = false
     private var isReadHeld = false
     /// Whether no head has come yet.
     private var isNew = true
@@ -99,7 +103,7 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Edge
     private func isAhead(_ context: ChannelHandlerContext) -> Bool {
         switch phase {
         case .head: !context.channel.isWritable || inbound.readableBytes >= Self.inboundLimit
-        case .exchange: !wantsBody && inbound.readableBytes >= Self.inboundLimit
+        case .exchange: !(wantsBody && !body.isDone) && inbound.readableBytes >= Self.inboundLimit
         case .closing: false
         }
     }
@@ -249,7 +253,18 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Edge
 
     private var isOld: Bool { usableUntil != .distantFuture && NIODeadline.now() >= usableUntil }
 
-    private func noteProgress() { idleDeadline = .now() + worker.policy.settings.bodyTimeout }
+    /// The client has taken some of its answer, or got more of it.
+    private func noteProgress() {
+        let deadline = NIODeadline.now() + worker.policy.settings.bodyTimeout
+        switch phase {
+        case .exchange: idleDeadline = deadline
+        // The end of the last answer is still on its way. It does not make a head that has begun wait for longer.
+        case .head where !parser.hasStarted:
+            idleDeadline = worker.isDraining && !untaken.mayBeLeft ? .now() + Self.goodbye : max(idleDeadline, deadline)
+        case .closing where !isLastWritten: idleDeadline = deadline
+        case .head, .closing: break
+        }
+    }
 
     func checkDeadlines(now: NIODeadline) {
         if lookAtUntaken() { noteProgress() }
@@ -261,7 +276,7 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Edge
 
     /// At a stop: an idle connection gets a moment for a request that is on its way already, and ends.
     func drain() {
-        if case .head = phase, !parser.hasStarted { idleDeadline = min(idleDeadline, .now() + .milliseconds(500)) }
+        if case .head = phase, !parser.hasStarted { idleDeadline = min(idleDeadline, .now() + Self.goodbye) }
     }
 
     var untakenBytes: Int { untaken.count }
@@ -364,7 +379,7 @@ extension HTTP1Connection: ExchangeTransport {
         }
         guard keepsAlive else { return sendLast(bytes, context) }
         phase = .head
-        idleDeadline = .now() + worker.policy.settings.keepAlive
+        idleDeadline = .now() + (worker.isDraining ? Self.goodbye : worker.policy.settings.keepAlive)
         context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
         if !context.channel.isWritable { lookAtUntaken() }
         proceed()
@@ -374,12 +389,14 @@ extension HTTP1Connection: ExchangeTransport {
     /// output ends first, and input is dropped until the client closes too. As long as the client takes more of the answer, it gets it.
     private func sendLast(_ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
         phase = .closing
+        // More may be on its way from a client that did not ask for the end, or sends requests ahead.
+        let lingers = !body.isDone || framing.keepsAlive || inbound.readableBytes > 0
         inbound = ByteBuffer()
         noteProgress()
-        let lingers = !body.isDone
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
         context.writeAndFlush(wrapOutboundOut(bytes)).whenComplete { _ in
             let connection = bound.value
+            connection.isLastWritten = true
             connection.idleDeadline = .now() + Self.linger
             connection.context?.close(mode: lingers ? .output : .all, promise: nil)
         }

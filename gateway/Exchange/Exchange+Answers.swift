@@ -51,7 +51,7 @@ extension Exchange {
             writer.put("\r\n")
             putCommonFields(&writer)
         }
-        bytesSent = isEmpty ? 0 : answer.body.readableBytes
+        bytesSent = isEmpty ? 0 : body.readableBytes
         let transport = finish()
         let answerHead = AnswerHead(status: answer.status, contentLength: length, dropsBody: head.method == .head)
         if isShared, !isEmpty, body.readableBytes > 0 {

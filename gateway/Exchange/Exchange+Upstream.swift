@@ -27,6 +27,9 @@ extension Exchange: UpstreamRequester {
         connection.send(request)
     }
 
+    /// An answer that its client has waited for so long counts as one that never came.
+    private static let patience = TimeAmount.seconds(5)
+
     /// Gives up what is held of the way to the service.
     func giveUp(_ held: ExchangeStateMachine.Upstream, clientHasGone: Bool = false) {
         let upstream = upstream
@@ -40,6 +43,8 @@ extension Exchange: UpstreamRequester {
             let limits = [token?.userLimit, token?.tenantLimit].compactMap(\.self)
             guard let upstream, !limits.isEmpty else { return upstream?.abandon(for: self) ?? () }
             DepartedClient(limits: limits).wait(at: upstream, until: deadline, on: worker.eventLoop)
+        // Clients that give up before the gateway does must not hide a service that hangs.
+        case .connection where clientHasGone && NIODeadline.now() - startedAt >= Self.patience: upstream?.abandonLate(for: self)
         case .connection, .connectionInAnswer: upstream?.abandon(for: self)
         }
     }

@@ -41,6 +41,8 @@ final class Exchange: Slotted {
     /// The body, as far as it has come.
     var body = ByteBuffer()
     let hasBody: Bool
+    /// Bytes of it that are counted in the worker.
+    private(set) var reservedBytes = 0
     /// Its place among the worker's ``Worker/gathering``.
     var slot: Int?
 
@@ -133,6 +135,7 @@ final class Exchange: Slotted {
         guard machine.state == .gathering else { return }
         guard body.readableBytes + part.readableBytes <= policy.settings.bodyLimit else { return refuse(bodyTooLarge) }
         guard worker.reserve(part.readableBytes, for: self) else { return refuseForRoom() }
+        reservedBytes += part.readableBytes
         if body.readableBytes == 0 {
             body = part
         } else {
@@ -190,7 +193,7 @@ final class Exchange: Slotted {
         worker.inFlight -= 1
         compressed = nil
         worker.gathering.remove(self)
-        worker.release(body.readableBytes)
+        worker.release(reservedBytes)
         worker.metrics.record(route: route?.index, service: route?.service, status: status, microseconds: microseconds)
         log(microseconds)
         defer { transport = nil }

@@ -14,6 +14,8 @@ extension Exchange {
             withHeadBytes { writeHead($0, address: address, into: &writer) }
             body.withUnsafeReadableBytes { writer.put($0) }
         }
+        // It is in the request, which is kept for another attempt.
+        body = ByteBuffer()
     }
 
     private func writeHead(_ bytes: UnsafeRawBufferPointer, address: [UInt8], into writer: inout HeadWriter) {

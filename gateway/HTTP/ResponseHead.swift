@@ -52,6 +52,7 @@ struct ResponseHeadParser {
             guard lineFeed > lineStart, bytes[lineFeed - 1] == 0x0D else { throw ResponseFault() }
             let line = lineStart..<lineFeed - 1
             scanned = lineFeed + 1
+            guard scanned <= HeadLimits.headBytes else { throw ResponseFault() }
             if lineStart == 0 {
                 try statusLine(line, bytes)
                 runStart = scanned

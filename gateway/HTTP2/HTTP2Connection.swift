@@ -67,6 +67,9 @@ final class HTTP2Connection: ChannelDuplexHandler, EdgeConnection {
         idleDeadline = .now() + worker.policy.settings.headerTimeout
         if let age = worker.policy.settings.clientLifetime() { usableUntil = .now() + age }
         guard worker.add(self) else { return context.close(promise: nil) }
+        // A proxy's connection carries the streams of many, and one of them must not end the others'.
+        let trusted = worker.policy.settings.trustedProxies
+        if let address = client.address, trusted.contains(where: { $0.contains(address) }) { session.clients = 1000 }
         worker.metrics.http2.countConnection()
         // The gateway's SETTINGS need not wait for the client's.
         scheduleFlush()
@@ -191,7 +194,9 @@ final class HTTP2Connection: ChannelDuplexHandler, EdgeConnection {
         report()
         proceed()
         if !context.channel.isWritable || session.untakenBytes != notedBytes { noteUntaken(context) }
-        if isOver, context.channel.isWritable || last != nil { close(after: last?.futureResult, context) }
+        guard isOver else { return }
+        noteUntaken(context)
+        if last != nil || !untaken.mayBeLeft { close(after: last?.futureResult, context) }
     }
 
     /// Closing at once could take the last frames from a client that is still sending, so output ends first, and input is dropped until
@@ -202,9 +207,11 @@ final class HTTP2Connection: ChannelDuplexHandler, EdgeConnection {
         idleDeadline = .now() + worker.policy.settings.bodyTimeout
         leaveStreams()
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        // Who did nothing wrong may still be reading, and sends room for more meanwhile, which would meet a closed connection.
+        let linger = session.fault == nil ? worker.policy.settings.bodyTimeout : Self.linger
         (written ?? context.eventLoop.makeSucceededVoidFuture()).whenComplete { _ in
             let connection = bound.value
-            connection.idleDeadline = .now() + Self.linger
+            connection.idleDeadline = .now() + linger
             connection.context?.close(mode: .output, promise: nil)
         }
         if isReadHeld {
@@ -263,7 +270,7 @@ final class HTTP2Connection: ChannelDuplexHandler, EdgeConnection {
             announceLeave(now)
         }
         if let announcedAt, now >= announcedAt + Self.announcement { session.finishGoAway() }
-        if session.wantsWrite { scheduleFlush() }
+        if session.wantsWrite || session.isOver { scheduleFlush() }
     }
 
     private func check(_ stream: HTTP2Stream, _ now: NIODeadline) {

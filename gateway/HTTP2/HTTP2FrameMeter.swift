@@ -47,6 +47,8 @@ struct HTTP2FrameMeter {
     /// A head of 32 KiB takes less, unless it is of bytes that Huffman's code makes longer.
     static let headBlockBytes = 48 * 1024
 
+    /// How many clients speak on the connection, as far as can be known: streams taken back count for each.
+    var clients = 1
     private var windowEnd = NIODeadline.uptimeNanoseconds(0)
     private var counts = Counts()
     private var continuations = 0
@@ -91,7 +93,7 @@ struct HTTP2FrameMeter {
             return counts.priorities > Self.priorities ? .priorities : nil
         case .reset:
             counts.resets += 1
-            return counts.resets > Self.resets ? .resets : nil
+            return counts.resets > Self.resets * clients ? .resets : nil
         case .settings:
             if frame.has(HTTP2FrameHeader.acknowledgement) { return nil }
             counts.settings += 1
@@ -120,6 +122,6 @@ struct HTTP2FrameMeter {
     /// A stream was ended for what the client did on it.
     mutating func countFailedStream() -> HTTP2Excess? {
         counts.failedStreams += 1
-        return counts.failedStreams > Self.failedStreams ? .failedStreams : nil
+        return counts.failedStreams > Self.failedStreams * clients ? .failedStreams : nil
     }
 }

@@ -36,6 +36,12 @@ final class HTTP2Session {
     private var handle: OpaquePointer
     private var scanner = HTTP2FrameScanner()
     private var meter = HTTP2FrameMeter()
+    /// Streams taken back are counted for so many clients at once.
+    var clients: Int {
+        get { meter.clients }
+        set { meter.clients = newValue }
+    }
+
     /// Whether the last frame that has begun is of a head.
     private var isHeadFrame = false
     private var now = NIODeadline.uptimeNanoseconds(0)
@@ -272,7 +278,7 @@ final class HTTP2Session {
     func answer(_ stream: HTTP2Stream, status: Int, contentLength: Int?, lines: UnsafeRawBufferPointer, isWhole: Bool) {
         guard !stream.isClosed, !stream.isAnswered else { return }
         stream.isAnswered = true
-        stream.progressAt = now
+        stream.progressAt = .now()
         if isWhole { endAnswer(of: stream) }
         var source = nghttp2_data_provider()
         source.read_callback = { _, id, _, limit, flags, _, user in HTTP2Session.of(user).read(id, limit, flags) }
@@ -293,7 +299,7 @@ final class HTTP2Session {
         if stream.outbound.readableBytes == 0 {
             stream.outbound = part
             stream.sharesOutbound = isShared
-            stream.progressAt = now
+            stream.progressAt = .now()
             if !isShared { untakenBytes += part.readableBytes }
         } else if part.readableBytes > 0 {
             // What is written to is a copy of its own from here on.
@@ -561,6 +567,8 @@ extension HTTP2Session {
             switch HTTP2ErrorCode(code: frame.pointee.rst_stream.error_code) {
             // These are the gateway's own; all others are for what the client did.
             case .noError, .internalError, .cancel: break
+            // Streams beyond the limit cost no request, and a client may open them before it has heard of the limit (RFC 9113, 6.5.2).
+            case .refusedStream: break
             default:
                 if let excess = meter.countFailedStream() { fail(.excess(excess)) }
             }

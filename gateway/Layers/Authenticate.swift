@@ -58,7 +58,11 @@ struct Authenticate: Layer {
             exchange.worker.metrics.refusedTokens += 1
             return .refused(problem)
         case .failure(let fault):
-            if fault == .unknownKey, mayFetchKeys, fetchKeys(exchange) { return .waitingForKeys }
+            if fault == .unknownKey, mayFetchKeys {
+                // It waits before it is counted, so how many may is bounded for each address.
+                if let problem = exchange.refusalAtEdge() { return .refused(problem) }
+                if fetchKeys(exchange) { return .waitingForKeys }
+            }
             exchange.worker.metrics.refusedTokens += 1
             return .refused(Self.badToken)
         }

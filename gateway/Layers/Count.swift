@@ -63,8 +63,9 @@ struct Count: Layer {
             var hasReturned = false
             limits[index].wait(now: now) { decision in
                 if exchange.isEnded {
-                    // The client has gone; its token goes to the next.
+                    // The client has gone; its tokens go to the next.
                     if case .admitted = decision { limits[index].giveBack() }
+                    for limit in limits[..<index] { limit.giveBack() }
                     return
                 }
                 let next = refusal(decision, limits, taken: index, exchange) ?? charge(limits, taken: index + 1, exchange)

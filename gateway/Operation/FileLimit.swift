@@ -26,6 +26,8 @@ struct FileLimit: Sendable {
         others =
             addresses * (configuration.eventLoops * configuration.upstreamLimits.connections + Self.ownConnections)
             + 4 * configuration.eventLoops + Self.reserve
+            // Those in the handshake are no clients yet.
+            + (configuration.certificateFiles == nil ? 0 : configuration.handshakeLimit * configuration.eventLoops)
         wanted = configuration.policy.connectionLimit
     }
 

@@ -5,20 +5,26 @@ enum MemoryLimit {
     private static let base = 40 << 20
     /// A connection that is kept, with what its last request left.
     private static let connection = 16 << 10
+    /// What TLS keeps beside it.
+    private static let encryption = 25 << 10
     /// 10,000 verified tokens of about 3 kB, in each event loop.
     private static let tokens = 30 << 20
     /// 20,000 limits of about 500 bytes, in each event loop.
     private static let limits = 10 << 20
 
     static func needed(by configuration: GatewayConfiguration) -> Int {
-        base + configuration.policy.connectionLimit * connection + bodies(of: configuration)
+        base + configuration.policy.connectionLimit * connection(of: configuration) + bodies(of: configuration)
             + configuration.policy.answersLimit + configuration.eventLoops * (tokens + limits)
     }
 
     static func arithmetic(of configuration: GatewayConfiguration) -> String {
-        "\(base >> 20) + \(configuration.policy.connectionLimit) connections of \(connection >> 10) KiB + \(bodies(of: configuration) >> 20) of bodies"
+        "\(base >> 20) + \(configuration.policy.connectionLimit) connections of \(connection(of: configuration) >> 10) KiB + \(bodies(of: configuration) >> 20) of bodies"
             + " + \(configuration.policy.answersLimit >> 20) of answers"
             + " + \(configuration.eventLoops) loops of \((tokens + limits) >> 20) for tokens and limits"
+    }
+
+    private static func connection(of configuration: GatewayConfiguration) -> Int {
+        connection + (configuration.certificateFiles == nil ? 0 : encryption)
     }
 
     private static func bodies(of configuration: GatewayConfiguration) -> Int {

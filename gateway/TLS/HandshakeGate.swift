@@ -75,7 +75,7 @@ final class HandshakeGate {
         }
     }
 
-    let limits: Limits
+    var limits: Limits
     /// By number, which grows with each.
     private var places: [Int: Place] = [:]
     private var byNetwork: [Network: Int] = [:]

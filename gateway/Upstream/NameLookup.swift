@@ -47,10 +47,17 @@ struct NameLookup: Sendable {
         }
     }
 
+    /// Of their own: a name server that does not answer holds them for many seconds, and nothing else must wait for that.
+    private static let threads = {
+        let threads = NIOThreadPool(numberOfThreads: 4)
+        threads.start()
+        return threads
+    }()
+
     /// Looks names up off the event loop; the future succeeds there with what is known of each, and fails never.
     func find(_ names: [UpstreamAddress], on eventLoop: any EventLoop) -> EventLoopFuture<[(name: UpstreamAddress, found: [SocketAddress])]>
     {
-        NIOThreadPool.singleton.runIfActive(eventLoop: eventLoop) { [addresses] in
+        Self.threads.runIfActive(eventLoop: eventLoop) { [addresses] in
             names.map { name in (name, (try? addresses(name)) ?? []) }
         }
     }

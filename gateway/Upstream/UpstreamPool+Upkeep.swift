@@ -66,7 +66,8 @@ extension UpstreamPool {
     private func take(_ addresses: [SocketAddress]) {
         var old = Dictionary(endpoints.map { ($0.address, $0) }) { first, _ in first }
         var seen = Set<SocketAddress>()
-        endpoints = addresses.filter { seen.insert($0).inserted }.prefix(Self.addressLimit)
+        // In their order before the rest is left out, or each lookup would leave out others.
+        endpoints = addresses.filter { seen.insert($0).inserted }.sorted { "\($0)" < "\($1)" }.prefix(Self.addressLimit)
             .map { old.removeValue(forKey: $0) ?? UpstreamEndpoint($0, places: limits.ordinary.places) }
             .sorted { $0.figures.address < $1.figures.address }
         for endpoint in old.values {

@@ -60,6 +60,10 @@ struct ServiceResponder: HTTPResponder {
                 try cut.map { try Query(target[target.index(after: $0)...]) }?.allowOnly([String]())
                 return Self.response(.json(openAPI), on: context.channel)
             }
+            // Whether the address answers at all, as a gateway asks that has lost it: nobody is told anything, and it is no attempt to get past.
+            if path == "/livez", request.method == .get, fields.context == nil {
+                return Response(status: .noContent, headers: readiness.state == .draining ? [.connection: "close"] : [:])
+            }
             let verified = try verify(fields.context, method: request.method.rawValue, target: target)
             caller = verified.caller
             let method = Method(rawValue: request.method.rawValue)
