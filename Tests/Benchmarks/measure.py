@@ -1,6 +1,7 @@
 """The measurements of Tests/bench, which starts the parts and calls this with one step after another:
 
-    prepare, database, end_to_end, further, proxy, neighbours, teams, growth, plans, limits, limits_away, report
+    prepare, database, end_to_end, further, proxy, neighbours, teams, growth, plans, limits, limits_away, connections, unread, shed, addresses,
+    files, reload, report
 
 What a step finds goes to a JSON file in BENCH_FOLDER; `report` puts them together. Measures, asserts nothing.
 """
@@ -17,124 +18,15 @@ import subprocess
 import sys
 import time
 
-here = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(here.parent.parent / "compose"))
-sys.dont_write_bytecode = True
-import demo  # noqa: E402  (the API client of the demo data)
-
-setting = lambda name: os.environ["BENCH_" + name]  # noqa: E731
-folder = pathlib.Path(setting("FOLDER"))
-rounds, seconds = int(setting("ROUNDS")), int(setting("SECONDS"))
-gateway = f"http://127.0.0.1:{setting('GATEWAY_PORT')}"
-tools = pathlib.Path(setting("POSTGRES_PROGRAMS"))
-PROCESSES = ["gateway", "identity", "tenant", "crm", "activity", "support"]
-TICKS = os.sysconf("SC_CLK_TCK")
-CALLERS, PGBENCH_CLIENTS = 64, 16
-
-
-def say(text):
-    print("  " + text, flush=True)
-
-
-def keep(name, value):
-    (folder / f"{name}.json").write_text(json.dumps(value, indent=2))
-
-
-def kept(name):
-    path = folder / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else None
-
-
-def run(command, **environment):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=3600 if command[0] == "psql" else seconds * 4 + 60, env={**os.environ, **environment})
-    if done.returncode:
-        sys.exit(f"Tests/bench: {command[0]} failed:\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
-# --- the tools --------------------------------------------------------------------------------------------------------
-
-
-def pgbench(script, role, password, lead, variables=()):
-    """Transactions a second of one script."""
-    facts = kept("facts")
-    defines = {"tenant": facts["tenant"], "user": facts["user"], "request": "bench", "lead": lead, **dict(variables)}
-    output = run(
-        [str(tools / "pgbench"), "-n", "-M", "prepared", "-c", str(PGBENCH_CLIENTS), "-j", "2", "-T", str(seconds), "-f", str(here / "sql" / script)]
-        + [part for name, value in defines.items() for part in ("-D", f"{name}={value}")]
-        + ["-h", "127.0.0.1", "-p", setting("POSTGRES_PORT"), "-U", role, "martlet"],
-        PGPASSWORD=password,
-    )
-    failed = re.search(r"number of failed transactions: (\d+)", output)
-    if failed and int(failed[1]):
-        say(f"WARNING: {failed[1]} transactions of {script} failed")
-    return float(re.search(r"tps = ([\d.]+)", output)[1])
-
-
-def wrk(url, script, connections, **environment):
-    """What one run of wrk came to: requests, requests a second, and how many answers were not of the 2xx kind."""
-    output = run(
-        ["wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds}s", "--latency", "--timeout", "10s", "-s", str(here / "wrk" / script), url],
-        **environment,
-    )
-    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
-    broken = re.search(r"Socket errors: (.*)", output)
-    if refused or broken:
-        say(f"WARNING: {script} at {url}: {refused[0] if refused else ''} {broken[0] if broken else ''}")
-    return {
-        "requests": int(re.search(r"(\d+) requests in", output)[1]),
-        "per_second": float(re.search(r"Requests/sec:\s*([\d.]+)", output)[1]),
-        "refused": int(refused[1]) if refused else 0,
-        "p99": re.search(r"99%\s*(\S+)", output)[1],
-    }
-
-
-def process_id(name):
-    return int((folder / "run" / f"{name}.pid").read_text().split()[0])
-
-
-def with_children(pid):
-    """A process and its children: nginx's workers are children of its master."""
-    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid] + [int(child) for child in children]
-
-
-def processor_microseconds(name):
-    """User and system time of a process and its children so far."""
-    ticks = 0
-    for pid in with_children(process_id(name)):
-        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks * 1_000_000 / TICKS
-
-
-def resident_megabytes(name):
-    status = pathlib.Path(f"/proc/{process_id(name)}/status").read_text()
-    return round(int(re.search(r"VmRSS:\s*(\d+) kB", status)[1]) / 1024, 1)
-
-
-def as_superuser(sql=None, file=None, **variables):
-    command = ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", setting("POSTGRES_PORT"), "-U", "postgres", "martlet"]
-    command += [part for name, value in variables.items() for part in ("-v", f"{name}={value}")]
-    return run(command + (["-f", str(file)] if file else ["-c", sql]), PGPASSWORD=setting("SUPERUSER_PASSWORD")).strip()
-
-
-def token():
-    """A fresh one each time it is needed: they last ten minutes."""
-    return demo.API(gateway).signed_in("bench@acme.test").token
-
-
-def settle():
-    """Lets the relay empty the outboxes, so that one round does not pay for the round before it; at most a minute."""
-    for _ in range(120):
-        if as_superuser("select count(*) from (select from crm.outbox limit 1) as waiting") == "0":
-            return
-        time.sleep(0.5)
-    say("WARNING: the outbox of crm is not empty after a minute; the next round shares the machine with the relay")
-
-
-# --- the steps --------------------------------------------------------------------------------------------------------
-
+import addresses
+import memory
+import proxy
+import reload
+import shed
+from tools import (
+    CALLERS, PROCESSES, as_superuser, demo, finished_wrk, gateway, here, keep, kept, milliseconds, pgbench, postgres_programs, resident_megabytes, rounds, row, run, say,
+    seconds, setting, settle, started_wrk, token, wrk,
+)
 
 def prepare():
     """A tenant on the plan enterprise with limits out of the way, and rows like those of a platform with some customers."""
@@ -207,23 +99,6 @@ def further():
     keep("further", beside_pgbench({name: ("any.lua", {"METHOD": m, "PATHTO": p, "BODY": b}) for name, (m, p, b) in FURTHER.items()}))
 
 
-def proxy():
-    """(b) processor time a proxied request, of the gateway with everything on, over nginx's plain proxy_pass."""
-    leads = " ".join(kept("facts")["leads"])
-    results = {name: {"cpu_us": [], "per_second": [], "refused": 0} for name in ("gateway", "nginx")}
-    for number in range(rounds):
-        for name, result in results.items():
-            url = gateway if name == "gateway" else f"http://127.0.0.1:{setting('NGINX_PORT')}"
-            credentials = token()
-            before = processor_microseconds(name)
-            answer = wrk(url, "get.lua", 16, TOKEN=credentials, LEADS=leads)
-            result["cpu_us"].append((processor_microseconds(name) - before) / answer["requests"])
-            result["per_second"].append(answer["per_second"])
-            result["refused"] += answer["refused"]
-        say(f"round {number + 1}: " + ", ".join(f"{n} {r['cpu_us'][-1]:.1f} µs ({r['per_second'][-1]:,.0f}/s)" for n, r in results.items()))
-    keep("proxy", results)
-
-
 # What a tenant asks for again and again while another reads one lead: (name, callers, method, path, body).
 def noises(facts):
     batch = {"operations": [{"op": "update", "id": facts["large_lead"], "body": {"score": "@"}}] * 200}
@@ -253,10 +128,6 @@ LISTS = {
     ],
 }
 COUNTS = ["leads?count=exact&limit=1", "leads?count=exact&status=new&limit=1", "leads?count=exact&q=common&limit=1", "tickets?count=exact&limit=1"]
-
-
-def milliseconds(text):
-    return float(re.match(r"[\d.]+", text)[0]) * {"us": 0.001, "ms": 1, "s": 1000, "m": 60000}[re.sub(r"[\d.]", "", text)]
 
 
 def medians(caller, user, queries):
@@ -314,24 +185,21 @@ def neighbours():
     large.call("PATCH", f"/v1/leads/{facts['large_lead']}", {"custom": {f"k{n}": "x" * 900 for n in range(50)}})
     read = lambda: wrk(gateway, "get.lua", 1, TOKEN=signed_in("small").token, LEADS=lead)  # noqa: E731
     quiet = {"alone": [], **{name: [] for name, *_ in noises(facts)}}
-    memory = {"before": resident_megabytes("crm")}
+    held = {"before": resident_megabytes("crm")}
     for number in range(rounds):
         quiet["alone"].append(milliseconds(read()["p99"]))
         for name, callers, method, path, body in noises(facts):
-            noise = subprocess.Popen(
-                ["wrk", "-t", "1", "-c", str(callers), "-d", f"{seconds + 2}s", "--timeout", "30s", "-s", str(here / "wrk" / "any.lua"), gateway],
-                stdout=subprocess.PIPE, text=True,
-                env={**os.environ, "TOKEN": signed_in("large").token, "METHOD": method, "PATHTO": path, "BODY": body})
+            told = {"TOKEN": signed_in("large").token, "METHOD": method, "PATHTO": path, "BODY": body}
+            noise = started_wrk(gateway, "any.lua", callers, seconds + 2, **told)
             time.sleep(1)
             quiet[name].append(milliseconds(read()["p99"]))
-            output = noise.communicate(timeout=seconds * 4 + 60)[0]
-            if refused := re.search(r"Non-2xx or 3xx responses: (\d+)", output):
-                say(f"WARNING: {name}: {refused[0]}")
-            memory[name] = resident_megabytes("crm")
+            if refused := finished_wrk(noise, seconds + 2)["refused"]:
+                say(f"WARNING: {name}: {refused} answers not of the 2xx kind")
+            held[name] = resident_megabytes("crm")
             settle()
         say(f"round {number + 1}: p99 of a quiet tenant's read, ms: " + ", ".join(f"{name} {values[-1]:.1f}" for name, values in quiet.items()))
-    say("memory of crm, MB: " + ", ".join(f"{name} {size:.0f}" for name, size in memory.items()))
-    keep("neighbours", {"quiet_p99_ms": quiet, "crm_mb": memory, "lists_ms": found, "rows": int(setting("LARGE"))})
+    say("memory of crm, MB: " + ", ".join(f"{name} {size:.0f}" for name, size in held.items()))
+    keep("neighbours", {"quiet_p99_ms": quiet, "crm_mb": held, "lists_ms": found, "rows": int(setting("LARGE"))})
 
 
 # (f) Of each name the script, who sends it, and the title.
@@ -494,23 +362,20 @@ def machine():
     first = lambda *command: (subprocess.run(command, capture_output=True, text=True).stdout + " ").strip().splitlines()  # noqa: E731
     return {
         "cores": os.cpu_count(), "model": model[1] if model else "unknown", "kernel": os.uname().release,
-        "swift": first("swift", "--version")[0], "postgres": first(str(tools / "postgres"), "--version")[0],
+        "swift": first("swift", "--version")[0], "postgres": first(str(postgres_programs / "postgres"), "--version")[0],
         "redis": first("redis-server", "--version")[0].split(" sha")[0], "rounds": rounds, "seconds": seconds,
     }
 
 
-def row(name, ours, theirs, unit):
-    ours, theirs = statistics.median(ours), statistics.median(theirs)
-    return {"name": name, "ours": round(ours, 1), "theirs": round(theirs, 1), "unit": unit, "ratio": round(ours / theirs, 2)}
+# The parts that are files of their own.
+GATEWAY = (proxy, memory, shed, addresses, reload)
 
 
 def report():
-    database, ends, proxy = kept("database"), kept("end_to_end"), kept("proxy")
+    database, ends = kept("database"), kept("end_to_end")
     rows = []
     if database:
         rows.append(row("(a) get by id, isolated, 64 callers / pgbench, no isolation", database["ours"], database["theirs"], "1/s"))
-    if proxy:
-        rows.append(row("(b) CPU a proxied request, gateway / nginx", proxy["gateway"]["cpu_us"], proxy["nginx"]["cpu_us"], "µs"))
     for name, title in (
         ("get", "get one lead"), ("list", "list 50 leads"), ("create", "create with audit and key"), ("patch", "change one member"),
     ):
@@ -533,13 +398,15 @@ def report():
     for name, title in (("get", "get one"), ("list", "list 50"), ("create", "create")):
         if grown:
             rows.append(row(f"(h) {title}, of deals / of leads", grown["deals"][name]["ours"], grown["deals"][name]["theirs"], "1/s"))
+    reports = [part.report() for part in GATEWAY]
+    rows = sorted(rows + [line for found, _ in reports for line in found], key=lambda line: line["name"][:3])
     about, ready = machine(), kept("ready")
-    memory = {"idle": kept("memory_idle"), "loaded": kept("memory_loaded")}
+    held = {"idle": kept("memory_idle"), "loaded": kept("memory_loaded")}
     print(f"\n{about['model']}, {about['cores']} cores, Linux {about['kernel']}; {about['swift']}; {about['postgres']}; {about['redis']}")
     print(f"medians of {rounds} alternating rounds of {seconds} s\n")
-    print(f"{'':62}{'ours':>12}{'theirs':>12}{'':>5}{'ratio':>8}")
+    print(f"{'':66}{'ours':>12}{'theirs':>12}{'':>5}{'ratio':>8}")
     for line in rows:
-        print(f"{line['name']:62}{line['ours']:>12,.1f}{line['theirs']:>12,.1f}{line['unit']:>5}{line['ratio']:>8.2f}")
+        print(f"{line['name']:66}{line['ours']:>12,.1f}{line['theirs']:>12,.1f}{line['unit']:>5}{line['ratio']:>8.2f}")
     if beside:
         lists = beside["lists_ms"]
         print(f"\n(e) lists, median ms{'':42}{'200 alone':>10}{'200 beside':>11}{beside['rows']:>10,}{'beside/alone':>14}{'large/small':>12}")
@@ -554,18 +421,30 @@ def report():
     for name, title in (("limits", "Redis there"), ("limits_away", "Redis away for 20 s, then empty")):
         if limited := kept(name):
             print(f"(i) {LIMIT:,} in {PERIOD} s, two gateways, {title}: {limited['least']} to {limited['most']} admitted in any window, of {limited['asked']:,} asked in {LENGTH} s")
+    for _, lines in reports:
+        for line in lines:
+            print(line)
     print(f"\n{'process':12}{'ready in':>12}{'RSS idle':>12}{'RSS loaded':>12}")
     for name in PROCESSES:
-        loaded = f"{memory['loaded'][name]:>9.1f} MB" if memory["loaded"] else f"{'-':>12}"
-        print(f"{name:12}{ready[name]:>9} ms{memory['idle'][name]:>9.1f} MB{loaded}")
-    total = {state: round(sum(values.values()), 1) for state, values in memory.items() if values}
+        loaded = f"{held['loaded'][name]:>9.1f} MB" if held["loaded"] else f"{'-':>12}"
+        print(f"{name:12}{ready[name]:>9} ms{held['idle'][name]:>9.1f} MB{loaded}")
+    total = {state: round(sum(values.values()), 1) for state, values in held.items() if values}
     print(f"{'together':24}{total['idle']:>9.1f} MB" + (f"{total['loaded']:>9.1f} MB" if "loaded" in total else ""))
     result = {
-        "machine": about, "ratios": rows, "ready_ms": ready, "memory_mb": memory, "memory_total_mb": total,
-        "rounds": {"database": database, "end_to_end": ends, "further": others, "proxy": proxy, "neighbours": beside, "teams": scoped, "growth": grown, "limits": [kept("limits"), kept("limits_away")]},
+        "machine": about, "ratios": rows, "ready_ms": ready, "memory_mb": held, "memory_total_mb": total,
+        "rounds": {
+            "database": database, "end_to_end": ends, "further": others, "neighbours": beside, "teams": scoped, "growth": grown, "limits": [kept("limits"), kept("limits_away")],
+            **{name: kept(name) for name in ("proxy", "connections", "unread", "shed", "addresses", "reload")},
+        },
     }
     pathlib.Path(setting("RESULT")).write_text(json.dumps(result, indent=2) + "\n")
 
 
+STEPS = {
+    "prepare": prepare, "database": database, "end_to_end": end_to_end, "further": further, "neighbours": neighbours, "teams": teams, "growth": growth,
+    "plans": plans, "limits": limits, "limits_away": limits_away, "proxy": proxy.measure, "connections": memory.connections, "unread": memory.unread,
+    "shed": shed.measure, "addresses": addresses.measure, "files": reload.prepare, "reload": reload.measure, "report": report,
+}
+
 if __name__ == "__main__":
-    {"prepare": prepare, "database": database, "end_to_end": end_to_end, "further": further, "proxy": proxy, "neighbours": neighbours, "teams": teams, "growth": growth, "plans": plans, "limits": limits, "limits_away": limits_away, "report": report}[sys.argv[1]]()
+    STEPS[sys.argv[1]]()
