@@ -109,10 +109,10 @@ public struct GatewayConfiguration: Sendable {
         case (nil, nil): break
         case (nil, _):
             throw SettingError(
-                key: "tls.certificate", description: "setting MARTLET_TLS_CERTIFICATE: expected a file, as MARTLET_TLS_KEY names one")
+                key: "tls.key", description: "setting MARTLET_TLS_CERTIFICATE: expected a file, as MARTLET_TLS_KEY names one")
         case (_, nil):
             throw SettingError(
-                key: "tls.key", description: "setting MARTLET_TLS_KEY: expected a file, as MARTLET_TLS_CERTIFICATE names one")
+                key: "tls.certificate", description: "setting MARTLET_TLS_KEY: expected a file, as MARTLET_TLS_CERTIFICATE names one")
         }
         handshakeLimit = try settings.integer("tls.handshakes", default: handshakeLimit, in: 1...100_000)
         addressHandshakeLimit = try settings.integer("tls.handshakes.per.address", default: addressHandshakeLimit, in: 1...100_000)
