@@ -50,6 +50,8 @@ final class Worker {
     var inFlight = 0
     /// Requests whose bodies are awaited.
     var gathering = SlotList<Exchange> { $0 }
+    /// Answers under way that go on for as long as they are taken.
+    var openStreams = 0
     /// Bytes of the bodies of requests under way.
     private var heldBytes = 0
     /// Bytes of answers that clients have not taken.
@@ -164,7 +166,8 @@ final class Worker {
         return true
     }
 
-    func release(_ bytes: Int) { heldBytes -= bytes }
+    /// Counts bytes of a body that has its place already, or is gone.
+    func hold(_ change: Int) { heldBytes += change }
 
     /// Counts bytes of answers that clients have not taken.
     func noteUntaken(_ change: Int) {
@@ -224,6 +227,7 @@ final class Worker {
         metrics.limitBuckets = limiter.bucketCount
         metrics.awaitedBodies = gathering.count
         metrics.inFlight = inFlight
+        metrics.openStreams = openStreams
         metrics.untakenBytes = untakenBytes
         metrics.handshakes = handshakes.figures
         metrics.heldBytes = heldBytes
