@@ -134,7 +134,12 @@ let package = Package(
             tests("Core", ["Core", crypto], exclude: ["roles.golden.txt", "codes.golden.txt", "phones.tsv", "recurrences.tsv"]),
             tests("Postgres", ["Postgres", "CLibPQ"]),
             tests("Redis", ["Redis", "Operations", logging] + nio),
-            tests("Gateway", ["Gateway", "CNGHTTP2", "Contracts", "Redis", "Core", "Operations", jwt, crypto, nioSSL] + nio),
+            tests(
+                "Gateway",
+                [
+                    "Gateway", "CNGHTTP2", "Contracts", "Redis", "Core", "Operations", "ServiceRuntime", "CRM", "TestProbes", jwt, crypto,
+                    nioSSL,
+                ] + nio),
             tests(
                 "Resources", ["Resources", "ServiceRuntime", "Postgres", "Core", "Contracts", "CRM", "Support"],
                 exclude: ["Subscription/0001_create_subscription.sql"]),

@@ -21,6 +21,7 @@ struct AccessLog {
         var trace: TraceContext
         /// Of the answer's body.
         var bytesSent = 0
+        var lane = UpstreamLane.ordinary
         /// As in a request line.
         var version: StaticString = "HTTP/1.1"
         /// These two are personal data, given only when ``PolicySettings/logsClients`` says so.
@@ -69,6 +70,12 @@ struct AccessLog {
         put(decimal: entry.bytesSent)
         put(",\"duration_us\":")
         put(decimal: entry.microseconds)
+        // Most requests are not long, so it is told of those that are.
+        if entry.lane != .ordinary {
+            put(",\"lane\":\"")
+            put(entry.lane.name)
+            put("\"")
+        }
         put(",\"request.id\":\"")
         bytes.append(contentsOf: requestID)
         if let tenant {

@@ -33,7 +33,7 @@ struct GatewayParts: Sendable {
         let keyRefresh = KeyRefresh()
         caller = ServiceCaller(configuration: configuration, eventLoop: eventLoop)
         shared = SharedParts(
-            configuration: configuration, policy: policy, routes: RouteTable(), revocations: revocations,
+            configuration: configuration, policy: policy, routes: configuration.routes, revocations: revocations,
             keyRefresh: keyRefresh, securityEvents: SecurityEvents(caller: caller, logger: logger),
             apiDocument: APIDocument(caller: caller), referencePage: ReferencePage(),
             logOutput: .standard, localShares: LocalShares(share: policy.settings.localShare), census: ConnectionCensus(),

@@ -31,6 +31,8 @@ public struct GatewayConfiguration: Sendable {
     /// How old what is known of revocations may be.
     public var revocationAge = TimeAmount.seconds(600)
     public var policy = PolicySettings()
+    /// No setting: what there is.
+    var routes = RouteTable()
 
     /// The defaults, with the keys that have none.
     public init(contextKeys: ContextKeys) { self.contextKeys = contextKeys }

@@ -29,6 +29,10 @@ public struct PolicySettings: Sendable {
     public var requestTimeout = TimeAmount.seconds(30)
     public var headerTimeout = TimeAmount.seconds(10)
     public var bodyTimeout = TimeAmount.seconds(60)
+    /// Bytes a second.
+    public var uploadFloor = 16 * 1024
+    /// For how long a client may fall behind ``uploadFloor``; no setting.
+    public var uploadPatience = TimeAmount.seconds(10)
     public var keepAlive = TimeAmount.seconds(75)
     /// After about this time, a quarter more or less, a client's connection ends with the answer that it has; zero for never.
     public var connectionAge = TimeAmount.seconds(3600)
@@ -90,6 +94,10 @@ public struct PolicySettings: Sendable {
                 "body.timeout.seconds", "60",
                 "For a request's body to arrive whole, and for the next byte of an answer to be taken, 1 to 3600."),
             Setting(
+                "upload.floor", "16384",
+                "Bytes a second, 1 to 1073741824, that a body must come with that goes on to its service as it comes; a client that falls 10 s behind is refused."
+            ),
+            Setting(
                 "keep.alive.seconds", "75",
                 "For a connection without a request, 1 to 3600; longer than a proxy before the gateway keeps one that it does not use."),
             Setting(
@@ -142,6 +150,7 @@ public struct PolicySettings: Sendable {
         requestTimeout = try settings.seconds("request.timeout.seconds", default: requestTimeout, in: 1...600)
         headerTimeout = try settings.seconds("header.timeout.seconds", default: headerTimeout, in: 1...600)
         bodyTimeout = try settings.seconds("body.timeout.seconds", default: bodyTimeout, in: 1...3600)
+        uploadFloor = try settings.integer("upload.floor", default: uploadFloor, in: 1...1 << 30)
         keepAlive = try settings.seconds("keep.alive.seconds", default: keepAlive, in: 1...3600)
         connectionAge = try settings.seconds("connection.age.seconds", default: connectionAge, in: 0...86_400)
         connectionLimit = try settings.integer("connections", default: connectionLimit, in: 1...1_000_000)

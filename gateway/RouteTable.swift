@@ -1,3 +1,5 @@
+import Contracts
+import Core
 import NIOCore
 import Operations
 
@@ -15,14 +17,24 @@ struct RouteTable: Sendable {
         /// Whether answers hold secrets; see ``AnswerCompression/secretPaths``.
         let hasSecrets: Bool
         let index: Int
+        /// Those below the prefix whose body or answer is a stream.
+        let streamed: [StreamedRoute]
 
-        init(prefix: String, service: ServiceName, isOpen: Bool, index: Int) {
+        init(prefix: String, service: ServiceName, isOpen: Bool, index: Int, streamed: [StreamedRoute]) {
             self.prefix = prefix
             bytes = Array(prefix.utf8)
             self.service = service
             self.isOpen = isOpen
             hasSecrets = AnswerCompression.secretPaths.contains(prefix)
             self.index = index
+            self.streamed = streamed.filter { $0.service == service && ($0.path == prefix || $0.path.hasPrefix(prefix + "/")) }
+        }
+
+        /// What of a request is a stream. HEAD is asked as GET.
+        func streaming(of head: RequestHead, _ bytes: UnsafeRawBufferPointer) -> Streaming? {
+            if streamed.isEmpty { return nil }
+            let method = head.method == .head ? Array("GET".utf8) : Array(bytes[head.methodName])
+            return streamed.first { $0.matches(method, bytes[head.path]) }?.streaming
         }
     }
 
@@ -69,11 +81,15 @@ struct RouteTable: Sendable {
     /// The routes by the length of their prefix, so that few are compared.
     private let byLength: [[Route]]
 
-    init() {
+    /// - Parameters:
+    ///   - more: Prefixes beside those that there are.
+    ///   - streamed: The routes whose body or answer is a stream.
+    init(adding more: [(service: ServiceName, paths: [String])] = [], streamed: [StreamedRoute] = StreamedRoute.all) {
         var routes: [Route] = []
-        for (service, paths) in Self.prefixes {
+        for (service, paths) in Self.prefixes + more {
             for path in paths {
-                routes.append(Route(prefix: path, service: service, isOpen: Self.open.contains(path), index: routes.count))
+                let isOpen = Self.open.contains(path)
+                routes.append(Route(prefix: path, service: service, isOpen: isOpen, index: routes.count, streamed: streamed))
             }
         }
         self.routes = routes

@@ -50,6 +50,8 @@ final class Worker {
     var inFlight = 0
     /// Requests whose bodies are awaited.
     var gathering = SlotList<Exchange> { $0 }
+    /// Answers under way that go on for as long as they are taken.
+    var openStreams = 0
     /// Bytes of the bodies of requests under way.
     private var heldBytes = 0
     /// Bytes of answers that clients have not taken.
@@ -157,15 +159,16 @@ final class Worker {
     /// - Returns: Whether there is room for them.
     func reserve(_ bytes: Int, for exchange: Exchange) -> Bool {
         while heldBytes + bytes > policy.bodiesLimit {
-            let largest = gathering.elements.max { $0.reservedBytes < $1.reservedBytes }
-            guard let largest, largest.reservedBytes > exchange.reservedBytes + bytes else { return false }
+            let largest = gathering.elements.max { $0.heldBytes < $1.heldBytes }
+            guard let largest, largest.heldBytes > exchange.heldBytes + bytes else { return false }
             largest.refuseForRoom()
         }
         heldBytes += bytes
         return true
     }
 
-    func release(_ bytes: Int) { heldBytes -= bytes }
+    /// Counts bytes of a body that has its place already, or is gone.
+    func hold(_ change: Int) { heldBytes += change }
 
     /// Counts bytes of answers that clients have not taken.
     func noteUntaken(_ change: Int) {
@@ -225,6 +228,7 @@ final class Worker {
         metrics.limitBuckets = limiter.bucketCount
         metrics.awaitedBodies = gathering.count
         metrics.inFlight = inFlight
+        metrics.openStreams = openStreams
         metrics.untakenBytes = untakenBytes
         metrics.handshakes = handshakes.figures
         metrics.heldBytes = heldBytes

@@ -171,11 +171,21 @@ import Testing
 
 @Suite struct AdminTests {
     @Test func operatorsSeeRoutesUpstreamsAndLimits() async throws {
-        try await TestGateway.with { gateway async throws in
+        let streamed = [
+            StreamedRoute(.crm, .post, "/v1/imports/{id}/file", .upload(types: ["text/csv"], limit: 1 << 20)),
+            StreamedRoute(.activity, .get, "/v1/stream", .answer),
+        ]
+        try await TestGateway.with(configure: { $0.routes = RouteTable(streamed: streamed) }) { gateway async throws in
             _ = try await gateway.get("/v1/leads", token: gateway.key.token())
             let routes = try JSONParser.parse(Array(try await gateway.admin("/routes").body.utf8))["routes"]?.array ?? []
             #expect(routes.contains { $0["route"] == "/v1/leads" && $0["service"] == "crm" && $0["open"] == false })
-            #expect(routes.contains { $0["route"] == "/v1/plans" && $0["open"] == true })
+            #expect(routes.contains { $0["route"] == "/v1/plans" && $0["open"] == true && $0["streamed"] == [] })
+            let upload: JSON = [
+                "method": "POST", "path": "/v1/imports/{id}/file", "body": ["policy": "streamed", "limit": 1_048_576], "lane": "bulk",
+            ]
+            let stream: JSON = ["method": "GET", "path": "/v1/stream", "body": ["policy": "gathered"], "lane": "stream"]
+            #expect(routes.first { $0["route"] == "/v1/imports" }?["streamed"] == .array([upload]))
+            #expect(routes.first { $0["route"] == "/v1/stream" }?["streamed"] == .array([stream]))
             let upstreams = try JSONParser.parse(Array(try await gateway.admin("/upstreams").body.utf8))
             let crm = upstreams["addresses"]?.array?.first { $0["service"] == "crm" }
             #expect(crm?["address"] == .string("127.0.0.1:\(gateway.upstreamPort)") && crm?["state"] == "healthy" && crm?["in_flight"] == 0)
@@ -216,7 +226,8 @@ import Testing
             for line in [
                 "martlet_gateway_limited_total{limit=\"tenant\"} 1", "martlet_gateway_limited_total{limit=\"address\"} 0",
                 "martlet_gateway_upstream_duration_seconds_count{\(crm)} 1", "martlet_gateway_upstream_failures_total{\(crm)} 0",
-                "martlet_gateway_upstream_waiting{service=\"crm\"} 0", "martlet_gateway_state_reads_failed_total{source=\"identity\"} 0",
+                "martlet_gateway_upstream_waiting{service=\"crm\",lane=\"bulk\"} 0",
+                "martlet_gateway_state_reads_failed_total{source=\"identity\"} 0",
             ] { #expect(metrics.contains(line + "\n")) }
             for start in [
                 "martlet_gateway_state_age_seconds{source=\"tenant\"} ", "process_start_time_seconds ", "process_open_fds ",

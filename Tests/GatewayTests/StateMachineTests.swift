@@ -54,16 +54,14 @@ import Testing
                 .init(method: .get, route: route, status: 200, microseconds: 1234, trace: trace), requestID: $0, tenant: Array("t".utf8),
                 now: Timestamp(milliseconds: 0))
         }
-        Array("def".utf8).withUnsafeBytes {
-            log.write(
-                .init(method: .other, route: nil, status: 404, microseconds: 0, trace: trace), requestID: $0, tenant: nil,
-                now: Timestamp(milliseconds: 0))
-        }
+        var second = AccessLog.Entry(method: .other, route: nil, status: 404, microseconds: 0, trace: trace)
+        second.lane = .bulk
+        Array("def".utf8).withUnsafeBytes { log.write(second, requestID: $0, tenant: nil, now: Timestamp(milliseconds: 0)) }
         log.flush()
         #expect(output.flush(within: .seconds(10)))
         try pipe.fileHandleForWriting.close()
         let lines = try #require(try pipe.fileHandleForReading.readToEnd()).split(separator: 0x0A).map { try JSONParser.parse(Array($0)) }
-        #expect(lines.count == 2)
+        #expect(lines.count == 2 && lines[0]["lane"] == nil && lines[1]["lane"] == "bulk")
         #expect(lines[0]["route"] == "/v1/leads" && lines[0]["status"] == 200 && lines[0]["duration_us"] == 1234)
         #expect(lines[0]["time"] == "1970-01-01T00:00:00.000Z" && lines[0]["tenant.id"] == "t" && lines[0]["request.id"] == "abc")
         #expect(lines[1]["route"] == "none" && lines[1]["method"] == "other")

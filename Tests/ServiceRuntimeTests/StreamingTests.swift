@@ -293,7 +293,7 @@ import Testing
         let upload = document["paths"]?["/v1/probe/upload"]?["post"]
         #expect(upload?["x-body-limit"] == .number(1 << 30))
         #expect(upload?["requestBody"]?["content"]?["application/octet-stream"] != nil)
-        #expect(upload?["responses"]?["413"] != nil && upload?["responses"]?["415"] != nil)
+        #expect(upload?["responses"]?["408"] != nil && upload?["responses"]?["413"] != nil && upload?["responses"]?["415"] != nil)
         #expect(document["paths"]?["/v1/probe/ticks"]?["get"]?["x-streams"] == true)
     }
 }

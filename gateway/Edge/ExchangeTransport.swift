@@ -6,6 +6,8 @@ import NIOCore
 protocol ExchangeTransport: AnyObject {
     /// As the access log tells it.
     var version: StaticString { get }
+    /// Whether the client waits to be asked for its body, and has sent none of it.
+    var awaitsContinue: Bool { get }
     /// Asks for the request's body; called once. It comes by ``Exchange/receive(_:isLast:)``, what is here already at once.
     func startBody()
     /// Holds the body back until ``resumeBody()``; a part that is on its way may still come.

@@ -18,8 +18,10 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Edge
 
     /// Bytes that a client may send ahead of what is being worked on.
     private static let inboundLimit = 64 * 1024
-    /// Bytes that the framing of chunks may take beside the content.
+    /// Bytes that the framing of chunks may take beside the content, and what part of the content it may take beyond: chunks of 8 KiB, as
+    /// programs send them, take a thousandth.
     private static let framingLimit = 64 * 1024
+    private static let framingPart = 32
     /// How long a client that is still sending may take to read the last answer, once all of it has been sent.
     private static let linger = TimeAmount.seconds(2)
     /// How long a connection without a request lasts at a stop: one that is on its way already is served.
@@ -223,7 +225,7 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Edge
         if framing.isChunked {
             inbound.moveReaderIndex(forwardBy: taken)
             framingBytes += taken - content.readableBytes
-            if framingBytes > Self.framingLimit { return failBody(.tooMuchFraming, of: exchange) }
+            if framingBytes > Self.framingLimit + body.contentBytes / Self.framingPart { return failBody(.tooMuchFraming, of: exchange) }
         } else {
             content = inbound.readSlice(length: taken) ?? ByteBuffer()
             if inbound.readableBytes == 0 { inbound = ByteBuffer() }
@@ -274,8 +276,9 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Edge
         }
     }
 
-    /// At a stop: an idle connection gets a moment for a request that is on its way already, and ends.
+    /// At a stop: a stream ends, and an idle connection gets a moment for a request that is on its way already, and ends.
     func drain() {
+        if case .exchange(let exchange) = phase { exchange.endStream() }
         if case .head = phase, !parser.hasStarted { idleDeadline = min(idleDeadline, .now() + Self.goodbye) }
     }
 
@@ -299,12 +302,14 @@ extension HTTP1Connection: ExchangeTransport {
 
     func startBody() {
         wantsBody = true
-        if framing.expectsContinue, inbound.readableBytes == 0 {
+        if awaitsContinue {
             context?.writeAndFlush(wrapOutboundOut(ByteBuffer(string: "HTTP/1.1 100 Continue\r\n\r\n")), promise: nil)
         }
         proceed()
         releaseRead()
     }
+
+    var awaitsContinue: Bool { framing.expectsContinue && inbound.readableBytes == 0 }
 
     func pauseBody() { wantsBody = false }
 
@@ -362,7 +367,7 @@ extension HTTP1Connection: ExchangeTransport {
         if dropsBody { return send(ByteBuffer(), isLast: isLast) }
         guard isChunked else { return send(part, isLast: isLast) }
         var framed = ByteBuffer()
-        framed.writeHead(capacity: part.readableBytes + 64) { writer in
+        framed.writeHead(capacity: part.readableBytes + HeadWriter.chunkFraming) { writer in
             part.withUnsafeReadableBytes { writer.putChunk($0, isLast: isLast) }
         }
         send(framed, isLast: isLast)
@@ -404,22 +409,4 @@ extension HTTP1Connection: ExchangeTransport {
     }
 
     func abort() { closeNow() }
-}
-
-extension HeadWriter {
-    /// A part of a body as a chunk (RFC 9112, 7.1). An empty part is none, since an empty chunk would end the body.
-    fileprivate mutating func putChunk(_ part: UnsafeRawBufferPointer, isLast: Bool) {
-        if !part.isEmpty {
-            put(String(part.count, radix: 16))
-            put("\r\n")
-            put(part)
-            put("\r\n")
-        }
-        if isLast { put("0\r\n\r\n") }
-    }
-
-    private mutating func put(_ text: String) {
-        var text = text
-        text.withUTF8 { put(UnsafeRawBufferPointer($0)) }
-    }
 }

@@ -4,14 +4,22 @@ import Operations
 
 /// A request's way to its service and back.
 extension Exchange: UpstreamRequester {
-    var mayBeRepeated: Bool { head.isIdempotent }
+    var mayBeRepeated: Bool { upload == nil && head.isIdempotent }
 
     var tenant: TenantID? { token?.claims.tenant }
 
+    var lane: UpstreamLane {
+        switch streaming {
+        case .upload: .bulk
+        case .answer: .stream
+        case nil: .ordinary
+        }
+    }
+
     private var pool: UpstreamPool? { route.map { worker.pools[$0.service.index] } }
 
-    /// A connection to a service is taken for a whole request only: clients that send slowly, or stop in the middle, would otherwise
-    /// hold all there are.
+    /// A connection to a service is taken for a whole request only, but where its body is too long for that: clients that send slowly, or
+    /// stop in the middle, would otherwise hold all there are.
     func acquire(avoiding endpoint: UpstreamEndpoint? = nil) {
         guard let pool else { return refuse(.notFound) }
         // No waiter means that the pool has called back already.
@@ -20,11 +28,12 @@ extension Exchange: UpstreamRequester {
 
     func upstreamReady(_ connection: UpstreamConnection) {
         waiter = nil
-        guard machine.handle(.connectionIsReady) == .send else { return connection.abandon(for: self) }
+        let isWhole = upload?.isWhole ?? true
+        guard machine.handle(.connectionIsReady(bodyIsWhole: isWhole)) == .send else { return connection.abandon(for: self) }
         upstream = connection
         attempts += 1
         if attempts == 1 { writeRequest() }
-        connection.send(request)
+        if upload != nil { beginUpload(on: connection, isWhole: isWhole) } else { connection.send(request) }
     }
 
     /// An answer that its client has waited for so long counts as one that never came.
@@ -45,7 +54,7 @@ extension Exchange: UpstreamRequester {
             DepartedClient(limits: limits).wait(at: upstream, until: deadline, on: worker.eventLoop)
         // Clients that give up before the gateway does must not hide a service that hangs.
         case .connection where clientHasGone && NIODeadline.now() - startedAt >= Self.patience: upstream?.abandonLate(for: self)
-        case .connection, .connectionInAnswer: upstream?.abandon(for: self)
+        case .connectionInRequest, .connection, .connectionInAnswer: upstream?.abandon(for: self)
         }
     }
 
@@ -82,11 +91,30 @@ extension Exchange: UpstreamRequester {
                 transport.answer(answerHead, lines: lines, body: body, isLast: isLast)
             }
         }
+        if !isLast, !isEnded { answerGoesOn(isStream: lane == .stream && head.contentLength == nil) }
+    }
+
+    private func answerGoesOn(isStream: Bool) {
+        dropUpload()
+        guard isStream else { return }
+        isOpenEnded = true
+        worker.openStreams += 1
+        // Whoever asks for the head alone has it, and whoever came to a gateway that stops goes on elsewhere.
+        if head.method == .head || worker.isDraining { endStream() }
+    }
+
+    /// Ends an answer that goes on for as long as it is taken, as a whole one: the client comes again for what follows. Others are not
+    /// touched.
+    func endStream() {
+        guard isOpenEnded, machine.handle(.streamEnds) == .endAnswer else { return }
+        giveUp(.connectionInAnswer)
+        finish()?.write(ByteBuffer(), isShared: false, isLast: true)
     }
 
     /// Decides whether the answer is compressed, and begins.
     private func beginCompression(of head: ResponseHead, length: Int?) -> AnswerCompression.Decision {
-        guard policy.settings.compresses else { return .init(compresses: false, varies: false) }
+        // A stream is not compressed, or what it tells would wait in the compressor for more.
+        guard policy.settings.compresses, lane != .stream else { return .init(compresses: false, varies: false) }
         var decision = AnswerCompression.decide(
             status: head.status, length: length, content: head.content, accepted: self.head.accepted, isSecret: route?.hasSecrets ?? true)
         if decision.compresses, self.head.method != .head {
@@ -141,7 +169,8 @@ extension Exchange: UpstreamRequester {
     }
 
     private func mayRetry(_ failure: UpstreamFailure) -> Bool {
-        guard let pool, attempts < 3 else { return false }
+        // Of a body that goes on as it comes nothing is left to be sent once more.
+        guard let pool, attempts < (upload == nil ? 3 : 1) else { return false }
         return pool.budget.allowsRetry(after: failure, isSafe: head.isSafe, isIdempotent: head.isIdempotent)
     }
 }

@@ -4,8 +4,9 @@ import NIOCore
 /// One request, from its head to the last byte of its answer. Made when the head is there, ended with the answer, and never used again:
 /// whoever calls back late, as Redis or a service does for a client that has gone, holds the exchange itself and finds it ended.
 ///
-/// The layers judge it (`Layers/`), then its body is gathered and it goes to its service (`Exchange+Upstream.swift`), unless the
-/// gateway answers itself (`Exchange+Answers.swift`). Which protocol carries it, it does not know.
+/// The layers judge it (`Layers/`), then its body is gathered and it goes to its service (`Exchange+Upstream.swift`), or the body goes on
+/// as it comes (`Exchange+Upload.swift`), unless the gateway answers itself (`Exchange+Answers.swift`). Which protocol carries it, it does
+/// not know.
 final class Exchange: Slotted {
     let worker: Worker
     let client: Client
@@ -26,6 +27,8 @@ final class Exchange: Slotted {
     var requestID: RequestID
     var trace: TraceContext
     var route: RouteTable.Route?
+    /// What of it is a stream; `nil` for most.
+    var streaming: Streaming?
     /// Who asks, with a token that holds.
     var token: VerifiedToken?
     /// What is wrong with the request; told after it has been counted.
@@ -38,11 +41,13 @@ final class Exchange: Slotted {
     private(set) lazy var address = findAddress()
     private var layer = 0
 
-    /// The body, as far as it has come.
+    /// The body, as far as it has come and has not gone on.
     var body = ByteBuffer()
+    /// Bytes of it that the worker counts.
+    var heldBytes = 0
+    /// Set for a body that goes on as it comes.
+    var upload: StreamedBody?
     let hasBody: Bool
-    /// Bytes of it that are counted in the worker.
-    private(set) var reservedBytes = 0
     /// Its place among the worker's ``Worker/gathering``.
     var slot: Int?
 
@@ -53,6 +58,8 @@ final class Exchange: Slotted {
     var attempts = 0
     /// The answer's content, where it is compressed on its way.
     var compressed: CompressedContent?
+    /// Whether the answer goes on for as long as it is taken.
+    var isOpenEnded = false
     /// The status told to the client; 0 when it was told nothing.
     var status = 0
     /// Of the answer's body.
@@ -98,7 +105,12 @@ final class Exchange: Slotted {
             layer += 1
             guard follow(LayerStack.all[present].admit(self)) else { return }
         }
-        perform(machine.handle(.admitted(bodyIsWhole: !hasBody)))
+        if case .upload(_, let limit) = streaming {
+            upload = StreamedBody(limit: limit, floor: SpeedFloor(policy.settings), isWhole: !hasBody)
+        }
+        // A client that waits to be asked for its body is asked when the service is there for it.
+        let isReady = !hasBody || upload != nil && transport?.awaitsContinue ?? false
+        perform(machine.handle(.admitted(isReady: isReady)))
     }
 
     /// - Returns: Whether the next layer is asked.
@@ -116,9 +128,11 @@ final class Exchange: Slotted {
         switch action {
         case .awaitBody: awaitBody()
         case .acquire: acquire()
+        case .holdBody: holdBody()
+        case .takeBody: takeBody()
         case .refuseLateBody: refuse(lateBody)
         case .refuseLateAnswer: answerTooLate()
-        case .nothing, .send, .relayHead, .relayPart, .refuseForService, .abortAnswer, .answer, .leave: break
+        case .nothing, .send, .relayHead, .relayPart, .refuseForService, .abortAnswer, .endAnswer, .answer, .leave: break
         }
     }
 
@@ -126,33 +140,53 @@ final class Exchange: Slotted {
 
     private func awaitBody() {
         worker.gathering.insert(self)
+        if upload != nil { return takeBody() }
         deadline = .now() + policy.settings.bodyTimeout
         transport?.startBody()
     }
 
     /// A part of the body is here.
     func receive(_ part: ByteBuffer, isLast: Bool) {
+        if upload != nil { return receiveUpload(part, isLast: isLast) }
         guard machine.state == .gathering else { return }
-        guard body.readableBytes + part.readableBytes <= policy.settings.bodyLimit else { return refuse(bodyTooLarge) }
-        guard worker.reserve(part.readableBytes, for: self) else { return refuseForRoom() }
-        reservedBytes += part.readableBytes
+        guard body.readableBytes + part.readableBytes <= bodyLimit else { return refuse(bodyTooLarge) }
+        guard keep(part), isLast else { return }
+        bodyIsReady(.bodyIsWhole)
+    }
+
+    /// Adds a part to ``body``.
+    ///
+    /// - Returns: Whether there was room for it; otherwise the exchange has ended.
+    func keep(_ part: ByteBuffer) -> Bool {
+        guard worker.reserve(part.readableBytes, for: self) else {
+            refuseForRoom()
+            return false
+        }
+        heldBytes += part.readableBytes
         if body.readableBytes == 0 {
             body = part
         } else {
             var part = part
             body.writeBuffer(&part)
         }
-        guard isLast else { return }
+        return true
+    }
+
+    /// The request can be sent on.
+    func bodyIsReady(_ event: ExchangeStateMachine.Event) {
         worker.gathering.remove(self)
         // The service has its whole time, however long the client took. What the client may do can have changed meanwhile.
         deadline = .now() + policy.settings.requestTimeout
         if let token, let problem = Authenticate.fault(of: token, self) { return refuse(problem) }
-        perform(machine.handle(.bodyIsWhole))
+        perform(machine.handle(event))
     }
 
     /// The body will not become whole.
     func bodyFailed(_ fault: BodyFault) {
-        guard machine.state == .gathering else { return }
+        switch machine.state {
+        case .gathering, .waiting, .streaming, .heldBack: break
+        case .judging, .sent, .answering, .ended: return
+        }
         switch fault {
         case .malformed: refuse(HeadFault.malformed("The body's chunked framing is malformed.").problem)
         case .tooMuchFraming: refuse(bodyTooLarge)
@@ -164,17 +198,23 @@ final class Exchange: Slotted {
         refuse(Problem(.overloaded, "Too many requests are being received. Try again shortly.", retryAfter: 1))
     }
 
-    var bodyTooLarge: Problem { Problem(.bodyTooLarge, "The body is larger than \(policy.settings.bodyLimit) bytes.") }
+    /// Bytes.
+    var bodyLimit: Int { if case .upload(_, let limit) = streaming { limit } else { policy.settings.bodyLimit } }
+
+    var bodyTooLarge: Problem { Problem(.bodyTooLarge, "The body is larger than \(bodyLimit) bytes.") }
 
     /// The client did not send its body in time. That is not the service's fault, which has not seen the request.
     private var lateBody: Problem {
-        Problem(.invalidRequest, "The body did not arrive whole within \(policy.settings.bodyTimeout.nanoseconds / 1_000_000_000) s.")
+        if upload != nil { return Problem(.requestTimeout, "The body came at less than \(policy.settings.uploadFloor) bytes a second.") }
+        return Problem(
+            .requestTimeout, "The body did not arrive whole within \(policy.settings.bodyTimeout.nanoseconds / 1_000_000_000) s.")
     }
 
     // MARK: The end
 
     /// Called a few times a second.
     func checkDeadline(now: NIODeadline) {
+        if upload != nil { countHeld() }
         if now >= deadline { perform(machine.handle(.deadline)) }
     }
 
@@ -193,7 +233,8 @@ final class Exchange: Slotted {
         worker.inFlight -= 1
         compressed = nil
         worker.gathering.remove(self)
-        worker.release(reservedBytes)
+        worker.hold(-heldBytes)
+        if isOpenEnded { worker.openStreams -= 1 }
         worker.metrics.record(route: route?.index, service: route?.service, status: status, microseconds: microseconds)
         log(microseconds)
         defer { transport = nil }
@@ -206,6 +247,7 @@ extension Exchange {
         if policy.settings.accessLog == .off { return }
         var entry = AccessLog.Entry(method: head.method, route: route, status: status, microseconds: microseconds, trace: trace)
         entry.bytesSent = bytesSent
+        entry.lane = lane
         if let transport { entry.version = transport.version }
         if policy.settings.logsClients {
             entry.client = address

@@ -5,14 +5,17 @@ import Operations
 
 /// Writes a request as its service gets it.
 extension Exchange {
-    /// Puts the whole request into ``request``.
+    /// Puts the whole request into ``request``, or as much of it as is here.
     func writeRequest() {
+        if let upload { self.upload?.isChunked = !upload.isWhole && head.contentLength == nil }
+        let isChunked = upload?.isChunked ?? false
         let address = addressText
         let capacity =
             bytes.readableBytes + Int(head.target.count) + body.readableBytes + HeadWriter.slack + (token?.contextClaims.count ?? 0)
+            + HeadWriter.chunkFraming
         request.writeHead(capacity: capacity) { writer in
             withHeadBytes { writeHead($0, address: address, into: &writer) }
-            body.withUnsafeReadableBytes { writer.put($0) }
+            body.withUnsafeReadableBytes { if isChunked { writer.putChunk($0, isLast: false) } else { writer.put($0) } }
         }
         // It is in the request, which is kept for another attempt.
         body = ByteBuffer()
@@ -27,9 +30,12 @@ extension Exchange {
         let requestLine = writer.written(since: method)
         writer.put(" HTTP/1.1\r\nHost: martlet\r\n")
         for run in head.kept { writer.put(bytes[run]) }
-        if hasBody || head.contentLength != nil {
+        if upload?.isChunked ?? false {
+            writer.put("Transfer-Encoding: chunked\r\n")
+        } else if hasBody || head.contentLength != nil {
+            let isWhole = upload?.isWhole ?? true
             writer.put("Content-Length: ")
-            writer.put(decimal: body.readableBytes)
+            writer.put(decimal: isWhole ? body.readableBytes : head.contentLength ?? 0)
             writer.put("\r\n")
         }
         writer.put("X-Request-Id: ")
@@ -58,7 +64,9 @@ extension Exchange {
         writer.put(";")
         writer.put(address)
         writer.put(";")
-        if body.readableBytes > 0 {
+        if upload != nil {
+            writer.put("-")
+        } else if body.readableBytes > 0 {
             let digest = body.withUnsafeReadableBytes { SHA256.hash(data: $0) }
             digest.withUnsafeBytes { writer.put(base64URL: $0) }
         }

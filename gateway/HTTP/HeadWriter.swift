@@ -28,6 +28,21 @@ struct HeadWriter {
     mutating func put(_ text: StaticString) { put(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)) }
     mutating func put(_ bytes: [UInt8]) { bytes.withUnsafeBytes { put($0) } }
 
+    /// What a part of a body takes as a chunk beside its content, at most, and the end of the body.
+    static let chunkFraming = 32
+
+    /// A part of a body as a chunk (RFC 9112, 7.1). An empty part is none, since an empty chunk would end the body.
+    mutating func putChunk(_ part: UnsafeRawBufferPointer, isLast: Bool) {
+        if !part.isEmpty {
+            var size = String(part.count, radix: 16)
+            size.withUTF8 { put(UnsafeRawBufferPointer($0)) }
+            put("\r\n")
+            put(part)
+            put("\r\n")
+        }
+        if isLast { put("0\r\n\r\n") }
+    }
+
     /// Makes sure of room for so many bytes, which are then stored without a further look.
     private mutating func reserve(_ count: Int) -> UnsafeMutablePointer<UInt8> {
         precondition(position + count <= capacity, "the memory for a head was reckoned too small")

@@ -292,6 +292,7 @@ final class HTTP2Connection: ChannelDuplexHandler, EdgeConnection {
 
     func drain() {
         announceLeave(.now())
+        for stream in session.streams.values { stream.exchange?.endStream() }
         scheduleFlush()
     }
 
@@ -300,7 +301,7 @@ final class HTTP2Connection: ChannelDuplexHandler, EdgeConnection {
     // MARK: For streams
 
     fileprivate func startBody(of stream: HTTP2Stream) {
-        if stream.expectsContinue, stream.inbound.readableBytes == 0 { session.sendContinue(on: stream) }
+        if stream.awaitsContinue { session.sendContinue(on: stream) }
         resumeBody(of: stream)
     }
 
@@ -338,6 +339,7 @@ final class HTTP2Connection: ChannelDuplexHandler, EdgeConnection {
 
 extension HTTP2Stream: ExchangeTransport {
     var version: StaticString { "HTTP/2.0" }
+    var awaitsContinue: Bool { expectsContinue && inbound.readableBytes == 0 && !isEnded }
     func startBody() { connection?.startBody(of: self) }
     func pauseBody() { connection?.pauseBody(of: self) }
     func resumeBody() { connection?.resumeBody(of: self) }

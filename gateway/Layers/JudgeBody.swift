@@ -4,7 +4,7 @@ import Core
 struct JudgeBody: Layer {
     func admit(_ exchange: Exchange) -> Verdict {
         if exchange.head.isBodyCoded, exchange.hasBody { return .refuse(BodyCoding.refusal) }
-        if let length = exchange.head.contentLength, length > exchange.policy.settings.bodyLimit { return .refuse(exchange.bodyTooLarge) }
+        if let length = exchange.head.contentLength, length > exchange.bodyLimit { return .refuse(exchange.bodyTooLarge) }
         return .goOn
     }
 }

@@ -1,3 +1,4 @@
+import Contracts
 import Core
 import Logging
 import NIOCore
@@ -51,7 +52,22 @@ struct AdminPages: Sendable {
     }
 
     private static func route(_ route: RouteTable.Route) -> JSON {
-        ["route": .string(route.prefix), "service": .string(route.service.rawValue), "open": .bool(route.isOpen)]
+        [
+            "route": .string(route.prefix), "service": .string(route.service.rawValue), "open": .bool(route.isOpen),
+            "streamed": .array(route.streamed.map(streamed)),
+        ]
+    }
+
+    /// All other routes below a prefix have their bodies gathered, up to the limit of the settings, and answers that end.
+    private static func streamed(_ route: StreamedRoute) -> JSON {
+        let (body, lane): (JSON, UpstreamLane) =
+            switch route.streaming {
+            case .upload(_, let limit): (["policy": "streamed", "limit": .number(limit)], .bulk)
+            case .answer: (["policy": "gathered"], .stream)
+            }
+        return [
+            "method": .string(route.method.rawValue), "path": .string(route.path), "body": body, "lane": .string("\(lane.name)"),
+        ]
     }
 
     private static func upstreams(_ metrics: RequestMetrics) -> JSON {
@@ -60,7 +76,8 @@ struct AdminPages: Sendable {
                 [
                     "service": .string(figures.service.rawValue), "address": .string(address.address),
                     "state": .string("\(address.state)"), "connections": .number(address.connections),
-                    "in_flight": .number(address.inUse.reduce(0, +)), "limit": .number(address.concurrencyLimit),
+                    "in_flight": .number(address.inUse.reduce(0, +)), "lanes": .object(lanes(address.inUse)),
+                    "limit": .number(address.concurrencyLimit),
                     "failures": .number(address.failures), "held_back": .number(address.losses),
                 ]
             }
@@ -73,6 +90,12 @@ struct AdminPages: Sendable {
             ]
         }
         return ["addresses": .array(addresses), "services": .array(waiting)]
+    }
+
+    private static func lanes(_ counts: [Int]) -> JSONObject {
+        var lanes = JSONObject()
+        for lane in UpstreamLane.allCases { lanes["\(lane.name)"] = .number(counts[lane.rawValue]) }
+        return lanes
     }
 
     private static func limits(_ metrics: RequestMetrics) -> JSON {

@@ -30,6 +30,7 @@ extension RequestMetrics {
         text.single("connections", "gauge", "Client connections.", connections)
         text.single("refused_connections_total", "counter", "Connections closed because there were too many.", refusedConnections)
         text.single("in_flight", "gauge", "Requests under way.", inFlight)
+        text.single("open_streams", "gauge", "Answers under way that go on for as long as they are taken.", openStreams)
         text.single("bodies_awaited", "gauge", "Requests whose bodies are not whole yet.", awaitedBodies)
         text.single("bodies_bytes", "gauge", "Bytes of the bodies of requests under way.", heldBytes)
         text.single(
@@ -64,8 +65,13 @@ extension RequestMetrics {
     }
 
     private func renderUpstreams(into text: inout MetricsText) {
-        text.family("upstream_waiting", "gauge", "Requests that wait for a connection to a service.")
-        for figures in upstreams { text.line("upstream_waiting", ["service": figures.service.rawValue], figures.waiting.reduce(0, +)) }
+        text.family("upstream_waiting", "gauge", "Requests that wait for a connection to a service, by lane.")
+        for figures in upstreams {
+            for lane in UpstreamLane.allCases {
+                text.line(
+                    "upstream_waiting", ["service": figures.service.rawValue, "lane": "\(lane.name)"], figures.waiting[lane.rawValue])
+            }
+        }
         text.family("upstream_refused_total", "counter", "Requests that a service was not asked, by the reason.")
         for figures in upstreams {
             let reasons = [
@@ -81,8 +87,17 @@ extension RequestMetrics {
         }
         text.family("upstream_connections", "gauge", "Connections to an address of a service.")
         for (labels, address) in addresses { text.line("upstream_connections", labels, address.connections) }
-        text.family("upstream_in_flight", "gauge", "Requests that an address of a service is working on.")
-        for (labels, address) in addresses { text.line("upstream_in_flight", labels, address.inUse.reduce(0, +)) }
+        text.family("upstream_in_flight", "gauge", "Requests that an address of a service is working on, by lane.")
+        for figures in upstreams {
+            for address in figures.endpoints {
+                for lane in UpstreamLane.allCases {
+                    text.line(
+                        "upstream_in_flight",
+                        ["service": figures.service.rawValue, "address": address.address, "lane": "\(lane.name)"],
+                        address.inUse[lane.rawValue])
+                }
+            }
+        }
         text.family("upstream_limit", "gauge", "Requests at a time that an address of a service is given.")
         for (labels, address) in addresses { text.line("upstream_limit", labels, address.concurrencyLimit) }
         text.family("upstream_ejected", "gauge", "1 when an address of a service is held back.")

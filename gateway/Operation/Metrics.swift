@@ -27,6 +27,7 @@ struct RequestMetrics: Sendable {
     let routeCount: Int
     var connections = 0
     var inFlight = 0
+    var openStreams = 0
     var refusedConnections = 0
     var retries = 0
     var verifiedTokens = 0
@@ -65,6 +66,7 @@ struct RequestMetrics: Sendable {
         for index in upstreams.indices { upstreams[index].add(other.upstreams[index]) }
         connections += other.connections
         inFlight += other.inFlight
+        openStreams += other.openStreams
         refusedConnections += other.refusedConnections
         retries += other.retries
         verifiedTokens += other.verifiedTokens

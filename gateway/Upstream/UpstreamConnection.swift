@@ -77,6 +77,9 @@ final class UpstreamConnection: ChannelDuplexHandler {
     /// Whether more of the request may be sent; when it may again ``UpstreamRequester/upstreamWritable()`` is called.
     var isWritable: Bool { context?.channel.isWritable ?? false }
 
+    /// Bytes of requests that the system has not taken yet.
+    var unsentBytes: Int { (try? context?.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0 }
+
     /// Stops reading the answer until ``resumeReading()``: the requester's own peer is slow.
     func pauseReading() {
         guard !isReadPaused, requester != nil else { return }

@@ -24,6 +24,15 @@ enum UpstreamLane: Int, CaseIterable, Sendable {
     case bulk
     /// Answers that stay open.
     case stream
+
+    /// As the log and the metrics tell it.
+    var name: StaticString {
+        switch self {
+        case .ordinary: "ordinary"
+        case .bulk: "bulk"
+        case .stream: "stream"
+        }
+    }
 }
 
 /// Who wants a request answered by an upstream. All calls come on the pool's event loop; a requester has one request at a time.

@@ -18,6 +18,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     case notFound = "not_found"
     case methodNotAllowed = "method_not_allowed"
     case notAcceptable = "not_acceptable"
+    case requestTimeout = "request_timeout"
     case conflict
     case alreadyExists = "already_exists"
     case duplicate
@@ -47,6 +48,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
         case .notFound: 404
         case .methodNotAllowed: 405
         case .notAcceptable: 406
+        case .requestTimeout: 408
         case .conflict, .alreadyExists, .duplicate, .merged, .idempotencyInProgress: 409
         case .versionMismatch: 412
         case .bodyTooLarge: 413
@@ -82,6 +84,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
         case .notFound: "Not found"
         case .methodNotAllowed: "Method not allowed"
         case .notAcceptable: "There is no answer of an accepted media type"
+        case .requestTimeout: "The body came too slowly"
         case .conflict: "The request conflicts with the present state"
         case .alreadyExists: "It exists already"
         case .duplicate: "There may be a record of it already"

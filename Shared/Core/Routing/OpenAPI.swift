@@ -133,7 +133,9 @@ extension Operation {
         codes.formUnion(errors)
         if !isOpen { codes.formUnion([.unauthenticated, .tokenExpired, .tokenStale, .forbidden, .tenantMismatch, .tenantSuspended]) }
         if hasPathParameters { codes.insert(.notFound) }
-        if body != nil { codes.formUnion([.invalidJSON, .unknownMember, .validationFailed, .unsupportedMediaType, .bodyTooLarge]) }
+        if body != nil {
+            codes.formUnion([.invalidJSON, .unknownMember, .validationFailed, .unsupportedMediaType, .bodyTooLarge, .requestTimeout])
+        }
         if takes(.idempotencyKey) { codes.formUnion([.idempotencyKeyReused, .idempotencyInProgress]) }
         if takes(.ifMatch) { codes.insert(.versionMismatch) }
         if responses.contains(where: { !$0.alternatives.isEmpty }) { codes.insert(.notAcceptable) }
@@ -261,7 +263,7 @@ public enum OpenAPI {
             responses[String(response.status)] = .object(value)
         }
         var errors = operation.allErrors(isOpen: isOpen, hasPathParameters: !pathParameters.isEmpty)
-        if case .upload = route.streaming { errors.formUnion([.unsupportedMediaType, .bodyTooLarge, .invalidRequest]) }
+        if case .upload = route.streaming { errors.formUnion([.unsupportedMediaType, .bodyTooLarge, .requestTimeout, .invalidRequest]) }
         for (status, codes) in Dictionary(grouping: errors, by: \.status).sorted(by: { $0.key < $1.key }) {
             let names = codes.map(\.rawValue).sorted().joined(separator: ", ")
             responses[String(status)] = [

@@ -356,6 +356,7 @@ struct ResourceDocuments: Sendable {
             errors: limitErrors + mergeErrors
                 + (catalogue.references(of: definition).contains { $0.onDelete == .refuse } ? [.referenceNotFound] : []) + [
                     .conflict, .alreadyExists, .invalidJSON, .unknownMember, .unsupportedMediaType, .validationFailed, .bodyTooLarge,
+                    .requestTimeout,
                 ])
     }
 

@@ -69,6 +69,16 @@ struct TestClient {
     func send(_ text: String) async throws { try await outbound.write(ByteBuffer(string: text)) }
     func send(bytes: [UInt8]) async throws { try await outbound.write(ByteBuffer(bytes: bytes)) }
 
+    /// Sends the same bytes so many times, without waiting until they are gone.
+    func push(_ bytes: ByteBuffer, times: Int) {
+        for _ in 0..<times { channel.writeAndFlush(bytes, promise: nil) }
+    }
+
+    /// Bytes that the system has not taken yet.
+    var unsentBytes: Int {
+        get async throws { try await channel.getOption(.bufferedWritableBytes).get() }
+    }
+
     private mutating func more() async throws {
         guard let part = try await inbound.next() else { throw Ended() }
         bytes.append(contentsOf: part.readableBytesView)
