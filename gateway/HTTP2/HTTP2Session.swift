@@ -363,7 +363,7 @@ final class HTTP2Session {
 // MARK: - What libnghttp2 calls
 
 extension HTTP2Session {
-    /// libnghttp2 has copied them into each session; they are never changed.
+    // Safe: made once, before any session, and never changed; libnghttp2 copies them into each session that is made.
     private nonisolated(unsafe) static let callbacks: OpaquePointer? = {
         var made: OpaquePointer?
         guard nghttp2_session_callbacks_new(&made) == 0, let made else { fatalError("no memory for HTTP/2") }
@@ -392,8 +392,9 @@ extension HTTP2Session {
         return made
     }()
 
-    /// As ``callbacks``. What is not set here has a default; those for resets and CONTINUATION, which not every 1.52 has, are wider
+    /// What is not set here has a default; those for resets and CONTINUATION, which not every 1.52 has, are wider
     /// than ``HTTP2FrameMeter`` lets anything come to.
+    // Safe: as `callbacks`.
     private nonisolated(unsafe) static let options: OpaquePointer? = {
         var made: OpaquePointer?
         guard nghttp2_option_new(&made) == 0, let made else { fatalError("no memory for HTTP/2") }
